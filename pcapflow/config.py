@@ -1,0 +1,85 @@
+"""Thresholds and limits, in one frozen object; read from ``pcapflow.toml`` or ``[tool.pcapflow]`` of a pyproject.toml."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pcapflow.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """Every number that decides whether something is reported. Durations are seconds.
+
+    Attributes:
+        syn_timeout_s: a SYN sent once counts as unanswered when this much of the capture follows it.
+        close_grace_s: a close that began less than this before the capture's end is still running, not stuck.
+        stuck_s: FIN_WAIT_2 and CLOSE_WAIT are stuck after this long without data or FIN.
+        rto_s: a segment unanswered for less than this may have been delivered; the first retransmission time-out
+            of RFC 6298, 2.1.
+        leak_flows: connections of one server in CLOSE_WAIT at once that make a leak.
+        msl2_s: how long TIME_WAIT lasts; 60 s on Linux.
+        rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
+        marks_per_flow: marks kept of one connection; the rest is counted.
+        max_open_flows: connections followed at once; beyond it the one idle longest is let go, and counted.
+        report_flows: connections shown in the report.
+        report_ladders: ladder diagrams drawn in the report.
+    """
+
+    syn_timeout_s: float = 3.0
+    close_grace_s: float = 1.0
+    stuck_s: float = 60.0
+    rto_s: float = 1.0
+    leak_flows: int = 5
+    msl2_s: float = 60.0
+    rows_per_rule: int = 200
+    marks_per_flow: int = 1000
+    max_open_flows: int = 4_000_000
+    report_flows: int = 200
+    report_ladders: int = 20
+
+
+def load_config(path: Path | None = None, *, search: Path | None = None) -> Config:
+    """Reads the configuration.
+
+    Args:
+        path: a TOML file named by the user; it must exist.
+        search: without ``path``, the directory where ``pcapflow.toml`` or ``pyproject.toml`` is looked for.
+
+    Raises:
+        ConfigError: an unreadable file, an unknown name, or a value of the wrong type or sign.
+    """
+    if path is not None:
+        return _from_file(path)
+    for candidate in (() if search is None else (search / "pcapflow.toml", search / "pyproject.toml")):
+        if candidate.is_file():
+            return _from_file(candidate)
+    return Config()
+
+
+def _from_file(path: Path) -> Config:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    if path.name == "pyproject.toml":
+        data = data.get("tool", {}).get("pcapflow", {})
+    return _checked(data, str(path))
+
+
+def _checked(data: dict[str, Any], where: str) -> Config:
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in fields:
+            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(sorted(fields))}")
+        whole = isinstance(fields[name].default, int)
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            raise ConfigError(f"{where}: {name} must be {'a whole number' if whole else 'a number of seconds'}")
+        if value < 0:
+            raise ConfigError(f"{where}: {name} must not be negative")
+        values[name] = value if whole else float(value)
+    return Config(**values)

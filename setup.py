@@ -1,0 +1,53 @@
+"""Builds the compiled modules; everything else about the package is in pyproject.toml.
+
+Reader and tracker are ordinary typed Python. mypyc makes extension modules of them where a C compiler is at hand, and
+the package works without: a missing compiler, or a mypyc that fails, gives a pure installation with the same results.
+
+``PCAPFLOW_COMPILE=0`` builds nothing. An editable installation builds nothing either unless ``PCAPFLOW_COMPILE=1``,
+since a compiled module would shadow the source that is being edited.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from setuptools import Extension, setup
+
+COMPILED: Final = (
+    "pcapflow/reader/batch.py",
+    "pcapflow/tracker/marks.py",
+    "pcapflow/tracker/states.py",
+)
+"""The hot path, and nothing else: these modules are compiled, all others stay as they are."""
+
+_BUILDING: Final = {"bdist_wheel", "build", "build_ext", "install"}
+
+
+def wanted() -> bool:
+    """Whether this run of setup builds something, and is to compile it."""
+    commands = set(sys.argv[1:])
+    choice = os.environ.get("PCAPFLOW_COMPILE")
+    if choice == "0":
+        return False
+    return bool(commands & _BUILDING) or (choice == "1" and bool(commands & {"develop", "editable_wheel"}))
+
+
+def extensions() -> list[Extension]:
+    """The extension modules, each optional; none where mypyc cannot make them."""
+    try:
+        from mypyc.build import mypycify
+
+        modules: list[Extension] = mypycify([path for path in COMPILED if Path(path).exists()], opt_level="3")
+    # mypyc ends the process when it finds a fault; that must not end the installation.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        print(f"pcapflow: not compiled, the interpreted modules will be used ({error!r})", file=sys.stderr)
+        return []
+    for module in modules:
+        module.optional = True
+    return modules
+
+
+setup(ext_modules=extensions() if wanted() else [])

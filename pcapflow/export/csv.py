@@ -1,0 +1,53 @@
+"""A directory of tables: all four, as CSV or Parquet, with the columns of the public data frames."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from pcapflow.errors import PcapflowError
+from pcapflow.export.files import atomic_path
+
+if TYPE_CHECKING:
+    from pcapflow.analysis import Analysis
+
+TABLES: Final = ("flows", "transitions", "anomalies", "marks")
+
+Form = Literal["csv", "parquet"]
+
+
+def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> list[Path]:
+    """Writes ``flows``, ``transitions``, ``anomalies`` and ``marks`` into a directory, which is made if need be.
+
+    In CSV times are in UTC with nanoseconds, a value that is absent is empty, and lists are joined by spaces.
+
+    Returns:
+        The files, in the order above.
+
+    Raises:
+        PcapflowError: Parquet is asked for and pyarrow is not installed.
+        OSError: the directory cannot be written.
+    """
+    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise PcapflowError("Parquet needs pyarrow: pip install 'pcapflow[parquet]'")
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in TABLES:
+        frame = getattr(analysis, name)
+        path = directory / f"{name}.{form}"
+        with atomic_path(path) as temporary:
+            if form == "parquet":
+                frame.to_parquet(temporary, engine="pyarrow", index=False)
+            else:
+                if name == "anomalies":
+                    frame = frame.assign(
+                        frames=frame["frames"].map(_joined), alternatives=frame["alternatives"].map("; ".join)
+                    )
+                frame.to_csv(temporary, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ", lineterminator="\n")
+        paths.append(path)
+    return paths
+
+
+def _joined(frames: list[int]) -> str:
+    return " ".join(map(str, frames))

@@ -1,0 +1,114 @@
+"""JSON: the capture, its figures and its anomalies, for programs.
+
+The document is an object with these members. Members are only ever added under the same ``schema``.
+
+- ``schema``: ``"pcapflow-1"``; ``version``: of pcapflow.
+- ``capture``: the attributes of :class:`pcapflow.capture.Capture`, with ``first`` and ``last`` (the times of the
+  earliest and latest frame, null without frames) for ``first_ns`` and ``last_ns``.
+- ``summary``: ``flows`` (connections), ``end_reasons``, ``client_states`` and ``server_states`` (connections by the
+  side's state at the end), ``severities`` (connections that anomalies stand for).
+- ``anomalies``: worst first, each with ``code``, ``name``, ``severity``, ``flow`` (null for one that speaks of many),
+  ``endpoint`` (``client``, ``server``, or null), ``time``, ``frames``, ``detail``, ``cause`` (null without),
+  ``confidence``, ``alternatives``, ``count``.
+- ``flows``: the connections that an anomaly names, each with ``flow``, ``stream``, ``client``, ``server`` (address and
+  port), ``first_frame``, ``last_frame``, ``start``, ``end``, ``client_state``, ``server_state``, ``closed_by``,
+  ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``, ``*_retransmitted``, ``*_rtt_ms`` (null
+  where it could not be measured). All connections are in the tables (``--tables``).
+
+Times are text as in RFC 3339, in UTC, with nine digits of the second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from pcapflow import __version__
+from pcapflow.summary import summarise
+from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS
+from pcapflow.times import rfc3339
+from pcapflow.tracker.states import ENDPOINT_NAMES, STATE_NAMES
+
+if TYPE_CHECKING:
+    from pcapflow.analysis import Analysis
+    from pcapflow.anomalies.model import Anomaly
+    from pcapflow.capture import Capture
+    from pcapflow.tables import Tables
+
+SCHEMA: Final = "pcapflow-1"
+
+
+def to_json(analysis: Analysis) -> str:
+    """The analysis as JSON text that ends with a newline; the members are described above."""
+    return json.dumps(document(analysis), indent=2, ensure_ascii=False) + "\n"
+
+
+def document(analysis: Analysis) -> dict[str, Any]:
+    """The analysis as plain dictionaries, lists, numbers and text."""
+    summary = summarise(analysis.tables, analysis.findings)
+    named = sorted({anomaly.flow for anomaly in analysis.findings if anomaly.flow >= 0})
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "capture": _capture(analysis.capture),
+        "summary": {
+            "flows": summary.flows,
+            "end_reasons": summary.end_reasons,
+            "client_states": summary.states[0],
+            "server_states": summary.states[1],
+            "severities": summary.severities,
+        },
+        "anomalies": [_anomaly(anomaly) for anomaly in analysis.findings],
+        "flows": [_flow(analysis.tables, flow) for flow in named],
+    }
+
+
+def _capture(capture: Capture) -> dict[str, Any]:
+    members = dataclasses.asdict(capture)
+    first, last = members.pop("first_ns"), members.pop("last_ns")
+    members["first"] = None if first < 0 else rfc3339(first)
+    members["last"] = None if last < 0 else rfc3339(last)
+    return members
+
+
+def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
+    return {
+        "code": anomaly.code,
+        "name": anomaly.name,
+        "severity": anomaly.severity.label,
+        "flow": anomaly.flow if anomaly.flow >= 0 else None,
+        "endpoint": ENDPOINT_NAMES[anomaly.endpoint] if anomaly.endpoint >= 0 else None,
+        "time": rfc3339(anomaly.time_ns),
+        "frames": [int(frame) for frame in anomaly.frames],
+        "detail": anomaly.detail,
+        "cause": anomaly.cause or None,
+        "confidence": anomaly.confidence,
+        "alternatives": list(anomaly.alternatives),
+        "count": int(anomaly.count),
+    }
+
+
+def _flow(tables: Tables, flow: int) -> dict[str, Any]:
+    row = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
+    members: dict[str, Any] = {
+        "flow": flow,
+        "stream": row["stream"],
+        "client": tables.client(flow),
+        "server": tables.server(flow),
+        "first_frame": row["first_frame"],
+        "last_frame": row["last_frame"],
+        "start": rfc3339(row["start_ns"]),
+        "end": rfc3339(row["end_ns"]),
+        "client_state": STATE_NAMES[row["client_state"]],
+        "server_state": STATE_NAMES[row["server_state"]],
+        "closed_by": CLOSED_BY_NAMES[row["closed_by"]],
+        "end_reason": END_REASONS[row["end_reason"]],
+        "completeness": row["completeness"],
+    }
+    for side in ENDPOINT_NAMES:
+        for name in ("packets", "bytes", "retransmitted"):
+            members[f"{side}_{name}"] = row[f"{side}_{name}"]
+        rtt_ns = row[f"{side}_rtt_ns"]
+        members[f"{side}_rtt_ms"] = None if rtt_ns < 0 else rtt_ns / 1e6
+    return members

@@ -1,0 +1,159 @@
+"""A second pass over a capture: the segments of the few connections that somebody looks at.
+
+Memory of the first pass grows with connections, not with packets, so segments are not kept there. This pass decodes
+the capture again and keeps a bounded number of rows of the connections asked for.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pcapflow.errors import CaptureError
+from pcapflow.reader import open_capture
+from pcapflow.reader.batch import ACK, ICMP_QUOTE, SYN, Batch
+from pcapflow.segments import Segment
+from pcapflow.tracker.states import CLIENT, SERVER
+
+if TYPE_CHECKING:
+    from pcapflow.analysis import Engine, Input
+    from pcapflow.tables import Tables
+
+_M32: Final = 0xFFFF_FFFF
+_FLAG_BITS: Final = 0xFF
+
+_Key = tuple[int, int, int, int, int]
+_Ends = dict[_Key, list[tuple[int, int]]]
+
+
+def read_segments(
+    tables: Tables,
+    inputs: Sequence[Input],
+    engine: Engine,
+    flows: Collection[int],
+    limit: int,
+    frames: frozenset[int],
+) -> dict[int, list[Segment]]:
+    """The segments of some connections: the first and last of each, at most ``limit``, and those of ``frames``.
+
+    Returns:
+        Segments by flow, in order of frames; empty where the input cannot be read a second time.
+    """
+    if not flows or not rewind(inputs):
+        return {}
+    chosen = sorted(flows)
+    first = int(tables.flows["first_frame"][chosen].min())
+    last = int(tables.flows["last_frame"][chosen].max())
+    ends = _ends(tables, chosen)
+    ports = np.unique([key[4] for key in ends])
+    rows_of = {flow: _Rows(limit, frames) for flow in chosen}
+    try:
+        opened = open_capture(inputs, engine=engine)
+        batch = Batch()
+        more = True
+        while more:
+            more = opened.read(batch)
+            numbers = _column(batch.frame, batch)
+            mine = np.isin(_column(batch.ports, batch), ports) & (numbers >= first) & (numbers <= last)
+            for row in np.flatnonzero(mine).tolist():
+                _sort_in(batch, row, ends, rows_of, tables)
+            if len(numbers) and numbers[-1] > last:
+                break
+    except CaptureError:
+        # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
+        return {}
+    return {flow: rows.segments() for flow, rows in rows_of.items()}
+
+
+def rewind(inputs: Sequence[Input]) -> bool:
+    """Sets open files to their beginning; says whether everything can be read again."""
+    for item in inputs:
+        if isinstance(item, (str, os.PathLike)):
+            if item == "-":
+                return False
+        elif item.closed or not item.seekable():
+            return False
+        else:
+            item.seek(0, io.SEEK_SET)
+    return True
+
+
+class _Rows:
+    """What is kept of one connection: its first segments, its last ones, and those of the frames asked for."""
+
+    def __init__(self, limit: int, frames: frozenset[int]) -> None:
+        self._head_limit = limit - limit // 2
+        self._head: list[Segment] = []
+        self._named: list[Segment] = []
+        self._tail: collections.deque[Segment] = collections.deque(maxlen=limit // 2)
+        self._frames = frames
+        self._bases = [-1, -1]
+
+    def add(self, batch: Batch, row: int, endpoint: int) -> None:
+        flags = int(batch.flags[row])
+        seq, ack = int(batch.seq[row]), int(batch.ack[row])
+        bases = self._bases
+        # Wireshark counts from 0 with a SYN, and from 1 where the capture begins without one.
+        if flags & SYN or bases[endpoint] < 0:
+            bases[endpoint] = seq if flags & SYN else (seq - 1) & _M32
+        if flags & ACK and bases[1 - endpoint] < 0:
+            bases[1 - endpoint] = (ack - 1) & _M32
+        segment = Segment(
+            frame=int(batch.frame[row]),
+            time_ns=int(batch.time_ns[row]),
+            endpoint=endpoint,
+            flags=flags & _FLAG_BITS,
+            rel_seq=(seq - bases[endpoint]) & _M32,
+            rel_ack=(ack - bases[1 - endpoint]) & _M32 if flags & ACK else -1,
+            payload_len=int(batch.payload_len[row]),
+            window=int(batch.window[row]),
+        )
+        if len(self._head) < self._head_limit:
+            self._head.append(segment)
+            return
+        if segment.frame in self._frames:
+            self._named.append(segment)
+        self._tail.append(segment)
+
+    def segments(self) -> list[Segment]:
+        chosen = {segment.frame: segment for segment in (*self._head, *self._named, *self._tail)}
+        return [chosen[frame] for frame in sorted(chosen)]
+
+
+def _column(values: Any, batch: Batch) -> npt.NDArray[np.int64]:
+    return np.frombuffer(values, dtype=np.int64)[: batch.size]
+
+
+def _ends(tables: Tables, flows: Sequence[int]) -> _Ends:
+    """Which (flow, sender) addresses and ports can mean; several where the ports were used again."""
+    table = tables.flows
+    ends: _Ends = {}
+    for flow in flows:
+        client, server = (
+            (int(table[f"{side}_hi"][flow]), int(table[f"{side}_lo"][flow])) for side in ("client", "server")
+        )
+        client_port, server_port = int(table["client_port"][flow]), int(table["server_port"][flow])
+        ends.setdefault((*client, *server, client_port << 16 | server_port), []).append((flow, CLIENT))
+        ends.setdefault((*server, *client, server_port << 16 | client_port), []).append((flow, SERVER))
+    return ends
+
+
+def _sort_in(batch: Batch, row: int, ends: _Ends, rows_of: dict[int, _Rows], tables: Tables) -> None:
+    if batch.flags[row] & ICMP_QUOTE:
+        return
+    key = (
+        int(batch.src_hi[row]),
+        int(batch.src_lo[row]),
+        int(batch.dst_hi[row]),
+        int(batch.dst_lo[row]),
+        int(batch.ports[row]),
+    )
+    for flow, endpoint in ends.get(key, ()):
+        if tables.flows["first_frame"][flow] <= batch.frame[row] <= tables.flows["last_frame"][flow]:
+            rows_of[flow].add(batch, row, endpoint)

@@ -1,0 +1,1 @@
+"""Capture files in, batches of TCP segments out."""

@@ -12,7 +12,7 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
 from pcapflow.config import Config
 
@@ -29,7 +29,8 @@ Engine = Literal["auto", "native", "pyshark"]
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes in all, -1 where that is not known."""
 
-_BATCHES_PER_PROGRESS = 64
+SEGMENTS_PER_FLOW: Final = 400
+_BATCHES_PER_PROGRESS: Final = 64
 
 
 @dataclasses.dataclass
@@ -84,7 +85,7 @@ class Analysis:
         return anomalies_frame(self.findings)
 
     def segments(
-        self, flows: Collection[int], limit: int = 400, frames: Collection[int] = ()
+        self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()
     ) -> dict[int, list[Segment]]:
         """Reads the capture again for the segments of a few connections.
 
@@ -104,11 +105,15 @@ class Analysis:
     def to_html(self) -> str:
         """The report: one self-contained HTML page."""
         from pcapflow.report.html import render
+        from pcapflow.report.ladder import wanted_flows
+        from pcapflow.report.view import build
 
-        return render(self)
+        drawn = wanted_flows(self.tables, self.findings, self.config)
+        evidence = {frame for anomaly in self.findings if anomaly.flow in drawn for frame in anomaly.frames}
+        return render(build(self.tables, self.findings, self.config, self.segments(drawn, frames=evidence)))
 
     def to_json(self) -> str:
-        """The capture, its figures and its anomalies as JSON; the schema is described in :mod:`pcapflow.export.json`."""
+        """The capture, its figures and its anomalies as JSON; :mod:`pcapflow.export.json` describes the members."""
         from pcapflow.export.json import to_json
 
         return to_json(self)
@@ -177,6 +182,13 @@ def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progr
             progress(opened.bytes_read, total)
     table.finish()
     return collect(table, opened.capture())
+
+
+def engine_is_compiled() -> bool:
+    """Whether reader and tracker run as compiled modules."""
+    from pcapflow.reader import batch
+
+    return not str(batch.__file__).endswith(".py")
 
 
 def total_bytes(inputs: Sequence[Input]) -> int:

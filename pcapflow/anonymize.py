@@ -1,0 +1,84 @@
+"""Anonymous outputs: the same connections between other addresses, under another name.
+
+Every address is replaced by one from a private or documentation range, in order of first appearance, so that one
+address stays one address. Ports, times and everything TCP says are kept: they are what the verdicts stand on. The
+rules run again on the replaced tables, so no sentence names an address of the capture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pcapflow.analysis import SEGMENTS_PER_FLOW, Analysis
+from pcapflow.anomalies.run import find_anomalies
+from pcapflow.tables import Table
+from pcapflow.tracker.states import ENDPOINT_NAMES
+
+if TYPE_CHECKING:
+    from pcapflow.capture import Capture
+    from pcapflow.segments import Segment
+    from pcapflow.tables import Column
+
+_BASES: Final = {
+    4: int(ipaddress.IPv4Address("10.0.0.0")),  # RFC 1918
+    6: int(ipaddress.IPv6Address("2001:db8::")),  # RFC 3849
+}
+NAME: Final = "capture"
+
+
+def anonymized(analysis: Analysis) -> Analysis:
+    """The same analysis without addresses, path, name and hash of the capture."""
+    flows = analysis.tables.flows
+    columns = dict(flows.columns)
+    high, low = _replaced(flows)
+    for i, side in enumerate(ENDPOINT_NAMES):
+        columns[f"{side}_hi"], columns[f"{side}_lo"] = high[i], low[i]
+    tables = dataclasses.replace(
+        analysis.tables, flows=Table(flows.name, flows.schema, columns), capture=_unnamed(analysis.capture)
+    )
+    findings = find_anomalies(tables, analysis.config)
+    return _Anonymous(tables, findings, analysis.config, analysis.inputs, analysis.reader, original=analysis)
+
+
+@dataclasses.dataclass
+class _Anonymous(Analysis):
+    """Reads segments by the addresses that the capture really has; a segment itself holds none."""
+
+    original: Analysis = dataclasses.field(kw_only=True)
+
+    def segments(
+        self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()
+    ) -> dict[int, list[Segment]]:
+        return self.original.segments(flows, limit, frames)
+
+
+def _unnamed(capture: Capture) -> Capture:
+    return dataclasses.replace(capture, paths=(NAME,) * len(capture.paths), name=NAME, sha256="")
+
+
+def _replaced(flows: Table) -> tuple[list[Column], list[Column]]:
+    """New halves of all addresses, for both sides."""
+    family = flows["family"].astype(np.int64)
+    keys = np.concatenate(
+        [np.stack([family, flows[f"{side}_hi"], flows[f"{side}_lo"]], axis=1) for side in ENDPOINT_NAMES]
+    )
+    distinct, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    which = which.ravel()
+    # Client and server of one connection stand next to each other in the order of appearance.
+    appearance = np.where(first < len(family), 2 * first, 2 * (first - len(family)) + 1)
+    rank = np.empty(len(distinct), dtype=np.int64)
+    rank[np.argsort(appearance, kind="stable")] = np.arange(1, len(distinct) + 1)
+    is_v6 = distinct[:, 0] == 6
+    high = np.where(is_v6, _signed(_BASES[6] >> 64), 0)[which]
+    low = np.where(is_v6, rank, _BASES[4] + rank)[which]
+    count = len(family)
+    return [high[:count], high[count:]], [low[:count], low[count:]]
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value

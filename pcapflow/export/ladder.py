@@ -1,0 +1,142 @@
+"""One connection as a ladder of text: who sent what, and which state that put each endpoint in, and how it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TextIO
+
+from rich.table import Table as Grid
+from rich.text import Text
+
+from pcapflow.export.printable import printable
+from pcapflow.export.terminal import SEVERITY_STYLES, console, grid
+from pcapflow.segments import ACK, FIN, PSH, RST, SYN, Segment
+from pcapflow.tables import END_REASONS
+from pcapflow.times import rfc3339, span
+from pcapflow.tracker.marks import MARK_NAMES
+from pcapflow.tracker.states import BASIS_NAMES, CLIENT, ENDPOINT_NAMES, EVENT_NAMES, SERVER, STATE_NAMES
+
+if TYPE_CHECKING:
+    from pcapflow.analysis import Analysis
+    from pcapflow.anomalies.model import Anomaly
+    from pcapflow.tables import Tables
+
+SEGMENTS_SHOWN: Final = 200
+_FLAG_WORDS: Final = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (PSH, "PSH"), (ACK, "ACK"))
+_BASIS_WORDS: Final = {
+    "sent": "its own segment shows it",
+    "proven": "a later segment of its own shows it",
+    "assumed": "nothing contradicts it",
+}
+
+
+def print_ladder(analysis: Analysis, flow: int, stream: TextIO) -> None:
+    """Prints the segments of one connection with both states, each transition and its reason, and the anomalies."""
+    out = console(stream)
+    tables = analysis.tables
+    findings = [anomaly for anomaly in analysis.findings if anomaly.flow == flow]
+    out.print(_heading(tables, flow))
+    segments = analysis.segments([flow], SEGMENTS_SHOWN, {f for anomaly in findings for f in anomaly.frames})
+    out.print()
+    if segments.get(flow):
+        out.print(_rungs(tables, flow, segments[flow]))
+    else:
+        out.print(Text("The segments are not shown: this input cannot be read a second time."))
+    out.print()
+    out.print(_transitions(tables, flow))
+    for anomaly in findings:
+        out.print()
+        out.print(_finding(anomaly))
+
+
+def _heading(tables: Tables, flow: int) -> Text:
+    row = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
+    text = Text(f"Flow {flow}", style="bold")
+    text.append(f"  client {tables.client(flow)}, server {tables.server(flow)}\n", style="not bold")
+    text.append(
+        f"{END_REASONS[row['end_reason']]}; {row['client_packets'] + row['server_packets']} segments in "
+        f"{span(row['end_ns'] - row['start_ns'])} from {rfc3339(row['start_ns'])}, frames {row['first_frame']} to "
+        f"{row['last_frame']}; Wireshark: tcp.stream == {row['stream']}",
+        style="not bold",
+    )
+    return text
+
+
+def _rungs(tables: Tables, flow: int, segments: Sequence[Segment]) -> Grid:
+    changes = _changes(tables, flow)
+    marks = _marks(tables, flow)
+    start_ns = int(tables.flows["start_ns"][flow])
+    total = int(tables.flows["client_packets"][flow] + tables.flows["server_packets"][flow])
+    table = grid(">frame", ">ms", "client", "segment", "server", "marks")
+    hidden = total - len(segments)
+    # The second pass keeps the first half without a gap; what it left out begins after that.
+    gap_at = SEGMENTS_SHOWN - SEGMENTS_SHOWN // 2 if hidden > 0 else -1
+    for i, segment in enumerate(segments):
+        if i == gap_at:
+            table.add_row("", "", "", f"... {hidden} segments are left out from here on ...", "", "")
+        client, server = (changes.get((segment.frame, side), "") for side in (CLIENT, SERVER))
+        table.add_row(
+            str(segment.frame),
+            f"{(segment.time_ns - start_ns) / 1e6:.3f}",
+            client,
+            _arrow(segment),
+            server,
+            Text(", ".join(marks.get(segment.frame, ())), style="yellow"),
+        )
+    return table
+
+
+def _arrow(segment: Segment) -> str:
+    words = " ".join(word for bit, word in _FLAG_WORDS if segment.flags & bit)
+    text = f"{words or 'no flags'}  seq {segment.rel_seq}"
+    if segment.rel_ack >= 0:
+        text += f" ack {segment.rel_ack}"
+    if segment.payload_len:
+        text += f" len {segment.payload_len}"
+    return f"{text} -->" if segment.endpoint == CLIENT else f"<-- {text}"
+
+
+def _changes(tables: Tables, flow: int) -> dict[tuple[int, int], str]:
+    t = tables.transitions
+    changes: dict[tuple[int, int], str] = {}
+    for row in tables.transitions_of(flow):
+        key = (int(t["frame"][row]), int(t["endpoint"][row]))
+        name = STATE_NAMES[int(t["new"][row])]
+        changes[key] = f"{changes[key]}, {name}" if key in changes else name
+    return changes
+
+
+def _marks(tables: Tables, flow: int) -> dict[int, list[str]]:
+    marks: dict[int, list[str]] = {}
+    for row in tables.marks_of(flow):
+        marks.setdefault(int(tables.marks["frame"][row]), []).append(MARK_NAMES[int(tables.marks["mark"][row])])
+    return marks
+
+
+def _transitions(tables: Tables, flow: int) -> Grid:
+    t = tables.transitions
+    table = grid(">frame", "endpoint", "from", "to", "because of", "basis", "known because")
+    for row in tables.transitions_of(flow):
+        basis = BASIS_NAMES[int(t["basis"][row])]
+        table.add_row(
+            str(int(t["frame"][row])),
+            ENDPOINT_NAMES[int(t["endpoint"][row])],
+            STATE_NAMES[int(t["old"][row])],
+            STATE_NAMES[int(t["new"][row])],
+            EVENT_NAMES[int(t["event"][row])],
+            basis,
+            _BASIS_WORDS[basis],
+        )
+    return table
+
+
+def _finding(anomaly: Anomaly) -> Text:
+    label = anomaly.severity.label
+    text = Text()
+    text.append(f"{label}  ", style=SEVERITY_STYLES[label])
+    text.append(f"{anomaly.code} {anomaly.name}", style="bold")
+    cause = f", cause {anomaly.cause}" if anomaly.cause else ""
+    text.append(f" ({anomaly.confidence}{cause}): {printable(anomaly.detail)}")
+    if anomaly.alternatives:
+        text.append(f"\n      or: {printable('; '.join(anomaly.alternatives))}")
+    return text

@@ -1,0 +1,10 @@
+"""Text from outside, made safe to print: file names and captures are written by strangers."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal might obey, or cannot show, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

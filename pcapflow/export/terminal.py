@@ -1,0 +1,169 @@
+"""The analysis for people at a terminal: a few lines, the anomalies by kind, the states at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TextIO
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from pcapflow.export.printable import printable
+from pcapflow.summary import Group, Summary, summarise
+from pcapflow.times import span
+from pcapflow.tracker.states import CLIENT, SERVER, STATE_NAMES
+
+if TYPE_CHECKING:
+    from pcapflow.analysis import Analysis
+    from pcapflow.capture import Capture
+    from pcapflow.report.census import Counts
+
+SEVERITY_STYLES: Final = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
+_PIPED_WIDTH: Final = 160
+"""Columns where the output is no terminal, so that a log does not depend on who started the program."""
+
+
+def console(stream: TextIO) -> Console:
+    """A console that colours only on a terminal, honours NO_COLOR, and obeys nothing inside a text."""
+    width = None if stream.isatty() else _PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def grid(*headings: str) -> Grid:
+    """A table without lines; a heading that begins with ``>`` has its column aligned to the right."""
+    table = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    for heading in headings:
+        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
+    return table
+
+
+def print_summary(analysis: Analysis, stream: TextIO) -> None:
+    """Prints what is most worth knowing about a capture."""
+    out = console(stream)
+    summary = summarise(analysis.tables, analysis.findings)
+    out.print(Text(printable(analysis.capture.name), style="bold"), Text(_capture_line(analysis.capture)), sep=": ")
+    for line in _quality_lines(analysis.capture):
+        out.print(Text(line, style="yellow"))
+    out.print(_verdict(summary))
+    if summary.groups:
+        out.print()
+        out.print(_groups(summary.groups))
+    if summary.flows:
+        out.print()
+        out.print(_states(summary))
+
+
+def print_states(counts: Counts, peak: Counts, peak_ns: Counts, moment: str, first_ns: int, stream: TextIO) -> None:
+    """Prints a census of states as ``ss`` would have counted them on the clients and on the servers.
+
+    Args:
+        counts: endpoints per side and state at one moment, shape (2, 12).
+        peak: the most there ever were, likewise.
+        peak_ns: when that was.
+        moment: the moment in words.
+        first_ns: the beginning of the capture.
+        stream: where to.
+    """
+    out = console(stream)
+    out.print(Text(f"Endpoints by state {moment}", style="bold"))
+    table = grid("state", ">clients", ">servers", ">peak, clients", ">at", ">peak, servers", ">at")
+    for code, name in enumerate(STATE_NAMES):
+        if not peak[:, code].any():
+            continue
+        cells = [name, *(_number(counts[side, code]) for side in (CLIENT, SERVER))]
+        for side in (CLIENT, SERVER):
+            cells.append(_number(peak[side, code]))
+            cells.append(f"+{(int(peak_ns[side, code]) - first_ns) / 1e9:.3f} s" if peak[side, code] else "")
+        table.add_row(*cells)
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print(Text("no connection was in any state of the TCP life cycle"))
+
+
+def print_batch(rows: Sequence[tuple[str, str, str]], stream: TextIO) -> None:
+    """Prints a line per capture of a batch: its name, the worst severity ("" for none), what there is to say."""
+    table = grid("capture", "worst", "what")
+    for name, severity, text in rows:
+        table.add_row(
+            Text(printable(name)), Text(severity or "-", SEVERITY_STYLES.get(severity, "red")), Text(printable(text))
+        )
+    console(stream).print(table)
+
+
+def _capture_line(capture: Capture) -> str:
+    parts = [
+        capture.format,
+        f"{capture.frames:,} frames",
+        f"{capture.segments:,} TCP segments",
+        span(capture.last_ns - capture.first_ns) if capture.last_ns >= 0 else "no time",
+    ]
+    engine = f"{capture.reader} reader" + ("" if capture.compiled else ", interpreted")
+    return f"{', '.join(parts)} ({engine})"
+
+
+def _quality_lines(capture: Capture) -> list[str]:
+    lines = []
+    if capture.truncated:
+        lines.append(f"cut off: {printable(capture.truncated)}")
+    if capture.dropped > 0:
+        lines.append(f"incomplete: the capturing program lost {capture.dropped:,} packets")
+    if capture.clock_steps:
+        first = capture.first_clock_step_frame
+        lines.append(f"clock: time goes back {capture.clock_steps:,} times, first at frame {first}")
+    lines += [
+        f"not decoded: {item.count:,} frames ({printable(item.layer)}: {printable(item.reason)}), "
+        f"first frame {item.first_frame}"
+        for item in capture.undecoded
+    ]
+    if capture.evicted:
+        lines.append(f"limit: {capture.evicted:,} idle connections were let go to bound memory")
+    return lines
+
+
+def _verdict(summary: Summary) -> Text:
+    if not summary.flows:
+        return Text("no TCP connection in this capture")
+    endings = ", ".join(f"{count:,} {reason}" for reason, count in summary.end_reasons.items())
+    text = Text(f"{_plural(summary.flows, 'connection')}: {endings}. ")
+    named = [(label, count) for label, count in summary.severities.items() if count]
+    if not named:
+        return text.append("Nothing to report.", style="green")
+    text.append("Anomalies: ")
+    for i, (label, count) in enumerate(named):
+        text.append(", " if i else "").append(f"{count:,} {label}", style=SEVERITY_STYLES[label])
+    return text.append(".")
+
+
+def _groups(groups: Sequence[Group]) -> Grid:
+    table = grid("severity", "code", "anomaly", ">count", ">flow", ">frame", "the worst of them")
+    for group in groups:
+        worst = group.worst
+        table.add_row(
+            Text(group.severity.label, SEVERITY_STYLES[group.severity.label]),
+            group.code,
+            group.name,
+            _number(group.count),
+            str(worst.flow) if worst.flow >= 0 else "-",
+            str(worst.frames[0]) if worst.frames else "-",
+            Text(printable(worst.detail)),
+        )
+    return table
+
+
+def _states(summary: Summary) -> Grid:
+    table = grid("state at the end", ">clients", ">servers")
+    for name in STATE_NAMES:
+        client, server = (side.get(name, 0) for side in summary.states)
+        if client or server:
+            table.add_row(name, _number(client), _number(server))
+    return table
+
+
+def _number(value: int) -> str:
+    return f"{int(value):,}" if value else "-"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

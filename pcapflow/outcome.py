@@ -1,0 +1,53 @@
+"""What became of one capture of a batch: small, and free to travel between processes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """One capture of a batch.
+
+    Attributes:
+        path: the capture as it was found.
+        stem: the unique name that its output files begin with.
+        report: file name of its report, beside the index; "" where there is none.
+        error: why it could not be analysed, "" when it was.
+        document: what :func:`pcapflow.export.json.document` made of it; empty after an error.
+    """
+
+    path: str
+    stem: str
+    report: str
+    error: str
+    document: dict[str, Any]
+
+    @property
+    def anomalies(self) -> list[dict[str, Any]]:
+        """The anomalies as in the JSON document, worst first."""
+        anomalies: list[dict[str, Any]] = self.document.get("anomalies", [])
+        return anomalies
+
+    @property
+    def severity(self) -> str:
+        """The worst severity, "" without an anomaly."""
+        return max((a["severity"] for a in self.anomalies), key=SEVERITY_ORDER.index, default="")
+
+    @property
+    def headline(self) -> str:
+        """One line: the error, or the figures."""
+        if self.error:
+            return self.error
+        summary = self.document["summary"]
+        named = [f"{count} {label}" for label, count in summary["severities"].items() if count]
+        flows = summary["flows"]
+        connections = f"{flows:,} connection{'' if flows == 1 else 's'}"
+        return f"{connections}; {', '.join(named)}" if named else f"{connections}; nothing to report"
+
+    def at_or_above(self, threshold: str) -> bool:
+        """Whether any anomaly is at least this severe."""
+        return bool(self.severity) and SEVERITY_ORDER.index(self.severity) >= SEVERITY_ORDER.index(threshold)

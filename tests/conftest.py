@@ -1,0 +1,38 @@
+"""What all tests share: which engine they run, and an environment in which child processes run the same one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import pcapflow
+from pcapflow.analysis import engine_is_compiled
+
+# A test that starts `python -m pcapflow` elsewhere gets the package that is tested here, installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(pcapflow.__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+
+def pytest_report_header() -> str:
+    """Says which engine is tested, so that no run can be mistaken for the other."""
+    engine = "compiled" if engine_is_compiled() else "interpreted"
+    return f"pcapflow: {engine} engine, from {Path(pcapflow.__file__).parent}"
+
+
+@pytest.fixture(scope="session")
+def compiled() -> bool:
+    """Whether reader and tracker run as compiled modules."""
+    return engine_is_compiled()
+
+
+@pytest.fixture(scope="session")
+def tshark() -> str:
+    """The path of tshark; skips where it is not installed."""
+    path = shutil.which("tshark")
+    if path is None:
+        pytest.skip("tshark is not installed")
+    return path

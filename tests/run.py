@@ -1,0 +1,176 @@
+"""Sets up and passes the tests, on a fresh machine with Python 3.11 or later alone: ``python3 tests/run.py``.
+
+Makes ``.venv`` (the package as it is edited, interpreted) and ``.venv-compiled`` (a compiled wheel) in the checkout,
+installs by apt what some tests use where it may, runs ruff, mypy and the tests interpreted, then the tests of the
+engine compiled, and says how many ran and were skipped. Exit status 0 when all is well, 1 when not.
+
+Standard library only: it runs before anything is installed. Arguments are handed to both pytest runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+INTERPRETED: Final = ROOT / ".venv"
+COMPILED: Final = ROOT / ".venv-compiled"
+BIN: Final = "Scripts" if os.name == "nt" else "bin"
+
+TOOLS: Final = {
+    # program: Debian package
+    "tshark": "tshark",
+    "tcpdump": "tcpdump",
+    "chromium": "chromium",
+    "ip": "iproute2",
+    "ethtool": "ethtool",
+    "gcc": "gcc",
+}
+"""What some tests use; the test of a missing one skips and says so."""
+
+
+@dataclasses.dataclass
+class Step:
+    """One step of the run, and how it ended."""
+
+    name: str
+    good: bool
+    seconds: float
+    note: str = ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs every step, whatever the one before it said, and prints how each ended."""
+    steps: list[Step] = []
+    install_tools()
+    make_environment(INTERPRETED)
+    if not step(steps, "install", pip(INTERPRETED, "-e", ".[dev]"), {"PCAPFLOW_COMPILE": "0"}):
+        return finish(steps)
+    step(steps, "ruff", [tool(INTERPRETED, "ruff"), "check", "."])
+    step(steps, "mypy --strict", [tool(INTERPRETED, "mypy")])
+    tests(steps, "tests, interpreted", INTERPRETED, arguments)
+    make_environment(COMPILED)
+    # What an earlier build left behind would be packed into the wheel.
+    shutil.rmtree(ROOT / "build", ignore_errors=True)
+    if step(steps, "install, compiled", pip(COMPILED, ".[dev]"), {"PCAPFLOW_COMPILE": "1"}):
+        if is_compiled(COMPILED):
+            # What is slow builds and installs the package, which does not depend on the engine.
+            tests(steps, "tests, compiled", COMPILED, ["-m", "not slow", *arguments])
+        else:
+            steps.append(Step("tests, compiled", good=True, seconds=0, note="skipped: no C compiler that works"))
+    return finish(steps)
+
+
+def install_tools() -> None:
+    """Installs missing programs by apt, where this machine has it and this user may."""
+    missing = [package for program, package in TOOLS.items() if shutil.which(program) is None]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        say(f"not installed, so what needs them is skipped: {', '.join(missing)}")
+        return
+    say(f"installing {', '.join(missing)}")
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=False)
+    # One by one: a package that this release does not have must not keep the others out.
+    for package in missing:
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
+        done = subprocess.run(command, env=quiet, check=False, stdout=subprocess.DEVNULL)
+        if done.returncode != 0:
+            say(f"{package} could not be installed; what needs it is skipped")
+
+
+def make_environment(directory: Path) -> None:
+    """Makes a virtual environment, unless a usable one of this Python is there."""
+    python = directory / BIN / "python"
+    same = [str(python), "-c", f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})"]
+    if not python.exists() or subprocess.run(same, check=False).returncode != 0:
+        venv.create(directory, clear=True, with_pip=True)
+
+
+def is_compiled(environment: Path) -> bool:
+    """Whether the package installed there has its compiled modules."""
+    code = "import pcapflow.tracker.states as m, sys; sys.exit(m.__file__.endswith('.py'))"
+    # -I keeps the checkout, where nothing is compiled, off the path.
+    return subprocess.run([tool(environment, "python"), "-I", "-c", code], check=False).returncode == 0
+
+
+def tests(steps: list[Step], name: str, environment: Path, arguments: Sequence[str]) -> None:
+    """Runs pytest in an environment and notes how many tests there were."""
+    results = environment / "results.xml"
+    results.unlink(missing_ok=True)
+    command = [tool(environment, "pytest"), "-q", f"--junitxml={results}"]
+    if environment == COMPILED:
+        # The checkout must stay off the path, or its sources would be tested; fixtures and tests are still needed.
+        command += ["-o", f"pythonpath={linked_suite()}"]
+    step(steps, name, [*command, *arguments])
+    steps[-1].note = counts(results)
+
+
+def linked_suite() -> Path:
+    """A directory with links to what tests import of the checkout, all but the package itself."""
+    suite = COMPILED / "suite"
+    suite.mkdir(exist_ok=True)
+    for name in ("tests", "fixtures", "benchmarks"):
+        link = suite / name
+        if not link.exists():
+            link.symlink_to(ROOT / name, target_is_directory=True)
+    return suite
+
+
+def counts(results: Path) -> str:
+    """How many tests ran, were skipped, and failed, from pytest's own record."""
+    if not results.exists():
+        return "no test ran"
+    suite = ET.parse(results).getroot().find("testsuite")
+    if suite is None:
+        return "no test ran"
+    total, skipped, failures, errors = (int(suite.get(key, "0")) for key in ("tests", "skipped", "failures", "errors"))
+    return f"{total - skipped} ran, {skipped} skipped, {failures + errors} failed"
+
+
+def step(steps: list[Step], name: str, command: Sequence[str], extra: Mapping[str, str] | None = None) -> bool:
+    """Runs one command in the checkout and notes how it ended."""
+    say(name)
+    started = time.monotonic()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=ROOT, env={**environment, **(extra or {})}, check=False)
+    steps.append(Step(name, done.returncode == 0, time.monotonic() - started))
+    return steps[-1].good
+
+
+def pip(environment: Path, *arguments: str) -> list[str]:
+    """The command that installs something into an environment."""
+    return [tool(environment, "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+
+
+def tool(environment: Path, name: str) -> str:
+    """A program of an environment."""
+    return str(environment / BIN / name)
+
+
+def finish(steps: Sequence[Step]) -> int:
+    """Prints how every step ended; the exit status."""
+    print()
+    for done in steps:
+        note = f"  {done.note}" if done.note else ""
+        print(f"{'ok  ' if done.good else 'FAIL'} {done.name:26} {done.seconds:6.1f} s{note}")
+    return 0 if all(done.good for done in steps) else 1
+
+
+def say(text: str) -> None:
+    """Prints a heading at once, before the output of what it announces."""
+    print(f"\n== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""Batches: what counts as a capture, what each gets, and that one bad capture stops none of the others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pcapflow.batch import analyse_all, analyse_one, find_captures, write_index
+from pcapflow.config import Config
+from tests.samples import CLOSED, NO_FINAL_ACK, REFUSED, capture
+
+
+@pytest.fixture
+def captures(tmp_path: Path) -> Path:
+    """A directory with captures, one below another, and files that are none."""
+    root = tmp_path / "in"
+    (root / "deep" / "er").mkdir(parents=True)
+    capture(root / "good.pcap", CLOSED)
+    capture(root / "deep" / "good.pcap", REFUSED)
+    capture(root / "deep" / "er" / "rotated.pcap3", NO_FINAL_ACK)
+    (root / "broken.pcap").write_bytes(b"not a capture at all")
+    (root / "notes.txt").write_text("no capture either")
+    return root
+
+
+def batch(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pcapflow", "batch", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_captures_are_found_by_name_or_by_magic_number(captures: Path, tmp_path: Path) -> None:
+    found, missing = find_captures([str(captures)], tmp_path / "out")
+    names = [str(Path(path).relative_to(captures)) for path in found]
+    assert names == ["broken.pcap", "deep/er/rotated.pcap3", "deep/good.pcap", "good.pcap"]
+    assert missing == []
+
+
+def test_the_output_directory_is_not_searched(captures: Path) -> None:
+    capture(captures / "deep" / "copy.pcap", CLOSED)
+    found, _ = find_captures([str(captures)], captures / "deep")
+    assert not any("deep" in path for path in found)
+
+
+def test_a_missing_path_is_reported_and_the_others_are_found(captures: Path, tmp_path: Path) -> None:
+    found, missing = find_captures([str(captures / "good.pcap"), str(tmp_path / "nowhere")], tmp_path / "out")
+    assert [Path(path).name for path in found] == ["good.pcap"]
+    assert [str(error) for error in missing] == [f"{tmp_path / 'nowhere'}: no such file"]
+
+
+def test_two_captures_of_one_name_get_two_reports_and_none_takes_the_index(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [
+        capture(tmp_path / "a" / "x.pcap", CLOSED),
+        capture(tmp_path / "b" / "x.pcapng", CLOSED),
+        capture(tmp_path / "b" / "index.pcap", CLOSED),
+    ]
+    out = tmp_path / "out"
+    out.mkdir()
+    outcomes = list(analyse_all([*map(str, paths)], out, reader="native", config=Config(), jobs=1))
+    assert [outcome.report for outcome in outcomes] == ["x.html", "x-2.html", "index-2.html"]
+    assert all((out / outcome.report).is_file() for outcome in outcomes)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_bad_capture_stops_none_of_the_others(captures: Path, tmp_path: Path, jobs: int) -> None:
+    out = tmp_path / "out"
+    done = batch(captures, "-o", out, "--jobs", str(jobs), cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.count("broken.pcap") == 1
+    assert "Traceback" not in done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    by_name = {Path(item["path"]).name + str(len(Path(item["path"]).parts)): item for item in summary["captures"]}
+    assert len(by_name) == 4
+    assert [item["path"] for item in summary["captures"] if item["error"]] == [str(captures / "broken.pcap")]
+    for item in summary["captures"]:
+        if not item["error"]:
+            assert item["flows"] == 1
+            assert "<html" in (out / item["report"]).read_text()
+            assert json.loads((out / item["json"]).read_text())["capture"]["paths"] == [item["path"]]
+    codes = {code for item in summary["captures"] for code in item["codes"]}
+    assert {"PF102", "PF201"} <= codes
+    index = (out / "index.html").read_text()
+    assert "rotated.html" in index
+    assert "broken.pcap" in index
+
+
+def test_fail_on_is_about_any_capture(captures: Path, tmp_path: Path) -> None:
+    (captures / "broken.pcap").unlink()
+    assert batch(captures, "-o", tmp_path / "out", "--fail-on", "high", cwd=tmp_path).returncode == 1
+    assert batch(captures / "good.pcap", "-o", tmp_path / "out", "--fail-on", "info", cwd=tmp_path).returncode == 0
+
+
+def test_a_directory_without_captures_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = batch("empty", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr == "pcapflow: no capture in empty\n"
+
+
+def test_the_index_escapes_the_names_of_captures(tmp_path: Path) -> None:
+    evil = capture(tmp_path / "<script>alert(1)<!--.pcap", CLOSED)
+    outcome = analyse_one(str(evil), "evil", tmp_path, "native", Config())
+    page = write_index([outcome], tmp_path).read_text()
+    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+
+
+def test_a_fault_of_ours_is_one_captures_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = capture(tmp_path / "a.pcap", CLOSED)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("pcapflow.analysis.analyze", fail)
+    outcome = analyse_one(str(path), "a", tmp_path, "native", Config())
+    assert "ZeroDivisionError" in outcome.error
+    assert outcome.report == ""

@@ -1,0 +1,131 @@
+"""Capture quality: how far the evidence can be trusted, in one line; quiet when good, loud when not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.model import Anomaly
+from pcapflow.report.verdict import CAPTURE_FAMILY
+from pcapflow.report.words import counted, number, sentence
+from pcapflow.tables import Tables
+from pcapflow.tracker.marks import MARK_DUPLICATE_PACKET
+
+_VANTAGE_FLOWS: Final = 5000
+_VANTAGE_RATIO: Final = 5.0
+_MOST_UNDECODED: Final = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QualityItem:
+    """One thing known about the capture; ``loud`` when it limits what can be concluded."""
+
+    text: str
+    loud: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Quality:
+    """``good`` without a loud item; loud items come first."""
+
+    good: bool
+    items: tuple[QualityItem, ...]
+
+
+def quality(tables: Tables, anomalies: Iterable[Anomaly]) -> Quality:
+    """Gathers what limits the evidence, from the capture's metadata and from the rules about captures."""
+    capture = tables.capture
+    told = {a.code: a for a in anomalies if a.code.startswith(CAPTURE_FAMILY) and a.severity.label != "info"}
+    items = [
+        *_losses(tables, told),
+        _directions(tables, told),
+        _payloads(tables),
+        _duplicates(tables, told),
+        *_shape(tables, told),
+    ]
+    known = {"PF901", "PF902", "PF903", "PF904", "PF905", "PF906"}
+    items += [QualityItem(sentence(a.detail).rstrip("."), True) for a in told.values() if a.code not in known]
+    if capture.frames == 0:
+        items = [QualityItem("no packets", True)]
+    items.sort(key=lambda item: not item.loud)
+    return Quality(not any(item.loud for item in items), tuple(items))
+
+
+def vantage(tables: Tables) -> str:
+    """Near which end the capture was taken, where round-trip times tell: "seen near the server (likely)", or "".
+
+    A segment's acknowledgement comes back fast from the end that is near; times are the medians of many connections.
+    """
+    client, server = tables.flows["client_rtt_ns"], tables.flows["server_rtt_ns"]
+    both = np.flatnonzero((client >= 0) & (server >= 0))[:_VANTAGE_FLOWS]
+    if len(both) == 0:
+        return ""
+    to_server, to_client = float(np.median(client[both])), float(np.median(server[both]))
+    if to_client > _VANTAGE_RATIO * max(to_server, 1.0):
+        return "seen near the server (likely)"
+    if to_server > _VANTAGE_RATIO * max(to_client, 1.0):
+        return "seen near the client (likely)"
+    return ""
+
+
+def _losses(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
+    capture = tables.capture
+    unseen = int(tables.flows["client_unseen"].sum() + tables.flows["server_unseen"].sum())
+    items = []
+    if capture.dropped > 0:
+        items.append(QualityItem(f"{counted(capture.dropped, 'packet')} dropped while capturing", True))
+    if "PF901" in told:
+        items.append(QualityItem(f"{number(unseen)} bytes acknowledged that the capture lacks", True))
+    if not items:
+        items.append(QualityItem("nothing dropped" if capture.dropped == 0 else "no gaps", False))
+    if capture.truncated:
+        items.append(QualityItem(capture.truncated, True))
+    return items
+
+
+def _directions(tables: Tables, told: dict[str, Anomaly]) -> QualityItem:
+    f = tables.flows
+    one_way = int(np.count_nonzero((f["client_packets"] == 0) | (f["server_packets"] == 0)))
+    if "PF902" in told:
+        return QualityItem(f"one direction only in {number(one_way)} of {counted(len(f), 'connection')}", True)
+    return QualityItem("both directions", False)
+
+
+def _payloads(tables: Tables) -> QualityItem:
+    capture = tables.capture
+    if capture.cut_frames == 0:
+        return QualityItem("payloads whole", False)
+    to = f" to {number(capture.snaplen)} bytes" if capture.snaplen else ""
+    # Headers are all that is needed here, so this is said without alarm.
+    return QualityItem(f"{counted(capture.cut_frames, 'packet')} cut{to}", False)
+
+
+def _duplicates(tables: Tables, told: dict[str, Anomaly]) -> QualityItem:
+    copies = int(np.count_nonzero(tables.marks["mark"] == MARK_DUPLICATE_PACKET))
+    if copies == 0:
+        return QualityItem("no duplicates", False)
+    return QualityItem(f"{counted(copies, 'packet')} captured twice, counted once", "PF903" in told)
+
+
+def _shape(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
+    capture = tables.capture
+    items = []
+    if capture.clock_steps > 0:
+        times = counted(capture.clock_steps, "time")
+        text = f"the clock went back {times}, first at frame {number(capture.first_clock_step_frame)}"
+        items.append(QualityItem(text, "PF905" in told))
+    undecoded = sorted(capture.undecoded, key=lambda kind: -kind.count)
+    for kind in undecoded[:_MOST_UNDECODED]:
+        text = f"{counted(kind.count, 'frame')} not decoded ({kind.layer}: {kind.reason})"
+        items.append(QualityItem(text, "PF906" in told))
+    if more := sum(kind.count for kind in undecoded[_MOST_UNDECODED:]):
+        items.append(QualityItem(f"{counted(more, 'frame')} not decoded for other reasons", "PF906" in told))
+    if capture.evicted > 0:
+        items.append(QualityItem(f"{counted(capture.evicted, 'connection')} let go at the limit on open ones", True))
+    midstream = int(np.count_nonzero(tables.flows["midstream"]))
+    if midstream:
+        items.append(QualityItem(f"{counted(midstream, 'connection')} began before the capture", False))
+    return items

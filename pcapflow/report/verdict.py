@@ -1,0 +1,186 @@
+"""The verdict: one sentence that someone who knows no TCP can forward, and how sure it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from pcapflow.report.groups import Group, blamed
+from pcapflow.report.words import Clock, Rich, counted, listed, number, rich, sentence
+from pcapflow.tables import Tables
+from pcapflow.tracker.states import CLIENT, SERVER
+
+CAPTURE_FAMILY: Final = "PF9"
+"""Codes that speak of the capture, not of the connections in it."""
+
+_LEADS: Final[dict[str, tuple[str, str]]] = {
+    "PF101": ("{server} did not answer a connection attempt", "{server} does not answer connection attempts"),
+    "PF102": ("{server} refused a connection", "{server} refuses connections"),
+    "PF103": ("A connection to {server} was rejected on the way", "Connections to {server} are rejected on the way"),
+    "PF104": ("A connection to {server} never got past its handshake", "Connections to {server} hang in the handshake"),
+    "PF105": ("{server} is flooded with connection attempts",) * 2,
+    "PF106": ("{server} did not accept a connection in time", "{server} cannot accept connections fast enough"),
+    "PF107": ("{server} still held an old connection", "{server} still holds old connections"),
+    "PF201": (
+        "The final ACK of a close with {server} is missing",
+        "The final ACK is missing when connections to {server} close",
+    ),
+    "PF202": (
+        "A connection to {server} hangs half closed, in FIN_WAIT_2",
+        "Connections to {server} hang half closed, in FIN_WAIT_2",
+    ),
+    "PF203": ("{who} does not close its side of a connection", "{who} does not close its side of connections"),
+    "PF204": ("{who} does not close its connections",) * 2,
+    "PF205": ("The close of a connection to {server} is never acknowledged", "Closes to {server} are not acknowledged"),
+    "PF208": ("{who} sent data after it had closed", "{who} sends data after it has closed"),
+    "PF209": ("TIME_WAIT piles up at {who}",) * 2,
+    "PF210": ("{who} is running out of ports",) * 2,
+    "PF211": ("{who} reused a port too early", "{who} reuses ports too early"),
+    "PF212": ("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
+    "PF301": ("{who} aborted a connection", "{who} aborts connections"),
+    "PF302": ("Data was lost when a connection to {server} was reset", "Data was lost in resets of connections to {server}"),
+    "PF303": ("A reset was ignored", "Resets are ignored"),
+    "PF304": (
+        "A third party reset a connection to {server}",
+        "A third party resets connections to {server}",
+    ),
+    "PF305": (
+        "A connection to {server} was reset after a long silence",
+        "Connections to {server} are reset after long silence",
+    ),
+    "PF401": ("{who} stopped reading", "{who} stops reading"),
+    "PF402": ("{who} vanished in the middle of a connection", "{who} vanishes in the middle of connections"),
+    "PF403": ("{who} does not answer keep-alives",) * 2,
+    "PF404": ("Much is sent again on a connection to {server}", "Much is sent again on connections to {server}"),
+    "PF405": ("Large packets between the ends are lost, small ones pass",) * 2,
+}
+"""By rule, for one connection and for several: who does what wrong. A rule without a line is named by its title."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chip:
+    """A short remark beside the verdict; ``tone`` is a severity or ""."""
+
+    text: str
+    tone: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong, first in bold, then with figures; ``tone`` is a severity, or ``good``."""
+
+    tone: str
+    lead: str
+    rest: Rich
+    chips: tuple[Chip, ...]
+
+
+def verdict(tables: Tables, findings: Sequence[Group], titles: dict[str, str], clock: Clock, *, doubtful: bool) -> Verdict:
+    """Puts the worst finding into a sentence.
+
+    Args:
+        tables: of the capture.
+        findings: worst first.
+        titles: of the rules, by code.
+        clock: says times.
+        doubtful: whether the capture's quality casts doubt on what is absent from it.
+    """
+    faults = [f for f in findings if f.worst.severity.label != "info" and not f.worst.code.startswith(CAPTURE_FAMILY)]
+    if not faults:
+        return _nothing(tables, findings, doubtful=doubtful)
+    finding = faults[0]
+    worst = finding.worst
+    detail = sentence(worst.detail)
+    figures = _figures(tables, finding, clock)
+    chips = [
+        Chip(worst.severity.label, worst.severity.label),
+        Chip(_side(worst.endpoint)),
+        Chip(worst.confidence),
+    ]
+    if worst.frames:
+        shown = ", ".join(map(str, worst.frames[:2]))
+        chips.append(Chip(f"frame {shown}" if len(worst.frames) == 1 else f"frames {shown}" + ", …" * (len(worst.frames) > 2)))
+    if others := _others(findings, finding):
+        chips.append(Chip(others))
+    return Verdict(worst.severity.label, _lead(tables, finding, titles), rich(f"{figures} {detail}".strip()), tuple(chips))
+
+
+def side_words(endpoint: int) -> str:
+    """Whose side a rule puts a fault on."""
+    return _side(endpoint)
+
+
+def flows_to_same_servers(tables: Tables, finding: Group) -> int:
+    """How many connections of the capture go to the servers that a finding concerns."""
+    f = tables.flows
+    servers = {(int(f["server_hi"][i]), int(f["server_lo"][i]), int(f["server_port"][i])) for i in finding.flows[:200]}
+    if not servers or len(servers) > 3:
+        return len(f)
+    same = np.zeros(len(f), dtype=bool)
+    for hi, lo, port in servers:
+        same |= (f["server_lo"] == lo) & (f["server_port"] == port) & (f["server_hi"] == hi)
+    return int(np.count_nonzero(same))
+
+
+def _lead(tables: Tables, finding: Group, titles: dict[str, str]) -> str:
+    code = finding.worst.code
+    who = blamed(tables, finding)
+    if not finding.flows or (code not in _LEADS and not who):
+        return sentence(titles[code])
+    servers = list(dict.fromkeys(tables.server(flow) for flow in finding.flows))
+    pattern = _LEADS.get(code, (titles[code],) * 2)[finding.count > 1]
+    many = "servers" if finding.worst.endpoint != CLIENT else "clients"
+    return sentence(
+        pattern.format(
+            who=who[0] if len(who) == 1 else f"{number(len(who))} {many}",
+            server=servers[0] if len(servers) == 1 else f"{number(len(servers))} servers",
+        )
+    )
+
+
+def _figures(tables: Tables, finding: Group, clock: Clock) -> str:
+    """How often and since when, as far as the rule's own sentence does not say it."""
+    first = clock.text(min(a.time_ns for a in finding.anomalies))
+    if finding.worst.flow < 0 and number(finding.count) in finding.worst.detail:
+        return f"Since {first}:"
+    total = flows_to_same_servers(tables, finding)
+    if not finding.flows:
+        return f"First seen at {first}."
+    if finding.count == 1:
+        return f"At {first}." if total == 1 else f"Once in {number(total)} connections, at {first}."
+    if finding.count >= total:
+        return f"In all {counted(total, 'connection')}, since {first}."
+    return f"In {number(finding.count)} of {counted(total, 'connection')}, since {first}."
+
+
+def _side(endpoint: int) -> str:
+    return {CLIENT: "on the client's side", SERVER: "on the server's side"}.get(endpoint, "neither side alone")
+
+
+def _others(findings: Sequence[Group], shown: Group | None) -> str:
+    rest = [f for f in findings if f is not shown]
+    notices = sum(f.worst.severity.label == "info" for f in rest)
+    words = [counted(len(rest) - notices, "more finding") if len(rest) > notices else "", counted(notices, "notice") if notices else ""]
+    return listed([word for word in words if word], 2).replace(" and ", ", ")
+
+
+def _nothing(tables: Tables, findings: Sequence[Group], *, doubtful: bool) -> Verdict:
+    count = len(tables.flows)
+    if count == 0:
+        lead, rest = "There is no TCP connection in this capture.", "So there is nothing to judge."
+    else:
+        lead = "Nothing went wrong."
+        rest = (
+            "The one TCP connection in this capture opened and ended as it should, as far as it was captured."
+            if count == 1
+            else f"All {number(count)} TCP connections opened and ended as they should, as far as they were captured."
+        )
+    if doubtful:
+        lead = lead if count == 0 else "Nothing wrong was found, but the capture is incomplete."
+        rest += " What is missing from it, listed below, may hide a fault."
+    others = _others(findings, None)
+    chips = (Chip(others),) if others else ()
+    return Verdict("medium" if doubtful else "good", lead, rich(rest), chips)

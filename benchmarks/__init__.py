@@ -1,0 +1,1 @@
+"""Deterministic captures, and pcapflow measured on them beside its peers."""

@@ -1,0 +1,173 @@
+"""The package installs, in every way it can be: compiled, without a compiler, from an sdist, editable, not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tomllib
+import venv
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.samples import NO_FINAL_ACK, capture
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKED = ("pcapflow", "reports", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+NO_INDEX = ("Could not find a version", "Failed to establish", "Temporary failure in name resolution")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the project is made of, apart from the checkout and without anything that was built in it."""
+    target = tmp_path_factory.mktemp("source")
+    ignore = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    for name in PACKED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name, ignore=ignore)
+        else:
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds the package's dependencies, and not the package."""
+    place = tmp_path_factory.mktemp("venv")
+    venv.create(place, with_pip=True)
+    interpreter = place / "bin" / "python"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pip(interpreter, "install", *project["dependencies"])
+    return interpreter
+
+
+def pip(interpreter: Path, *arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Runs pip; skips where there is no package index to be reached."""
+    done = subprocess.run(
+        [interpreter, "-m", "pip", "--disable-pip-version-check", *arguments],
+        env={**clean_environment(), **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if done.returncode != 0 and any(sign in done.stderr for sign in NO_INDEX):
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without a path to the checkout."""
+    return {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PCAPFLOW_COMPILE"}}
+
+
+def build_wheel(interpreter: Path, source: Path, target: Path, env: Mapping[str, str]) -> Path:
+    shutil.rmtree(source / "build", ignore_errors=True)
+    pip(interpreter, "wheel", "--no-deps", "--wheel-dir", target, source, env=env)
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
+def analyse(interpreter: Path, place: Path) -> tuple[str, str, bool]:
+    """Analyses a capture with no other program on the path: the report, the summary, whether it ran compiled."""
+    place.mkdir(exist_ok=True)
+    capture(place / "a.pcap", NO_FINAL_ACK)
+    environment = {**clean_environment(), "PATH": str(interpreter.parent)}
+    done = subprocess.run(
+        [interpreter.parent / "pcapflow", "analyze", "a.pcap"],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    code = "from pcapflow.analysis import engine_is_compiled; print(engine_is_compiled())"
+    compiled = subprocess.run(
+        [interpreter, "-c", code], cwd=place, env=environment, capture_output=True, text=True, check=True
+    )
+    return (place / "a.pcapflow.html").read_text(encoding="utf-8"), done.stdout, compiled.stdout.strip() == "True"
+
+
+def test_a_compiled_wheel_and_every_other_way_give_the_same_report(source: Path, python: Path, tmp_path: Path) -> None:
+    """One test, since each way replaces the one before it in the same environment, and building takes its time."""
+    if shutil.which("gcc") is None and shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    wheel = build_wheel(python, source, tmp_path / "compiled", {"PCAPFLOW_COMPILE": "1"})
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"pcapflow/templates/report.html", "pcapflow/templates/index.html", "pcapflow/py.typed"} <= set(names)
+    assert not any(name.startswith(("tests", "fixtures", "reports", "benchmarks")) for name in names)
+    pip(python, "install", "--no-deps", wheel)
+    report, summary, compiled = analyse(python, tmp_path / "with compiled wheel")
+    assert compiled
+    assert "PF201" in summary
+
+    # CC=/bin/false is a machine whose compiler does not work, or that has none.
+    pure = build_wheel(python, source, tmp_path / "pure", {"CC": "/bin/false"})
+    pip(python, "install", "--no-deps", "--force-reinstall", pure)
+    pure_report, pure_summary, compiled = analyse(python, tmp_path / "with pure wheel")
+    assert not compiled
+    assert same_but_for_the_engine(pure_report) == same_but_for_the_engine(report)
+    assert same_but_for_the_engine(pure_summary) == same_but_for_the_engine(summary)
+
+    pip(python, "uninstall", "--yes", "pcapflow")
+    pip(python, "install", "--no-deps", "--editable", source)
+    editable_report, _, compiled = analyse(python, tmp_path / "editable")
+    assert not compiled, "compiled modules would shadow the sources that are being edited"
+    assert editable_report == pure_report
+
+    pip(python, "uninstall", "--yes", "pcapflow")
+    checkout = subprocess.run(
+        [python, "-m", "pcapflow", "analyze", tmp_path / "editable" / "a.pcap", "-o", "-"],
+        cwd=source,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert same_but_for_the_path(checkout.stdout) == same_but_for_the_path(pure_report)
+
+
+def test_an_sdist_holds_what_a_build_needs(source: Path, python: Path, tmp_path: Path) -> None:
+    pip(python, "install", "build")
+    subprocess.run(
+        [python, "-m", "build", "--sdist", "--outdir", tmp_path, source],
+        env=clean_environment(),
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    pip(python, "install", "--no-deps", "--force-reinstall", sdist, env={"PCAPFLOW_COMPILE": "0"})
+    report, _, compiled = analyse(python, tmp_path / "from sdist")
+    assert not compiled
+    assert "PF201" in report
+
+
+def same_but_for_the_engine(text: str) -> str:
+    return text.replace(", interpreted", "").replace(", compiled", "")
+
+
+def same_but_for_the_path(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if "a.pcap" not in line)
+
+
+def test_the_versions_agree() -> None:
+    import pcapflow
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == pcapflow.__version__
+
+
+def test_the_list_of_compiled_modules_names_modules() -> None:
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    listed = [line.strip(' ",') for line in text.splitlines() if line.strip().startswith('"pcapflow/')]
+    assert listed
+    assert [name for name in listed if not (ROOT / name).is_file()] == []
+

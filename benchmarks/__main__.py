@@ -1,21 +1,23 @@
 """`python -m benchmarks`: generate, measure, compare."""
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from benchmarks.growth import FACTORS, Growth
 from benchmarks.measure import own_peak_bytes
 from benchmarks.results import Measured, Results
-from benchmarks.subjects import ENGINE, PEERS, Missing, Subject, compiled_modules, find_peer, pcapflow_subjects
-from benchmarks.turns import Limits, compare, say, take_turns
+from benchmarks.subjects import ENGINE, PEERS, ROOT, Missing, Subject, compiled_modules, find_peer, pcapflow_subjects
+from benchmarks.turns import Limits, Series, compare, say, take_turns
 from benchmarks.workloads import SEED, WORKLOADS, Generated, cached_path, generate, read_note, write_note
 
-WORK: Final = Path(__file__).resolve().parent / "work"
+WORK: Final = ROOT / "benchmarks" / "work"
 _ALL: Final = "all"
 _NONE: Final = "none"
 
@@ -53,29 +55,51 @@ def _generate(words: Sequence[str]) -> int:
 def _measure(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     WORK.mkdir(exist_ok=True)
-    own = pcapflow_subjects(WORK, options.python)
+    with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+        results, own = _results(options, Path(scratch))
+    results.write(options.out)
+    print(results.to_markdown(), end="")
+    say(f"written: {options.out / 'results.json'}, {options.out / 'results.md'}")
+    failed = any(series.error for one in results.measured for series in one.series if series.subject in own)
+    return 1 if failed else 0
+
+
+def _results(options: argparse.Namespace, scratch: Path) -> tuple[Results, set[str]]:
+    """Measure what the options ask for.
+
+    Args:
+        options: As parsed.
+        scratch: A directory for what the programs write.
+
+    Returns:
+        The results, and which subjects are pcapflow.
+    """
+    own = pcapflow_subjects(scratch, options.python)
     if options.engine_only:
         own = [subject for subject in own if subject.name == ENGINE]
     results = Results(options.runs, options.scale, compiled_modules(options.python), own_peak_bytes())
     peers: list[Subject] = []
     for name in _peer_names(options.peers):
-        peer = find_peer(name, WORK)
+        peer = find_peer(name, scratch)
         if isinstance(peer, Missing):
             say(f"skipped {name}: {peer.reason}")
             results.missing.append(peer)
         else:
             peers.append(peer)
-    limits = Limits(options.timeout, options.memory_limit * 2**30)
+    run_all = functools.partial(
+        take_turns,
+        runs=options.runs,
+        limits=Limits(options.timeout, options.memory_limit * 2**30),
+        output=scratch / "output.txt",
+        tell=say,
+    )
     for name in options.workload or WORKLOADS:
-        results.measured.append(_measure_workload(name, [*own, *peers], options, limits))
+        generated, capture = _capture(name, options.scale, options.seed)
+        series = run_all([*own, *peers], capture)
+        results.measured.append(Measured(generated, series, compare(generated, series)))
         if options.growth and WORKLOADS[name].scales:
-            results.growth += _measure_growth(name, own, options, limits)
-    results.write(options.out)
-    print(results.to_markdown(), end="")
-    say(f"written: {options.out / 'results.json'}, {options.out / 'results.md'}")
-    names = {subject.name for subject in own}
-    failed = any(s.error for one in results.measured for s in one.series if s.subject in names)
-    return 1 if failed else 0
+            results.growth += _growth(name, own, options, run_all)
+    return results, {subject.name for subject in own}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,24 +152,17 @@ def _peer_names(text: str) -> list[str]:
     return names
 
 
-def _measure_workload(name: str, subjects: Sequence[Subject], options: argparse.Namespace, limits: Limits) -> Measured:
-    generated, capture = _capture(name, options.scale, options.seed)
-    say(f"{name}: {generated.packets} packets, {generated.connections} connections")
-    series = take_turns(subjects, capture, runs=options.runs, limits=limits, output=WORK / "output.txt", tell=say)
-    return Measured(generated, series, compare(generated, series))
-
-
-def _measure_growth(
-    name: str, subjects: Sequence[Subject], options: argparse.Namespace, limits: Limits
+def _growth(
+    name: str,
+    subjects: Sequence[Subject],
+    options: argparse.Namespace,
+    run_all: Callable[[Sequence[Subject], Path], list[Series]],
 ) -> list[Growth]:
     """Each size in turn; what is larger than the workload itself is deleted once measured."""
     points: dict[str, list[tuple[int, float, int]]] = {subject.name: [] for subject in subjects}
     for factor in FACTORS:
         generated, capture = _capture(name, options.scale * factor, options.seed)
-        say(f"{name} at {factor}x: {generated.packets} packets")
-        for series in take_turns(
-            subjects, capture, runs=options.runs, limits=limits, output=WORK / "output.txt", tell=say
-        ):
+        for series in run_all(subjects, capture):
             if series.error is None:
                 points[series.subject].append((generated.packets, series.seconds, series.peak_bytes))
         if factor > 1:
@@ -166,18 +183,17 @@ def _capture(name: str, scale: float, seed: int) -> tuple[Generated, Path]:
     workload = WORKLOADS[name]
     packets = max(1, round(workload.packets * scale)) if workload.scales else workload.packets
     path = cached_path(WORK, name, packets, seed)
-    if (kept := read_note(path)) is not None:
-        return kept, path
-    say(f"{name}: generating {packets} packets")
-    words = [name, "--packets", str(packets), "--seed", str(seed), "-o", str(path)]
-    subprocess.run(
-        [sys.executable, "-m", "benchmarks", "generate", *words],
-        cwd=WORK.parent.parent,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
     generated = read_note(path)
-    assert generated is not None
+    if generated is None:
+        for stale in WORK.glob(f"{name}-{packets}-{seed}-*"):
+            stale.unlink()
+        say(f"{name}: generating {packets} packets")
+        words = [name, "--packets", str(packets), "--seed", str(seed), "-o", str(path)]
+        command = [sys.executable, "-m", "benchmarks", "generate", *words]
+        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+        generated = read_note(path)
+        assert generated is not None
+    say(f"{name}: {generated.packets} packets, {generated.connections} connections")
     return generated, path
 
 

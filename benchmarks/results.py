@@ -56,7 +56,7 @@ class Results:
         parts = [self._heading()]
         if any(one.comparisons for one in self.measured):
             parts.append(_time_table([row for one in self.measured for row in one.comparisons]))
-        if self.measured:
+        if any(series.outcomes for one in self.measured for series in one.series):
             parts.append(_memory_table(self.measured, goals=self.scale == 1))
         if self.growth:
             parts.append(_growth_table(self.growth))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.growth import Growth, fit_line, ratios
 from benchmarks.measure import Outcome, run
 from benchmarks.results import Measured, Results
@@ -354,3 +355,28 @@ def test_an_unknown_peer_is_named() -> None:
 
     assert done.returncode != 0
     assert "unknown peer 'bro'" in done.stderr
+
+
+def test_the_whole_command_measures_and_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in that only opens the capture: every size is measured, the large ones are not kept."""
+    stand_in = Subject(WHOLE, lambda path: [[sys.executable, "-c", f"open({str(path)!r}, 'rb').close()"]])
+    monkeypatch.setattr("benchmarks.__main__.WORK", tmp_path / "work")
+    monkeypatch.setattr("benchmarks.__main__.pcapflow_subjects", lambda *_: [stand_in])
+    options = ["--workload", "web", "--scale", "0.0005", "--runs", "2", "--peers", "none", "--growth"]
+    status = main([*options, "--out", str(tmp_path / "results")])
+    plain = json.loads((tmp_path / "results" / "results.json").read_text())
+
+    assert status == 0
+    assert plain["growth"][0]["packets"] == [1000, 2000, 4000, 8000]
+    assert len(plain["measured"][0]["series"][0]["outcomes"]) == 2
+    assert [path.suffix for path in sorted((tmp_path / "work").iterdir())] == [".json", ".pcap"]
+
+
+def test_the_whole_command_fails_with_pcapflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Subject(ENGINE, _always([sys.executable, "-c", "raise SystemExit('broken')"]))
+    monkeypatch.setattr("benchmarks.__main__.WORK", tmp_path / "work")
+    monkeypatch.setattr("benchmarks.__main__.pcapflow_subjects", lambda *_: [broken])
+    status = main(["--workload", "small", "--peers", "none", "--engine-only", "--out", str(tmp_path / "results")])
+
+    assert status == 1
+    assert "pcapflow engine on small: exit 1: broken." in (tmp_path / "results" / "results.md").read_text()

@@ -169,7 +169,7 @@ def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progr
     from pcapflow.tracker import FlowTable
 
     opened = open_capture(inputs, engine=reader)
-    table = FlowTable(config)
+    table = FlowTable(config.marks_per_flow, config.max_open_flows, int(config.rto_s * 1e9))
     batch = Batch()
     total = total_bytes(inputs)
     batches = 0
@@ -180,8 +180,9 @@ def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progr
         batches += 1
         if progress is not None and batches % _BATCHES_PER_PROGRESS == 0:
             progress(opened.bytes_read, total)
-    table.finish()
-    return collect(table, opened.capture())
+    capture = opened.capture()
+    table.finish(capture.last_ns)
+    return collect(table, dataclasses.replace(capture, evicted=int(table.evicted)))
 
 
 def engine_is_compiled() -> bool:

@@ -49,6 +49,9 @@ _SIDE: Final[Schema] = {
     "mss": np.int32,
     "wscale": np.int32,
     "ttl": np.int32,
+    "timestamps": np.int32,
+    "zero_ns": np.int64,
+    "zero_frame": np.int64,
 }
 
 FLOWS: Final[Schema] = {
@@ -76,6 +79,19 @@ FLOWS: Final[Schema] = {
     "roles_assumed": np.uint8,
     "history_1": np.int64,
     "history_2": np.int64,
+    "idle_ns": np.int64,
+    "idle_end_ns": np.int64,
+    "idle_frame": np.int64,
+    "idle_endpoint": np.int32,
+    "reset_frame": np.int64,
+    "reset_ns": np.int64,
+    "reset_flags": np.int32,
+    "reset_window": np.int32,
+    "reset_ttl": np.int32,
+    "reset_options": np.int32,
+    "reset_gap": np.int64,
+    "reset_pending": np.int64,
+    "reset_drew_frame": np.int64,
     **{f"{side}_{name}": dtype for side in ENDPOINT_NAMES for name, dtype in _SIDE.items()},
 }
 """A row per connection, in order of first frame. ``*_hi`` and ``*_lo`` are the two halves of an address; ``sent`` and

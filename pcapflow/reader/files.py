@@ -1,0 +1,248 @@
+"""Opens inputs as one capture: which engine and which file format reads each, and what is known at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, Literal, final
+
+from pcapflow.capture import Capture, Undecoded
+from pcapflow.errors import CaptureError, UnknownFormat
+from pcapflow.reader import batch as batch_module
+from pcapflow.reader.batch import Batch
+from pcapflow.reader.decode import Decoder
+from pcapflow.reader.pcap import PcapRecords, is_pcap
+from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
+from pcapflow.reader.source import Source, open_source
+
+if TYPE_CHECKING:
+    from pcapflow.reader.records import Records
+
+Input = str | os.PathLike[str] | IO[bytes]
+Engine = Literal["auto", "native", "pyshark"]
+
+MAX_FILES: Final = 100_000
+
+
+@final
+class OpenCapture:
+    """One capture being read, from one or several files one after another.
+
+    Attributes:
+        engine: ``native`` or ``pyshark``, whichever reads it.
+        bytes_read: bytes of the inputs read so far, as they lie on disk.
+    """
+
+    def __init__(self, inputs: Sequence[Input], engine: Engine) -> None:
+        self.engine = engine
+        self.bytes_read = 0
+        self._inputs = list(inputs)
+        self._decoder = Decoder()
+        self._done: list[Records] = []
+        self._checksum = _Checksum(self._inputs)
+        self._source: Source | None = None
+        self._records: Records | None = None
+        self._next = 0
+        self._closed_bytes = 0
+        self._may_fall_back = engine == "auto" and _all_paths(inputs)
+        self._open_next()
+        if engine == "auto":
+            self.engine = "native"
+
+    def read(self, batch: Batch) -> bool:
+        """Fills the batch anew.
+
+        Returns:
+            Whether there may be more.
+
+        Raises:
+            CaptureError: a later file of the list cannot be read, or an interface has a link type that only Wireshark
+                knows and Wireshark is not there.
+        """
+        batch.size = 0
+        records = self._records
+        if records is None:
+            return False
+        more = records.fill(batch)
+        if self._may_fall_back:
+            # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
+            self._may_fall_back = False
+            if records.unknown_link_type >= 0:
+                return self._fall_back(records.unknown_link_type)
+        if self._source is not None:
+            self.bytes_read = self._closed_bytes + self._source.position
+        if more:
+            return True
+        self._finish_file()
+        if self._next < len(self._inputs):
+            self._open_next()
+            return True
+        self._decoder.finish()
+        return False
+
+    def capture(self) -> Capture:
+        """What is known of the capture; complete once :meth:`read` returned False."""
+        done = self._done
+        decoder = self._decoder
+        names = tuple(_name(item) for item in self._inputs)
+        firsts = [r.first_ns for r in done if r.first_ns >= 0]
+        snaplens = [r.snaplen for r in done if r.snaplen]
+        drops = [r.dropped for r in done if r.dropped >= 0]
+        steps = [r for r in done if r.clock_steps]
+        return Capture(
+            paths=names,
+            name=Path(names[0]).name if len(names) == 1 else f"{Path(names[0]).name} and {len(names) - 1} more",
+            size_bytes=self.bytes_read,
+            sha256=self._checksum.result(),
+            format=", ".join(dict.fromkeys(r.format for r in done)),
+            reader=self.engine,
+            compiled=is_compiled(),
+            link_types=tuple(dict.fromkeys(name for r in done for name in r.link_types)),
+            frames=int(decoder.frames),
+            segments=int(decoder.segments),
+            other=int(decoder.other),
+            first_ns=int(min(firsts, default=-1)),
+            last_ns=int(max((r.last_ns for r in done), default=-1)),
+            snaplen=min(snaplens, default=0),
+            cut_frames=int(sum(r.cut_frames for r in done)),
+            truncated="; ".join(r.truncated for r in done if r.truncated),
+            undecoded=tuple(
+                Undecoded(layer, reason, count, first) for (layer, reason), (count, first) in decoder.skips.items()
+            ),
+            dropped=sum(drops) if drops else -1,
+            clock_steps=int(sum(r.clock_steps for r in done)),
+            first_clock_step_frame=int(steps[0].first_clock_step_frame) if steps else 0,
+            tunnels=tuple(decoder.tunnels),
+        )
+
+    def close(self) -> None:
+        """Closes what is still open; reading may end early."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def _open_next(self) -> None:
+        item = self._inputs[self._next]
+        self._next += 1
+        if self.engine == "pyshark":
+            from pcapflow.reader.wireshark import WiresharkRecords
+
+            self._records = WiresharkRecords(item, self._decoder)
+            return
+        source = open_source(item)
+        self._source = source
+        try:
+            if is_pcap(source.head):
+                self._records = PcapRecords(source, self._decoder)
+            elif is_pcapng(source.head):
+                self._records = PcapngRecords(source, self._decoder)
+            else:
+                raise UnknownFormat(source.name, _unknown(source))
+            unknown = self._records.unknown_link_type
+            if unknown >= 0 and self.engine == "auto":
+                raise UnknownFormat(source.name, _unknown_link(unknown))
+        except CaptureError:
+            self.close()
+            raise
+
+    def _fall_back(self, link_type: int) -> bool:
+        """Starts anew with pyshark: an interface has a link type that the native reader does not know."""
+        self.close()
+        self.engine = "pyshark"
+        self._decoder = Decoder()
+        self._next = 0
+        try:
+            self._open_next()
+        except CaptureError as error:
+            raise CaptureError(error.path, f"{_unknown_link(link_type)}; {error.reason}") from error
+        return True
+
+    def _finish_file(self) -> None:
+        if self._records is not None:
+            self._done.append(self._records)
+            self._records = None
+        if self._source is not None:
+            self._closed_bytes += self._source.position
+            self.bytes_read = self._closed_bytes
+        self.close()
+
+
+def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCapture:
+    """Opens one or more inputs as one capture.
+
+    Args:
+        inputs: paths, ``-`` for standard input, or binary files, in order.
+        engine: ``native``, ``pyshark``, or ``auto``: native, and pyshark where the format or link type is unknown.
+
+    Raises:
+        CaptureError: an input does not exist, cannot be read, is empty, or is no capture.
+    """
+    if not inputs:
+        raise CaptureError("-", "no capture was named")
+    if len(inputs) > MAX_FILES:
+        raise CaptureError(_name(inputs[0]), f"more than {MAX_FILES} files cannot be one capture")
+    if engine != "auto":
+        return OpenCapture(inputs, engine)
+    try:
+        return OpenCapture(inputs, "auto")
+    except UnknownFormat as unknown:
+        if not _all_paths(inputs):
+            raise
+        try:
+            return OpenCapture(inputs, "pyshark")
+        except CaptureError as error:
+            raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
+
+
+def _all_paths(inputs: Sequence[Input]) -> bool:
+    """Whether everything can be read a second time."""
+    return all(isinstance(item, (str, os.PathLike)) and item != "-" for item in inputs)
+
+
+def is_compiled() -> bool:
+    """Whether reader and tracker run as compiled modules."""
+    return not str(batch_module.__file__).endswith(".py")
+
+
+def _unknown_link(link_type: int) -> str:
+    return f"link type {link_type} is not known to the native reader"
+
+
+def _unknown(source: Source) -> str:
+    shown = source.head[:4].hex(" ")
+    return f"not a capture that is known here (it begins with {shown})"
+
+
+def _name(item: Input) -> str:
+    if isinstance(item, (str, os.PathLike)):
+        return os.fspath(item)
+    return str(getattr(item, "name", "<file>"))
+
+
+@final
+class _Checksum:
+    """The SHA-256 of a single file, taken beside the reading: hashing runs without the interpreter's lock."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._digest = ""
+        self._thread: threading.Thread | None = None
+        if len(inputs) == 1 and isinstance(inputs[0], (str, os.PathLike)) and inputs[0] != "-":
+            self._path = os.fspath(inputs[0])
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def result(self) -> str:
+        if self._thread is not None:
+            self._thread.join()
+        return self._digest
+
+    def _run(self) -> None:
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            # The reader says what is wrong with the file.
+            self._digest = ""

@@ -1,0 +1,738 @@
+"""One connection: its two endpoints, and the guards that turn segments into their transitions.
+
+A segment on the wire is two events. Its sender did it, which is certain: its transition is made at once (``sent``).
+Its receiver may have got it, which is not: the event waits in that endpoint's inbox until a segment of its own shows
+that it arrived (``proven``). What no later segment could show is ``assumed`` at once, and taken back when the endpoint
+acts as if it had never arrived. The four parts of :meth:`Flow.segment` follow from this, in this order:
+
+1. what the segment proves about its sender: what it had received, and that it is alive;
+2. what its sender does: SYN, FIN (a RST has :meth:`Flow._reset`);
+3. what its receiver hears;
+4. the counts and marks of the tables.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from pcapflow.reader.batch import ACK, FIN, RST, SYN
+from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.log import MarkLog, TransitionLog
+from pcapflow.tracker.marks import (
+    DUPLICATE_ACK,
+    FAST_RETRANSMISSION,
+    MARK_CHALLENGE_ACK,
+    MARK_DATA_AFTER_CLOSE,
+    MARK_DATA_AFTER_FIN,
+    MARK_DUPLICATE_PACKET,
+    MARK_FIN_REPEATED,
+    MARK_ICMP_UNREACHABLE,
+    MARK_RESET,
+    MARK_RESET_AFTER_CLOSE,
+    MARK_RESET_IGNORED,
+    MARK_SYN_REPEATED,
+    MARK_TAKEN_BACK,
+    MARK_UNEXPECTED,
+    PORT_REUSE,
+    RETRANSMISSION,
+    SPURIOUS_RETRANSMISSION,
+)
+from pcapflow.tracker.seq import delta
+from pcapflow.tracker.states import (
+    ACK_OF_FIN_RX,
+    ACK_OF_SYN_RX,
+    ASSUMED,
+    CLIENT,
+    CLOSED,
+    CLOSE_WAIT,
+    CLOSING,
+    ESTABLISHED,
+    FIN_RX,
+    FIN_TX,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    LISTEN,
+    MIDSTREAM,
+    PROVEN,
+    RST_RX,
+    RST_TX,
+    SENT,
+    SERVER,
+    SYN_ACK_RX,
+    SYN_RCVD,
+    SYN_RX,
+    SYN_SENT,
+    SYN_TX,
+    TIME_WAIT,
+    UNKNOWN,
+)
+from pcapflow.tracker.wireshark_marks import WSCALE_UNKNOWN, WSCALE_UNUSED, wireshark_marks
+
+COPY_NS: Final = 50_000_000
+"""A segment repeated with the same IP identification and time stamp within this is a copy made on the way, not a
+retransmission: the shortest retransmission time-out of Linux is 200 ms, and a retransmission has its own time stamp."""
+REORDER_NS: Final = 3_000_000
+"""Segments of one sender may overtake each other by about this much."""
+FAR: Final = 1 << 30
+"""A sequence number this far from all others of its sender is not of this connection (the largest window)."""
+RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
+
+COMPLETE_SYN: Final = 1
+COMPLETE_SYN_ACK: Final = 2
+COMPLETE_ACK: Final = 4
+COMPLETE_DATA: Final = 8
+COMPLETE_FIN: Final = 16
+COMPLETE_RST: Final = 32
+
+# Zeek's history letters, numbered from 1; +16 for the responder's lower case. Index into HISTORY_LETTERS.
+H_SYN: Final = 1
+H_SYN_ACK: Final = 2
+H_ACK: Final = 3
+H_DATA: Final = 4
+H_FIN: Final = 5
+H_RST: Final = 6
+H_RETRANSMISSION: Final = 7
+H_ZERO_WINDOW: Final = 8
+H_GAP: Final = 9
+H_INCONSISTENT: Final = 10
+H_MULTI_FLAG: Final = 11
+HISTORY_LETTERS: Final = " SHADFRTWGIQ    " + " shadfrtwgiq    "
+LETTERS_PER_WORD: Final = 12
+MAX_LETTERS: Final = 24
+
+
+@final
+class Flow:
+    """One connection being followed.
+
+    Attributes:
+        number: row of the flow in the tables.
+        stream: Wireshark's ``tcp.stream``.
+        client, server: its endpoints.
+        ended_ns: when it had nothing left to do (both ends CLOSED or in TIME_WAIT), -1 before.
+    """
+
+    def __init__(
+        self,
+        number: i64,
+        stream: i64,
+        client: Endpoint,
+        server: Endpoint,
+        is_ipv6: bool,
+        frame: i64,
+        time_ns: i64,
+        transitions: TransitionLog,
+        marks: MarkLog,
+        marks_left: i64,
+    ) -> None:
+        self.number: i64 = number
+        self.stream: i64 = stream
+        self.client = client
+        self.server = server
+        self.is_ipv6 = is_ipv6
+        self.vlan: i64 = -1
+        self.tunnel: i64 = 0
+        self.first_frame: i64 = frame
+        self.last_frame: i64 = frame
+        self.start_ns: i64 = time_ns
+        self.end_ns: i64 = time_ns
+        self.ended_ns: i64 = -1
+        self.is_midstream = False
+        self.roles_assumed = False
+        self.first_closer: i64 = -1
+        self.both_closed_first = False
+        self.completeness: i64 = 0
+        self.first_completeness: i64 = 0
+        self.packets: i64 = 0
+        self.history_1: i64 = 0
+        self.history_2: i64 = 0
+        self.history_len: i64 = 0
+        self.syn_ns: i64 = -1
+        self.first_rtt_ns: i64 = 0
+        # The longest silence.
+        self.idle_ns: i64 = 0
+        self.idle_end_ns: i64 = -1
+        self.idle_frame: i64 = -1
+        self.idle_endpoint: i64 = -1
+        # The RST that ended it.
+        self.reset_frame: i64 = -1
+        self.reset_ns: i64 = -1
+        self.reset_by: i64 = -1
+        self.reset_flags: i64 = -1
+        self.reset_window: i64 = -1
+        self.reset_ttl: i64 = -1
+        self.reset_options: i64 = -1
+        self.reset_gap: i64 = -1
+        self.reset_pending: i64 = -1
+        self.reset_drew_frame: i64 = -1
+        self.reset_rel: i64 = -1
+        self._log = transitions
+        self._marks = marks
+        self._marks_left: i64 = marks_left
+
+    def segment(
+        self,
+        x: Endpoint,
+        y: Endpoint,
+        frame: i64,
+        time_ns: i64,
+        seq: i64,
+        ack: i64,
+        flags: i64,
+        window: i64,
+        payload_len: i64,
+        ip_id: i64,
+        ttl: i64,
+        syn_options: i64,
+        tsval: i64,
+        tsecr: i64,
+        sack_left: i64,
+    ) -> None:
+        """Takes one segment sent by ``x`` towards ``y``."""
+        self._count(x, y, frame, time_ns, flags, payload_len, ttl, tsval)
+        is_copy = False
+        if ip_id == x.previous_ip_id and seq == x.previous_seq and tsval == x.previous_tsval:
+            is_copy = (
+                payload_len == x.previous_len
+                and ack == x.previous_ack
+                and (ip_id > 0 or tsval >= 0 or payload_len > 0)
+                and time_ns - x.last_ns < COPY_NS
+                and (ip_id > 0 or flags & (SYN | FIN) != 0 or payload_len > 0)
+            )
+        x.previous_ip_id = ip_id
+        x.previous_seq = seq
+        x.previous_tsval = tsval
+        x.previous_len = payload_len
+        x.previous_ack = ack
+        if is_copy:
+            self.mark(frame, time_ns, x, MARK_DUPLICATE_PACKET, 0)
+
+        # Where the numbers begin: a SYN says so; without one, the first byte seen has relative number 1.
+        if x.isn < 0 and not (flags & RST and x.packets == 1 and y.packets > 0):
+            x.isn = seq if flags & SYN else (seq - 1) & 0xFFFF_FFFF
+            x.next_rel = 0 if flags & SYN else 1
+        has_ack = flags & ACK != 0
+        if y.isn < 0 and has_ack:
+            y.isn = (ack - 1) & 0xFFFF_FFFF
+            y.next_rel = 1
+
+        if not is_copy or flags & (SYN | FIN | RST):
+            ws: i64 = wireshark_marks(x, y, seq, ack, flags, window, payload_len, time_ns, self.first_rtt_ns)
+        else:
+            ws = wireshark_marks(x, y, seq, ack, flags, window, payload_len, time_ns, self.first_rtt_ns)
+        if ws:
+            self._wireshark(x, frame, time_ns, ws, payload_len)
+        self._window(x, flags, window, syn_options, frame, time_ns)
+
+        if self.packets == 1 and not flags & SYN:
+            self._pick_up(x, y, flags, frame, time_ns)
+        if flags & RST:
+            self._reset(x, y, frame, time_ns, seq, ack, flags, window, ttl, tsval)
+            x.last_ns = time_ns
+            return
+
+        rel: i64 = x.rel(seq)
+        end_rel: i64 = rel + payload_len
+        if flags & SYN:
+            end_rel += 1
+        if flags & FIN:
+            end_rel += 1
+        ack_rel: i64 = y.rel(ack) if has_ack else -1
+        if rel - x.next_rel > FAR or x.next_rel - rel > FAR or ack_rel - y.next_rel > FAR:
+            self.mark(frame, time_ns, x, MARK_UNEXPECTED, 0)
+            x.last_ns = time_ns
+            return
+
+        # 1. What this proves about x.
+        if x.state == CLOSED and x.last_row >= 0:
+            self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel, end_rel)
+        if has_ack:
+            self._proves(x, y, frame, time_ns, flags, payload_len, ack_rel, sack_left)
+
+        # 2. What x does.
+        if flags & SYN:
+            self._syn(x, y, frame, time_ns, flags, ip_id, tsval, is_copy)
+        if payload_len > 0:
+            self._data(x, y, frame, time_ns, rel, payload_len)
+        if flags & FIN:
+            self._fin(x, y, frame, time_ns, rel + payload_len, ack_rel, ip_id, tsval, is_copy)
+        if end_rel > x.next_rel:
+            if rel > x.next_rel and x.packets > 1:
+                x.hole_bytes += rel - x.next_rel
+            x.next_rel = end_rel
+            if x.timed_rel < 0:
+                x.timed_rel = end_rel
+                x.timed_ns = time_ns
+        elif payload_len > 0:
+            if x.timed_rel >= 0 and rel < x.timed_rel:
+                # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
+                x.timed_rel = -1
+            if x.hole_bytes > 0 and not is_copy and ws & RETRANSMISSIONS == 0:
+                x.hole_bytes = x.hole_bytes - payload_len if x.hole_bytes > payload_len else 0
+
+        # 3. What y hears.
+        if has_ack:
+            if ack_rel > x.acked_rel:
+                x.acked_rel = ack_rel
+                if y.timed_rel >= 0 and ack_rel >= y.timed_rel:
+                    rtt_ns: i64 = time_ns - y.timed_ns
+                    if ack_rel == y.timed_rel and rtt_ns >= 0 and (y.rtt_ns < 0 or rtt_ns < y.rtt_ns):
+                        y.rtt_ns = rtt_ns
+                    y.timed_rel = -1
+            if ack_rel > y.next_rel:
+                y.unseen += ack_rel - y.next_rel
+                y.next_rel = ack_rel
+            elif y.hole_bytes > 0 and ack_rel == y.next_rel:
+                y.unseen += y.hole_bytes
+                y.hole_bytes = 0
+            if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):
+                self._ack_of_syn(x, y, frame, time_ns)
+            if y.fin_rel >= 0 and ack_rel > y.fin_rel:
+                self._ack_of_fin(x, y, frame, time_ns, flags & FIN != 0)
+        if flags & FIN:
+            if y.fin_heard_ns >= 0:
+                y.fin_heard_again = y.fin_heard_again or not is_copy
+            if y.state == UNKNOWN or self._awaits_fin(y):
+                y.fin_heard_ns = time_ns
+                y.fin_heard_frame = frame
+        x.last_ns = time_ns
+        if self.ended_ns < 0 and self._is_over():
+            self.ended_ns = time_ns
+
+    def icmp(self, x: Endpoint, frame: i64, time_ns: i64, code: i64) -> None:
+        """Takes an ICMP error that quotes a segment of ``x``."""
+        self.mark(frame, time_ns, x, MARK_ICMP_UNREACHABLE, code)
+
+    def mark(self, frame: i64, time_ns: i64, x: Endpoint, mark: i64, value: i64) -> None:
+        """Logs a mark on a frame of ``x``; beyond the limit of one flow they are left out."""
+        if self._marks_left > 0:
+            self._marks_left -= 1
+            self._marks.add(self.number, frame, time_ns, x.which, mark, value)
+
+    def finish(self, last_ns: i64, rto_ns: i64) -> None:
+        """Settles what is still open when the capture ends at ``last_ns``.
+
+        A FIN or SYN-ACK that passed once, shorter before the end than a retransmission time-out, is assumed to have
+        arrived; one that was repeated without an answer is not.
+        """
+        for x, y in ((self.client, self.server), (self.server, self.client)):
+            if x.syn_heard_ns >= 0 and x.state == SYN_SENT and y.syn_count == 1 and last_ns - x.syn_heard_ns < rto_ns:
+                x.take(self._log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, ASSUMED)
+            if x.fin_heard_ns >= 0:
+                if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns:
+                    self._fin_arrived(x, y, ASSUMED)
+                elif x.fin_acked_ns >= 0:
+                    x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+            if x.zero_since_ns >= 0:
+                self._zero_window_ends(x, last_ns)
+
+    # 1. Proofs.
+
+    def _proves(
+        self,
+        x: Endpoint,
+        y: Endpoint,
+        frame: i64,
+        time_ns: i64,
+        flags: i64,
+        payload_len: i64,
+        ack_rel: i64,
+        sack_left: i64,
+    ) -> None:
+        """What ``x`` had received when it sent a segment that acknowledges up to ``ack_rel``."""
+        log = self._log
+        if x.syn_heard_ns >= 0 and ack_rel >= 1:
+            if flags & SYN:
+                if x.state == UNKNOWN:
+                    x.state = LISTEN
+                x.take(log, self.number, SYN_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
+            elif x.state == SYN_SENT:
+                x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
+            x.syn_heard_ns = -1
+        if x.unsure:
+            event: i64 = x.last_event(log)
+            if event == ACK_OF_SYN_RX:
+                # Data, a FIN or an ACK beyond the SYN: none of them leaves a socket in SYN_RCVD.
+                if not flags & SYN and (payload_len > 0 or flags & FIN or ack_rel > 1):
+                    x.confirm(log)
+            elif event == ACK_OF_FIN_RX and y.fin_rel >= 0 and ack_rel > y.fin_rel and x.state == FIN_WAIT_2:
+                x.confirm(log)
+        if x.fin_heard_ns >= 0:
+            if ack_rel > y.fin_rel:
+                if sack_left >= 0 and x.fin_heard_again:
+                    # A duplicate SACK (RFC 2883): the FIN had come before, and what it answers is the second one.
+                    x.fin_heard_again = False
+                self._fin_arrived(x, y, PROVEN)
+            else:
+                x.lacked_ns = time_ns
+
+    def _fin_arrived(self, x: Endpoint, y: Endpoint, basis: i64) -> None:
+        """The FIN of ``y`` reached ``x``; an ACK that waits behind it is sorted in before or after it."""
+        log = self._log
+        heard_ns: i64 = x.fin_heard_ns
+        if heard_ns < x.lacked_ns:
+            heard_ns = x.lacked_ns
+        if x.fin_acked_ns >= 0 and x.fin_heard_again:
+            # The FIN passed again after the ACK did: the first one was lost, so the ACK came first.
+            x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
+            x.fin_acked_ns = -1
+        x.take(log, self.number, FIN_RX, heard_ns, x.fin_heard_frame, basis)
+        if x.fin_acked_ns >= 0:
+            x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+        x.fin_acked_ns = -1
+        x.fin_heard_ns = -1
+
+    def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool, end_rel: i64) -> None:
+        """A segment without RST from an endpoint that was thought closed."""
+        event: i64 = x.last_event(self._log)
+        if event == RST_TX:
+            # An endpoint that sent a RST has nothing more to send; overtaken segments are old ones.
+            if is_new or time_ns - self.reset_ns > REORDER_NS:
+                self._take_back(x, frame, time_ns)
+        elif event == RST_RX and x.unsure:
+            # What it sent before the RST reached it may still pass; later than a round trip, or with news of what
+            # came after the RST, it shows that the RST was not accepted.
+            flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else 200_000_000
+            if time_ns - self.reset_ns > flight_ns:
+                self._take_back(x, frame, time_ns)
+                self._reset_did_not_count(y)
+
+    def _reset_did_not_count(self, sender: Endpoint) -> None:
+        """The RST noted as the end was not accepted."""
+        if self.reset_frame >= 0:
+            self.mark(self.reset_frame, self.reset_ns, sender, MARK_RESET_IGNORED, self.reset_gap)
+        self.reset_frame = -1
+        self.reset_ns = -1
+        self.reset_by = -1
+        self.reset_flags = -1
+        self.reset_window = -1
+        self.reset_ttl = -1
+        self.reset_options = -1
+        self.reset_gap = -1
+        self.reset_pending = -1
+        self.reset_drew_frame = -1
+        self.ended_ns = -1
+
+    def _take_back(self, x: Endpoint, frame: i64, time_ns: i64) -> None:
+        withdrawn: i64 = x.take_back(self._log)
+        self.mark(frame, time_ns, x, MARK_TAKEN_BACK, withdrawn)
+        self.ended_ns = -1
+
+    # 2. What the sender does.
+
+    def _pick_up(self, x: Endpoint, y: Endpoint, flags: i64, frame: i64, time_ns: i64) -> None:
+        """The first segment of a connection that began before the capture: both ends are assumed ESTABLISHED."""
+        self.is_midstream = True
+        if flags & RST:
+            return
+        x.take(self._log, self.number, MIDSTREAM, time_ns, frame, ASSUMED)
+        y.take(self._log, self.number, MIDSTREAM, time_ns, frame, ASSUMED)
+        x.unsure = False
+        y.unsure = False
+
+    def _syn(
+        self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, flags: i64, ip_id: i64, tsval: i64, is_copy: bool
+    ) -> None:
+        log = self._log
+        x.syn_count += 1
+        if x.syn_count > 1 and not is_copy and not self._is_copy(x.syn_sent_ns, x.syn_ip_id, x.syn_tsval, time_ns, ip_id, tsval):
+            self.mark(frame, time_ns, x, MARK_SYN_REPEATED, x.syn_count)
+            if flags & ACK:
+                # It would not repeat its SYN-ACK had the ACK of it arrived.
+                if x.unsure and x.last_event(log) == ACK_OF_SYN_RX:
+                    self._take_back(x, frame, time_ns)
+                x.syn_acked_ns = -1
+        x.syn_sent_ns = time_ns
+        x.syn_ip_id = ip_id
+        x.syn_tsval = tsval
+        if flags & ACK:
+            if x.state == UNKNOWN:
+                # The SYN was not captured; its answer proves it.
+                self.is_midstream = True
+                if y.state == UNKNOWN:
+                    y.take(log, self.number, SYN_TX, time_ns, frame, PROVEN)
+                x.state = LISTEN
+                x.take(log, self.number, SYN_RX, time_ns, frame, PROVEN)
+            if x.state == SYN_RCVD and x.syn_acked_ns >= 0:
+                x.take(log, self.number, ACK_OF_SYN_RX, x.syn_acked_ns, x.syn_acked_frame, ASSUMED)
+                x.syn_acked_ns = -1
+        elif x.state == UNKNOWN or x.state == LISTEN:
+            x.state = CLOSED
+            x.take(log, self.number, SYN_TX, time_ns, frame, SENT)
+        if y.state == SYN_SENT or y.state == UNKNOWN or y.state == LISTEN:
+            y.syn_heard_ns = time_ns
+            y.syn_heard_frame = frame
+
+    def _data(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, payload_len: i64) -> None:
+        new_bytes: i64 = rel + payload_len - x.next_rel
+        if new_bytes <= 0:
+            return
+        if new_bytes > payload_len:
+            new_bytes = payload_len
+        x.data_ns = time_ns
+        if x.fin_rel >= 0 and rel + payload_len > x.fin_rel + 1:
+            self.mark(frame, time_ns, x, MARK_DATA_AFTER_FIN, rel + payload_len - x.fin_rel)
+        if y.fin_rel >= 0:
+            x.after_fin += new_bytes
+        if y.state == CLOSED and y.last_row >= 0:
+            self.mark(frame, time_ns, x, MARK_DATA_AFTER_CLOSE, new_bytes)
+
+    def _fin(
+        self,
+        x: Endpoint,
+        y: Endpoint,
+        frame: i64,
+        time_ns: i64,
+        fin_rel: i64,
+        ack_rel: i64,
+        ip_id: i64,
+        tsval: i64,
+        is_copy: bool,
+    ) -> None:
+        log = self._log
+        x.fin_count += 1
+        if x.fin_count == 1 or fin_rel > x.fin_rel:
+            x.fin_rel = fin_rel
+        if x.fin_count == 1:
+            x.take(log, self.number, FIN_TX, time_ns, frame, SENT)
+            if self.first_closer < 0:
+                self.first_closer = x.which
+            elif ack_rel <= y.fin_rel and self.first_closer != x.which and self.reset_by < 0:
+                self.both_closed_first = True
+        elif not is_copy and not self._is_copy(x.fin_sent_ns, x.fin_ip_id, x.fin_tsval, time_ns, ip_id, tsval):
+            self.mark(frame, time_ns, x, MARK_FIN_REPEATED, x.fin_count)
+            # It would not repeat its FIN had the ACK of it arrived.
+            x.fin_acked_ns = -1
+            if x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
+                self._take_back(x, frame, time_ns)
+            if x.fin_heard_ns >= 0:
+                x.lacked_ns = time_ns
+        x.fin_sent_ns = time_ns
+        x.fin_ip_id = ip_id
+        x.fin_tsval = tsval
+
+    def _is_copy(self, sent_ns: i64, old_id: i64, old_tsval: i64, time_ns: i64, ip_id: i64, tsval: i64) -> bool:
+        """Whether a repeated SYN or FIN is a copy of the last one rather than a retransmission."""
+        return time_ns - sent_ns < COPY_NS and ip_id == old_id and tsval == old_tsval and (ip_id > 0 or tsval >= 0)
+
+    # 3. What the receiver hears.
+
+    def _ack_of_syn(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64) -> None:
+        if y.state == SYN_RCVD:
+            y.take(self._log, self.number, ACK_OF_SYN_RX, time_ns, frame, ASSUMED)
+        elif x.state == SYN_RCVD and y.syn_acked_ns < 0:
+            # The SYNs crossed: y has yet to show that it got the other's SYN.
+            y.syn_acked_ns = time_ns
+            y.syn_acked_frame = frame
+
+    def _ack_of_fin(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, has_fin: bool) -> None:
+        if y.state == FIN_WAIT_1:
+            if y.fin_heard_ns >= 0 and not has_fin:
+                # x's FIN is still on its way, or lost: which of the two came first is settled when y answers.
+                if y.fin_acked_ns < 0:
+                    y.fin_acked_ns = time_ns
+                    y.fin_acked_frame = frame
+                    y.fin_heard_again = False
+            else:
+                y.take(self._log, self.number, ACK_OF_FIN_RX, time_ns, frame, ASSUMED)
+        elif y.state == LAST_ACK or y.state == CLOSING:
+            y.take(self._log, self.number, ACK_OF_FIN_RX, time_ns, frame, ASSUMED)
+
+    def _awaits_fin(self, y: Endpoint) -> bool:
+        state: i64 = y.state
+        return state == ESTABLISHED or state == FIN_WAIT_1 or state == FIN_WAIT_2 or state == SYN_RCVD or state == SYN_SENT
+
+    # Resets.
+
+    def _reset(
+        self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, seq: i64, ack: i64, flags: i64, window: i64, ttl: i64, tsval: i64
+    ) -> None:
+        """A RST from ``x``; whether ``y`` accepts it is RFC 9293, 3.5.3 and 3.10.7.4, and RFC 5961, 3.2."""
+        log = self._log
+        x.rst_count += 1
+        has_ack = flags & ACK != 0
+        ack_rel: i64 = y.rel(ack) if has_ack and y.isn >= 0 else -1
+        rel: i64 = x.rel(seq) if x.isn >= 0 else 0
+        gap: i64 = rel - y.acked_rel if y.acked_rel >= 0 else 0
+        if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
+            self.mark(frame, time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+            self._reset_sent(x, y, frame, time_ns, ack_rel)
+            return
+        if y.state == SYN_SENT:
+            accepted = has_ack and 0 < ack_rel <= y.next_rel
+        elif y.acked_rel < 0 or y.state == UNKNOWN:
+            accepted = True
+        else:
+            accepted = y.acked_rel <= rel <= max(x.next_rel, y.acked_rel)
+        if not accepted:
+            self.mark(frame, time_ns, x, MARK_RESET_IGNORED, gap)
+            return
+        was_over = self._is_over()
+        pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
+        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel > x.fin_rel:
+            self._fin_arrived(y, x, ASSUMED)
+        if y.fin_acked_ns >= 0:
+            y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
+            y.fin_acked_ns = -1
+        self._reset_sent(x, y, frame, time_ns, ack_rel)
+        ends = y.state != UNKNOWN and y.take(log, self.number, RST_RX, time_ns, frame, ASSUMED)
+        if was_over or not (ends or y.state == UNKNOWN):
+            self.mark(frame, time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+            return
+        if self.reset_frame >= 0:
+            return
+        self.mark(frame, time_ns, x, MARK_RESET, pending if pending > 0 else 0)
+        if self.first_closer < 0:
+            self.first_closer = x.which
+        self.reset_frame = frame
+        self.reset_ns = time_ns
+        self.reset_by = x.which
+        self.reset_flags = flags & 0x1FF
+        self.reset_window = window
+        self.reset_ttl = ttl
+        self.reset_options = 1 if tsval >= 0 else 0
+        self.reset_gap = gap
+        self.reset_pending = pending if pending > 0 else 0
+        if self._is_over():
+            self.ended_ns = time_ns
+
+    def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, ack_rel: i64) -> None:
+        """The sender's side of a RST: nothing is left of its connection."""
+        if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
+            self._fin_arrived(x, y, PROVEN)
+        if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:
+            x.take(self._log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
+        if x.state == UNKNOWN and not self.is_midstream:
+            # Nobody listens there: there never was a connection to abort.
+            x.state = CLOSED
+        else:
+            x.take(self._log, self.number, RST_TX, time_ns, frame, SENT)
+        x.fin_heard_ns = -1
+        x.syn_heard_ns = -1
+
+    def _is_over(self) -> bool:
+        client: i64 = self.client.state
+        server: i64 = self.server.state
+        return (client == CLOSED or client == TIME_WAIT) and (
+            server == CLOSED or server == TIME_WAIT or server == UNKNOWN
+        )
+
+    # 4. Counts and marks.
+
+    def _count(
+        self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64
+    ) -> None:
+        self.packets += 1
+        x.packets += 1
+        x.payload_bytes += payload_len
+        if x.first_frame < 0:
+            x.first_frame = frame
+            x.ttl = ttl
+            x.timestamps = 1 if tsval >= 0 else 0
+        if self.packets > 1 and time_ns - self.end_ns > self.idle_ns:
+            self.idle_ns = time_ns - self.end_ns
+            self.idle_end_ns = time_ns
+            self.idle_frame = frame
+            self.idle_endpoint = x.which
+        self.last_frame = frame
+        if time_ns > self.end_ns:
+            self.end_ns = time_ns
+        self._complete(flags, payload_len)
+        self._write_history(x, flags, payload_len)
+        if flags & SYN:
+            if not flags & ACK:
+                self.syn_ns = time_ns
+        elif flags & ACK and self.syn_ns >= 0 and self.first_rtt_ns == 0:
+            self.first_rtt_ns = time_ns - self.syn_ns
+
+    def _complete(self, flags: i64, payload_len: i64) -> None:
+        """Wireshark's ``tcp.completeness``: of a first frame only a SYN counts until there is a second."""
+        bits: i64 = 0
+        if flags & ACK:
+            if flags & SYN:
+                bits |= COMPLETE_SYN_ACK
+            else:
+                bits |= COMPLETE_DATA if payload_len > 0 else COMPLETE_ACK
+            if flags & FIN:
+                bits |= COMPLETE_FIN
+        if flags & RST:
+            bits |= COMPLETE_RST
+        if self.packets > 1:
+            self.completeness |= bits | self.first_completeness
+        else:
+            self.first_completeness = bits
+            if flags & (SYN | ACK) == SYN:
+                self.completeness |= COMPLETE_SYN
+                if payload_len > 0:
+                    self.completeness |= COMPLETE_DATA
+
+    def _write_history(self, x: Endpoint, flags: i64, payload_len: i64) -> None:
+        if flags & SYN:
+            self._letter(x, H_SYN_ACK if flags & ACK else H_SYN)
+            if flags & (FIN | RST):
+                self._letter(x, H_INCONSISTENT if flags & RST else H_MULTI_FLAG)
+        elif flags & ACK and payload_len == 0 and not flags & (FIN | RST):
+            self._letter(x, H_ACK)
+        if payload_len > 0 and not flags & SYN:
+            self._letter(x, H_DATA)
+        if flags & FIN:
+            self._letter(x, H_FIN)
+        if flags & RST:
+            self._letter(x, H_RST)
+
+    def _letter(self, x: Endpoint, letter: i64) -> None:
+        """Appends a history letter the first time its endpoint earns it."""
+        if x.history_seen & 1 << letter:
+            return
+        x.history_seen |= 1 << letter
+        at: i64 = self.history_len
+        if at >= MAX_LETTERS:
+            return
+        code: i64 = letter + 16 if x.which == SERVER else letter
+        if at < LETTERS_PER_WORD:
+            self.history_1 |= code << 5 * at
+        else:
+            self.history_2 |= code << 5 * (at - LETTERS_PER_WORD)
+        self.history_len = at + 1
+
+    def _wireshark(self, x: Endpoint, frame: i64, time_ns: i64, marks: i64, payload_len: i64) -> None:
+        if marks & RETRANSMISSIONS:
+            x.retransmitted += 1
+            self._letter(x, H_RETRANSMISSION)
+        for mark in range(PORT_REUSE):
+            if marks & 1 << mark:
+                value: i64 = x.ws_dup_acks if mark == DUPLICATE_ACK else payload_len
+                self.mark(frame, time_ns, x, mark, value)
+
+    def _window(self, x: Endpoint, flags: i64, window: i64, syn_options: i64, frame: i64, time_ns: i64) -> None:
+        """Follows window scaling (RFC 7323, 2.2) and how long a window stays shut."""
+        if flags & SYN:
+            if syn_options & 0xFFFF:
+                x.mss = syn_options & 0xFFFF
+            scale: i64 = (syn_options >> 16 & 0xFF) - 1
+            x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
+            x.wscale = scale if scale >= 0 else 0
+            x.ws_first_ack = True
+            other = self.server if x.which == CLIENT else self.client
+            if scale < 0:
+                other.ws_wscale = WSCALE_UNUSED
+            elif flags & ACK and other.ws_wscale == WSCALE_UNUSED:
+                x.ws_wscale = WSCALE_UNUSED
+        elif flags & ACK:
+            x.ws_first_ack = False
+            if window == 0:
+                if x.zero_since_ns < 0 and not flags & (FIN | RST):
+                    x.zero_since_ns = time_ns
+                    x.zero_since_frame = frame
+                    self._letter(x, H_ZERO_WINDOW)
+            elif x.zero_since_ns >= 0:
+                self._zero_window_ends(x, time_ns)
+
+    def _zero_window_ends(self, x: Endpoint, time_ns: i64) -> None:
+        if time_ns - x.zero_since_ns > x.zero_ns:
+            x.zero_ns = time_ns - x.zero_since_ns
+            x.zero_frame = x.zero_since_frame
+        x.zero_since_ns = -1

@@ -22,6 +22,18 @@ class Config:
             of RFC 6298, 2.1.
         leak_flows: connections of one server in CLOSE_WAIT at once that make a leak.
         msl2_s: how long TIME_WAIT lasts; 60 s on Linux.
+        flood_flows: connection attempts to one server, begun within a minute and never completed, that make a flood.
+        scan_ports: ports that one client tries in vain before its attempts are called a scan.
+        overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
+        time_wait_many: TIME_WAITs of one host at once that are worth telling.
+        ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
+        idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
+        zero_window_s: a receiver that keeps its window closed for this long stalls the connection.
+        vanished_retries: repeats of a segment, without any answer, after which the peer has vanished.
+        keepalive_probes: keep-alives in a row, without any answer, that have failed.
+        retransmission_percent: share of a side's segments sent again that is heavy.
+        retransmission_segments: segments a side must have sent for that share to mean anything.
+        black_hole_retries: repeats of a full-size segment that make a black hole likely.
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
         max_open_flows: connections followed at once; beyond it the one idle longest is let go, and counted.
@@ -35,6 +47,18 @@ class Config:
     rto_s: float = 1.0
     leak_flows: int = 5
     msl2_s: float = 60.0
+    flood_flows: int = 100
+    scan_ports: int = 20
+    overflow_flows: int = 3
+    time_wait_many: int = 1000
+    ephemeral_ports: int = 28_232
+    idle_s: float = 50.0
+    zero_window_s: float = 1.0
+    vanished_retries: int = 5
+    keepalive_probes: int = 3
+    retransmission_percent: int = 5
+    retransmission_segments: int = 200
+    black_hole_retries: int = 3
     rows_per_rule: int = 200
     marks_per_flow: int = 1000
     max_open_flows: int = 4_000_000

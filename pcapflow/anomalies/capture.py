@@ -1,0 +1,254 @@
+"""PF9xx: what the capture itself lacks or has too much of, and so what its verdicts are worth."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.evidence import SIDES, indices, side
+from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity, single
+from pcapflow.anomalies.quality import quality
+from pcapflow.anomalies.registry import rule
+from pcapflow.anomalies.wording import in_frame, listed, many, proof
+from pcapflow.config import Config
+from pcapflow.tables import Table, Tables
+from pcapflow.tracker import marks
+from pcapflow.tracker.states import CLIENT
+
+MANY_UNSEEN_PERCENT: Final = 5
+PART_ONE_WAY_PERCENT: Final = 10
+REASONS_NAMED: Final = 5
+
+
+def _rows(tables: Tables, *kinds: int) -> IntArray:
+    return indices(np.isin(tables.marks["mark"], kinds))
+
+
+def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
+    return proof(np.sort(table["frame"][rows])[:8].tolist())
+
+
+@rule("PF901", "capture-incomplete", title="Packets missing from the capture")
+def capture_incomplete(tables: Tables, config: Config) -> Hits:
+    """Bytes were acknowledged that the capture does not hold and that nobody sent again.
+
+    Means: the packets were on the wire and arrived, but the capture missed them: the capturing program was too slow, or
+        part of the traffic takes another way. It is no loss in the network, where the sender would have repeated them.
+    Do:
+        Capture: use a larger buffer (`tcpdump -B 65536`), a shorter snap length (`-s 128`), a filter, or a faster disk.
+        Network: on a mirror port, see whether both directions together exceed its speed.
+    Else: with bonded links or several paths only some of them may be mirrored.
+    Source: Wireshark's tcp.analysis.ack_lost_segment; the drop counters of pcapng interface statistics.
+    """
+    known, capture, f = quality(tables, config), tables.capture, tables.flows
+    flows = indices(known.unseen > 0)
+    if not len(flows) and capture.dropped <= 0:
+        return single(None)
+    unseen = int(known.unseen.sum())
+    total = int(sum(side(f, endpoint, "bytes").sum() for endpoint in SIDES)) + unseen
+    parts = []
+    if len(flows):
+        parts.append(
+            f"on {many(len(flows), 'connection')} of {len(f):,} at least {many(unseen, 'byte')} were acknowledged that the "
+            "capture does not hold"
+        )
+    if capture.dropped > 0:
+        parts.append(f"the capturing program lost {many(capture.dropped, 'packet')} by its own count")
+    worst = flows[np.argsort(-known.unseen[flows], kind="stable")]
+    grave = unseen * 100 > MANY_UNSEEN_PERCENT * total
+    return single(
+        Finding(
+            severity=Severity.MEDIUM if grave else Severity.LOW,
+            time_ns=capture.first_ns,
+            frames=_first_frames(tables.marks, _rows(tables, marks.ACKED_UNSEEN)),
+            detail="; ".join(parts),
+            count=len(flows),
+            flows=tuple(worst[:MAX_FLOWS].tolist()),
+        )
+    )
+
+
+@rule("PF902", "one-way-capture", title="Only one direction was captured")
+def one_way_capture(tables: Tables, config: Config) -> Hits:
+    """Of connections that plainly worked, the capture holds one direction only.
+
+    Means: the visible side goes on as if it were answered, but no answer is there: the other direction takes another way,
+        or a filter cut it off. Verdicts about the side that is not seen are withheld.
+    Do:
+        Capture: capture where both directions pass, on one of the two hosts at best; filter by host and not by source.
+        Network: with several paths, mirror all of them into one capture.
+    Else: if connections are meant to be one-way here (asymmetric routing), capture at an endpoint instead.
+    Source: a segment after a SYN, or a series of them that is not a repetition, is sent to somebody who answers.
+    """
+    known, f = quality(tables, config), tables.flows
+    flows = indices(known.one_way)
+    whole = known.direction_missing
+    few = len(flows) * 100 < PART_ONE_WAY_PERCENT * (len(flows) + known.two_way)
+    if not len(flows) or (few and not whole):
+        return single(None)
+    seen = int(np.count_nonzero(side(f, CLIENT, "packets")[flows] > 0))
+    parts = [f"{n:,} from the {name}" for n, name in ((seen, "client"), (len(flows) - seen, "server")) if n]
+    scope = "all" if whole else f"{len(flows):,} of {len(flows) + known.two_way:,}"
+    return single(
+        Finding(
+            severity=Severity.MEDIUM if whole else Severity.LOW,
+            time_ns=int(f["start_ns"][flows].min()),
+            frames=proof(f["first_frame"][flows[:8]].tolist()),
+            detail=(
+                f"{scope} connections with data were captured in one direction only ({listed(parts)}); verdicts about the "
+                "other side are withheld"
+            ),
+            confidence=CERTAIN if whole else LIKELY,
+            count=len(flows),
+            flows=tuple(flows[:MAX_FLOWS].tolist()),
+        )
+    )
+
+
+@rule("PF903", "duplicated-packets", title="Packets captured more than once")
+def duplicated_packets(tables: Tables, config: Config) -> Hits:
+    """The capture holds copies of the same packet, milliseconds apart.
+
+    Means: the packets passed the capture point twice: a mirror port that copies both ingress and egress, or the
+        pseudo-interface `any`. Each is analysed once; nothing was sent twice.
+    Do:
+        Capture: mirror one direction of each port, or capture on one interface.
+    Else: real repetitions carry a new IP identification or come later, and are counted as retransmissions.
+    Source: the same approach as editcap -d: equal packets within a short time.
+    """
+    del config
+    rows = _rows(tables, marks.MARK_DUPLICATE_PACKET)
+    if not len(rows):
+        return single(None)
+    flows = np.unique(tables.marks["flow"][rows])
+    return single(
+        Finding(
+            severity=Severity.INFO,
+            time_ns=int(tables.marks["time_ns"][rows].min()),
+            frames=_first_frames(tables.marks, rows),
+            detail=(
+                f"at least {len(rows):,} of {many(tables.capture.segments, 'TCP segment')} are copies of a packet just before "
+                f"them, on {many(len(flows), 'connection')}; each packet was analysed once"
+            ),
+            confidence=LIKELY,
+            count=len(flows),
+            flows=tuple(flows[:MAX_FLOWS].tolist()),
+        )
+    )
+
+
+@rule("PF904", "truncated-capture", title="The file ends early")
+def truncated_capture(tables: Tables, config: Config) -> Hits:
+    """The capture file ends inside a record.
+
+    Means: the file was cut off: the disk was full, the capturing program was killed, or the copy is incomplete.
+        Everything before the cut is analysed.
+    Do:
+        Capture: copy the file again, or stop the capturing program with an interrupt and let it finish.
+    Else: a file that is still being written ends so, too.
+    Source: the pcap and pcapng formats; each record tells its own length.
+    """
+    del config
+    capture = tables.capture
+    if not capture.truncated:
+        return single(None)
+    return single(
+        Finding(
+            severity=Severity.LOW,
+            time_ns=capture.last_ns,
+            frames=proof([capture.frames]),
+            detail=f"{capture.truncated}; the {many(capture.frames, 'frame')} before it were analysed",
+        )
+    )
+
+
+@rule("PF905", "clock-went-back", title="Time stamps that go back")
+def clock_went_back(tables: Tables, config: Config) -> Hits:
+    """A time stamp lies before the one of the frame in front of it.
+
+    Means: the clock of the capturing machine was set back, or files were joined out of order. The order of the file is
+        kept; durations across such a step are not to be trusted.
+    Do:
+        Capture: let the clock be slewed and not stepped (chrony, ntpd -x); join files with mergecap, which sorts.
+    Else: several network cards or processor cores may deliver packets slightly out of order; what that explains is not
+        counted.
+    Source: the pcap format does not promise ascending time stamps; see also reordercap.
+    """
+    del config
+    capture = tables.capture
+    if capture.clock_steps <= 0:
+        return single(None)
+    first = capture.first_clock_step_frame
+    return single(
+        Finding(
+            severity=Severity.LOW,
+            time_ns=capture.first_ns,
+            frames=proof([first - 1, first]),
+            detail=(
+                f"time stamps go back {many(capture.clock_steps, 'time')}, first at frame {first}; the order of the file is "
+                "kept, and what hangs on durations is less sure"
+            ),
+        )
+    )
+
+
+@rule("PF906", "undecoded", title="Packets that could not be decoded")
+def undecoded(tables: Tables, config: Config) -> Hits:
+    """Some packets could not be followed down to TCP.
+
+    Means: their link type, tunnel or header is unknown here, or is damaged or cut short. If TCP is inside, it is missing
+        from all that is said here.
+    Do:
+        Capture: if headers are cut off, raise the snap length; if the link type is unknown, try `--reader pyshark`.
+    Else: damaged and experimental traffic is ordinary in small numbers.
+    Source: counted by the reader, by layer and reason.
+    """
+    del config
+    capture = tables.capture
+    kinds = sorted(capture.undecoded, key=lambda kind: (-kind.count, kind.first_frame))
+    total = sum(kind.count for kind in kinds)
+    if not total:
+        return single(None)
+    named = [
+        f"{kind.count:,} for {kind.layer}: {kind.reason}{in_frame(kind.first_frame)}" for kind in kinds[:REASONS_NAMED]
+    ]
+    rest = total - sum(kind.count for kind in kinds[:REASONS_NAMED])
+    return single(
+        Finding(
+            severity=Severity.LOW if total * 10 > capture.frames else Severity.INFO,
+            time_ns=capture.first_ns,
+            frames=proof(kind.first_frame for kind in kinds),
+            detail=f"{many(total, 'frame')} of {capture.frames:,} could not be decoded: "
+            + "; ".join([*named, *([f"{rest:,} for other reasons"] if rest else [])]),
+            count=total,
+        )
+    )
+
+
+@rule("PF907", "connections-let-go", title="Connections let go for want of room")
+def connections_let_go(tables: Tables, config: Config) -> Hits:
+    """More connections were open at once than the setting allows, and the longest idle were no longer followed.
+
+    Means: their state up to that moment is in the tables; later packets of the same connection begin a new row, as if
+        the capture began there.
+    Do:
+        Capture: raise max_open_flows if the machine has the memory, or split the capture by host with a filter.
+    Else: under a flood of spoofed SYNs this is as it should be.
+    Source: the setting max_open_flows.
+    """
+    capture = tables.capture
+    if capture.evicted <= 0:
+        return single(None)
+    return single(
+        Finding(
+            severity=Severity.LOW,
+            time_ns=capture.first_ns,
+            frames=(),
+            detail=(
+                f"{many(capture.evicted, 'connection')} were let go before their end, because more than "
+                f"{config.max_open_flows:,} were open at once"
+            ),
+            count=capture.evicted,
+        )
+    )

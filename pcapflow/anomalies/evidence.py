@@ -1,0 +1,263 @@
+"""Where rules look things up: whole columns at once to find flows, and single rows to describe the few that are kept."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from pcapflow.anomalies.model import BoolArray, IntArray
+from pcapflow.config import Config
+from pcapflow.tables import Table, Tables
+from pcapflow.tracker.states import CLIENT, ENDPOINT_NAMES, SERVER
+
+SIDES: Final = (CLIENT, SERVER)
+
+T = TypeVar("T")
+
+
+def side(flows: Table, endpoint: int, column: str) -> IntArray:
+    """A per-side column of ``flows``, for the client (0) or the server (1)."""
+    wide: IntArray = flows[f"{ENDPOINT_NAMES[endpoint]}_{column}"].astype(np.int64, copy=False)
+    return wide
+
+
+def chosen(flows: Table, endpoints: IntArray, column: str) -> IntArray:
+    """A per-side column, for each flow of the side that ``endpoints`` names."""
+    return np.where(endpoints == CLIENT, side(flows, CLIENT, column), side(flows, SERVER, column))
+
+
+def last_rows(
+    tables: Tables,
+    *,
+    endpoint: int | None = None,
+    new: int | None = None,
+    old: int | None = None,
+    event: int | None = None,
+) -> IntArray:
+    """For each flow the position of its last transition that fits, -1 where none does."""
+    t = tables.transitions
+    fits = np.ones(len(t), dtype=bool)
+    for column, wanted in (("endpoint", endpoint), ("new", new), ("old", old), ("event", event)):
+        if wanted is not None:
+            fits &= t[column] == wanted
+    rows = np.flatnonzero(fits)
+    found = np.full(len(tables.flows), -1, dtype=np.int64)
+    # Of a repeated index the last assignment stays, and transitions are in time order.
+    found[t["flow"][rows]] = rows
+    return found
+
+
+def times_of(tables: Tables, rows: IntArray) -> IntArray:
+    """The times of these transitions; -1 where the position is -1."""
+    if not len(tables.transitions):
+        return np.full(len(rows), -1, dtype=np.int64)
+    return np.where(rows >= 0, tables.transitions["time_ns"][rows], -1)
+
+
+def count_marks(tables: Tables, *marks: int, endpoint: int | None = None, after_ns: IntArray | None = None) -> IntArray:
+    """For each flow how many of its frames carry one of these marks.
+
+    With ``endpoint`` only frames that this endpoint sent count, with ``after_ns`` only those later than the flow's time.
+    """
+    t = tables.marks
+    fits = np.isin(t["mark"], marks)
+    if endpoint is not None:
+        fits &= t["endpoint"] == endpoint
+    flows = t["flow"][fits]
+    if after_ns is not None:
+        flows = flows[t["time_ns"][fits] > after_ns[flows]]
+    return np.bincount(flows, minlength=len(tables.flows)).astype(np.int64)
+
+
+_MIX: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+
+
+def keys(*columns: IntArray) -> IntArray:
+    """One 64-bit key per row of several columns, for grouping.
+
+    Rows that are equal have equal keys. Different rows share a key with a chance of 2**-64 a pair, which would merge
+    two servers in a summary and touch no state: the price of sorting millions of rows once instead of five times.
+    """
+    key = np.zeros(len(columns[0]), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column in columns:
+            key = (key ^ column.astype(np.int64).view(np.uint64)) * _MIX[0]
+            key = (key ^ (key >> np.uint64(29))) * _MIX[1]
+            key = (key ^ (key >> np.uint64(32))) * _MIX[2]
+    return key.view(np.int64)
+
+
+def host_keys(tables: Tables, endpoint: int) -> IntArray:
+    """For each flow a key of one side's address, within its VLAN and tunnel."""
+    f = tables.flows
+    return keys(f["family"], side(f, endpoint, "hi"), side(f, endpoint, "lo"), f["vlan"], f["tunnel"])
+
+
+def server_keys(tables: Tables) -> IntArray:
+    """For each flow a key of the address and port it was opened to."""
+    return keys(host_keys(tables, SERVER), tables.flows["server_port"])
+
+
+class Groups(NamedTuple):
+    """Members sorted into groups: ``members[starts[i]:starts[i + 1]]`` are those of group ``i``, in order."""
+
+    members: IntArray
+    starts: IntArray
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def of(self, group: int) -> IntArray:
+        """The members of one group."""
+        return self.members[self.starts[group] : self.starts[group + 1]]
+
+    def sizes(self) -> IntArray:
+        """How many members each group has."""
+        return np.diff(self.starts)
+
+    def at_least(self, size: int) -> list[IntArray]:
+        """The groups with this many members or more."""
+        return [self.of(group) for group in np.flatnonzero(self.sizes() >= size).tolist()]
+
+
+def group(members: IntArray, member_keys: IntArray) -> Groups:
+    """Groups members by key; within a group they keep their order."""
+    order = np.argsort(member_keys, kind="stable")
+    ordered = member_keys[order]
+    edges = np.flatnonzero(np.diff(ordered)) + 1
+    starts = np.concatenate(([0], edges, [len(ordered)])) if len(ordered) else np.zeros(1, dtype=np.int64)
+    return Groups(members[order], starts.astype(np.int64))
+
+
+def peak(starts_ns: IntArray, ends_ns: IntArray) -> tuple[int, int]:
+    """How many of these intervals hold at once at most, and since when; ``(0, -1)`` of none."""
+    if not len(starts_ns):
+        return 0, -1
+    moments = np.concatenate((starts_ns, ends_ns))
+    steps = np.concatenate((np.ones(len(starts_ns), dtype=np.int64), np.full(len(ends_ns), -1, dtype=np.int64)))
+    # At the same moment an end counts before a start: touching intervals do not overlap.
+    order = np.lexsort((steps, moments))
+    level = np.cumsum(steps[order])
+    top = int(np.argmax(level))
+    return int(level[top]), int(moments[order][top])
+
+
+class Step(NamedTuple):
+    """One transition of one endpoint."""
+
+    endpoint: int
+    old: int
+    new: int
+    time_ns: int
+    frame: int
+    event: int
+    basis: int
+
+
+class Mark(NamedTuple):
+    """One marked frame; ``endpoint`` sent it."""
+
+    frame: int
+    time_ns: int
+    endpoint: int
+    mark: int
+    value: int
+
+
+class Story:
+    """The transitions and marks of a few flows, for describing them."""
+
+    def __init__(self, tables: Tables, flows: IntArray) -> None:
+        """Picks the rows of these flows out of the tables, in one pass."""
+        t, m = tables.transitions, tables.marks
+        wanted = np.zeros(len(tables.flows), dtype=bool)
+        wanted[flows] = True
+        self._steps: dict[int, list[Step]] = {int(flow): [] for flow in flows}
+        rows = np.flatnonzero(wanted[t["flow"]])
+        columns = ("flow", "endpoint", "old", "new", "time_ns", "frame", "event", "basis")
+        for flow, *step in zip(*(t[name][rows].tolist() for name in columns), strict=True):
+            self._steps[flow].append(Step(*step))
+        self._marks: dict[int, list[Mark]] = {}
+        for flow in self._steps:
+            first, last = np.searchsorted(m["flow"], (flow, flow + 1))
+            values = (m[name][first:last].tolist() for name in ("frame", "time_ns", "endpoint", "mark", "value"))
+            self._marks[flow] = [Mark(*row) for row in zip(*values, strict=True)]
+
+    def step(
+        self, flow: int, endpoint: int, *, event: int | None = None, new: int | None = None, old: int | None = None
+    ) -> Step | None:
+        """The last transition of this endpoint that fits."""
+        for step in reversed(self._steps[flow]):
+            if (
+                step.endpoint == endpoint
+                and event in (None, step.event)
+                and new in (None, step.new)
+                and old in (None, step.old)
+            ):
+                return step
+        return None
+
+    def frame(
+        self, flow: int, endpoint: int, *, event: int | None = None, new: int | None = None, old: int | None = None
+    ) -> int:
+        """The frame of :meth:`step`, 0 where there is none."""
+        step = self.step(flow, endpoint, event=event, new=new, old=old)
+        return 0 if step is None else step.frame
+
+    def marks(self, flow: int, *marks: int, endpoint: int | None = None, after_ns: int = -1) -> list[Mark]:
+        """Its frames with one of these marks, in order, optionally of one sender and after a time."""
+        return [
+            row
+            for row in self._marks[flow]
+            if row.mark in marks and endpoint in (None, row.endpoint) and row.time_ns > after_ns
+        ]
+
+
+def frames_of(marks: Sequence[Mark]) -> list[int]:
+    """The frame numbers of these marks."""
+    return [mark.frame for mark in marks]
+
+
+def remembered(function: Callable[[Tables, Config], T]) -> Callable[[Tables, Config], T]:
+    """Keeps a function's last result for as long as its tables live, for what several rules ask alike."""
+    results: weakref.WeakKeyDictionary[Tables, tuple[Config, T]] = weakref.WeakKeyDictionary()
+
+    def ask(tables: Tables, config: Config) -> T:
+        known = results.get(tables)
+        if known is None or known[0] != config:
+            known = results[tables] = (config, function(tables, config))
+        return known[1]
+
+    return ask
+
+
+def same_frames(tables: Tables, these: tuple[int, ...], those: tuple[int, ...], *, endpoint: int) -> BoolArray:
+    """For each flow whether a frame of this endpoint carries both one of these and one of those marks."""
+    t = tables.marks
+    found = np.zeros(len(tables.flows), dtype=bool)
+    places = []
+    for kinds in (these, those):
+        fits = np.isin(t["mark"], kinds) & (t["endpoint"] == endpoint)
+        places.append(keys(t["flow"][fits], t["frame"][fits]))
+        flows = t["flow"][fits]
+    found[flows[np.isin(places[1], places[0])]] = True
+    return found
+
+
+def reopened(tables: Tables, flows: IntArray) -> IntArray:
+    """For each of these flows the next one between the same addresses and ports, -1 where there is none."""
+    f = tables.flows
+    tuples = keys(host_keys(tables, CLIENT), server_keys(tables), f["client_port"])
+    order = np.argsort(tuples, kind="stable")
+    following = np.full(len(f), -1, dtype=np.int64)
+    same = np.flatnonzero(tuples[order][1:] == tuples[order][:-1])
+    following[order[same]] = order[same + 1]
+    return following[flows]
+
+
+def indices(mask: BoolArray) -> IntArray:
+    """The flow numbers where this mask is true."""
+    return np.flatnonzero(mask).astype(np.int64, copy=False)

@@ -1,0 +1,108 @@
+"""What a rule finds, and what becomes of it: hits, findings, anomalies."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+Confidence = Literal["certain", "likely", "possible"]
+CERTAIN: Final = "certain"
+LIKELY: Final = "likely"
+POSSIBLE: Final = "possible"
+
+MANY: Final = -1
+"""In place of a flow number: the row speaks of many connections, or of the capture."""
+NOBODY: Final = -1
+"""In place of an endpoint: neither side is to blame, or nobody can know."""
+
+MAX_FRAMES: Final = 12
+MAX_FLOWS: Final = 100
+
+
+class Severity(enum.IntEnum):
+    """How much it matters; ``info`` is ordinary behaviour worth knowing, never an alarm."""
+
+    INFO = 0
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+    @property
+    def label(self) -> str:
+        """The name as the tables and the command line spell it."""
+        return self.name.lower()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a rule says of one connection, of one server, or of the capture.
+
+    Attributes:
+        severity: how much it matters.
+        flow: the connection, or -1 where the row speaks of many.
+        endpoint: who is to blame, 0 client, 1 server, -1 nobody or not known.
+        time_ns: when it began.
+        frames: the frames that prove it, at most :data:`MAX_FRAMES`, in order.
+        detail: one sentence with the figures.
+        cause: why, where the rule knows causes; "" elsewhere.
+        confidence: ``certain`` (the capture shows it), ``likely`` or ``possible`` (it fits, and so do others).
+        alternatives: what else fits.
+        count: how many connections (for capture rows, see the rule) it stands for.
+        flows: connections it stands for, worst first, at most :data:`MAX_FLOWS`.
+    """
+
+    severity: Severity
+    flow: int = MANY
+    endpoint: int = NOBODY
+    time_ns: int
+    frames: tuple[int, ...]
+    detail: str
+    cause: str = ""
+    confidence: Confidence = CERTAIN
+    alternatives: tuple[str, ...] = ()
+    count: int = 1
+    flows: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly(Finding):
+    """A finding under the code and name of its rule: a row of the ``anomalies`` table."""
+
+    code: str
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hits:
+    """Everything one rule found, not yet in words.
+
+    Attributes:
+        flows: the flow number of each hit, -1 for one that speaks of many.
+        describe: makes the findings of the hits at these positions; called once, with the hits that are kept.
+        weight: how bad each hit is, larger is worse; a hit of higher severity must never weigh less.
+    """
+
+    flows: IntArray
+    describe: Callable[[IntArray], Sequence[Finding]]
+    weight: npt.NDArray[np.float64] | IntArray
+
+
+def no_hits() -> Hits:
+    """What a rule returns that found nothing."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return Hits(nothing, lambda _: [], nothing)
+
+
+def single(finding: Finding | None) -> Hits:
+    """The hits of a rule that says at most one thing, of the whole capture."""
+    if finding is None:
+        return no_hits()
+    return Hits(np.array([finding.flow], dtype=np.int64), lambda _: [finding], np.zeros(1, dtype=np.int64))

@@ -1,0 +1,130 @@
+"""Runs the catalogue over the tables: finds, keeps the worst, describes, weighs by the capture's quality, sorts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pcapflow.anomalies.evidence import server_keys
+from pcapflow.anomalies.model import (
+    CERTAIN,
+    LIKELY,
+    MANY,
+    MAX_FLOWS,
+    POSSIBLE,
+    Anomaly,
+    Confidence,
+    Finding,
+    Hits,
+    IntArray,
+    Severity,
+)
+from pcapflow.anomalies.quality import Quality, quality
+from pcapflow.anomalies.registry import Doubt, Rule, catalogue
+from pcapflow.anomalies.wording import clock, many, proof
+from pcapflow.config import Config
+from pcapflow.tables import Tables
+
+_LESS_SURE: dict[Confidence, Confidence] = {CERTAIN: LIKELY, LIKELY: POSSIBLE, POSSIBLE: POSSIBLE}
+
+
+def find_anomalies(tables: Tables, config: Config) -> list[Anomaly]:
+    """Everything the catalogue finds, worst first; rows of equal severity are in order of code.
+
+    A rule that found more than ``config.rows_per_rule`` gives its worst rows and one more that counts the rest.
+    """
+    known = quality(tables, config)
+    found: list[Anomaly] = []
+    for rule in catalogue():
+        found += run_rule(rule, tables, config, known)
+    # The sort is stable: within a rule and a severity the rule's own order stays.
+    return sorted(found, key=lambda anomaly: (-anomaly.severity, anomaly.code))
+
+
+def run_rule(rule: Rule, tables: Tables, config: Config, known: Quality) -> list[Anomaly]:
+    """What one rule finds, its worst first."""
+    hits = rule(tables, config)
+    if Doubt.ONE_WAY in rule.doubts:
+        hits = _heard(hits, known)
+    order = np.argsort(-hits.weight, kind="stable")
+    kept, rest = order[: config.rows_per_rule], order[config.rows_per_rule :]
+    if not len(kept):
+        return []
+    findings = [_weighed(rule, finding, tables, known) for finding in hits.describe(kept)]
+    if len(rest):
+        findings.append(_summary(tables, findings[-1], hits.flows[rest]))
+    return [
+        Anomaly(
+            code=rule.code, name=rule.name, **{f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
+        )
+        for finding in findings
+    ]
+
+
+def _heard(hits: Hits, known: Quality) -> Hits:
+    silent = np.zeros(len(hits.flows), dtype=bool)
+    named = hits.flows >= 0
+    silent[named] = known.unheard[hits.flows[named]]
+    if not silent.any():
+        return hits
+    left = np.flatnonzero(~silent)
+    return Hits(hits.flows[left], lambda positions: hits.describe(left[positions]), hits.weight[left])
+
+
+def _weighed(rule: Rule, finding: Finding, tables: Tables, known: Quality) -> Finding:
+    """The finding as the capture's quality allows it: lowered where it rests on what the capture may lack."""
+    severity, confidence, remarks = finding.severity, finding.confidence, []
+    if Doubt.GAPS in rule.doubts:
+        unseen = int(known.unseen[finding.flow]) if finding.flow >= 0 else 0
+        if unseen:
+            if severity > Severity.INFO:
+                severity = Severity(severity - 1)
+                remarks.append(
+                    f"lowered from {finding.severity.label}, because the capture lacks {many(unseen, 'byte')} of it"
+                )
+            else:
+                remarks.append(f"the capture lacks {many(unseen, 'byte')} of it")
+            confidence = _LESS_SURE[confidence]
+        elif tables.capture.dropped > 0:
+            confidence = _LESS_SURE[confidence]
+            remarks.append(f"less sure, because the capturing program lost {many(tables.capture.dropped, 'packet')}")
+    if Doubt.DUPLICATES in rule.doubts and finding.flow >= 0 and known.duplicates[finding.flow]:
+        confidence = _LESS_SURE[confidence]
+        remarks.append("less sure, because the capture holds copies of its packets")
+    if Doubt.CLOCK in rule.doubts and tables.capture.clock_steps > 0:
+        confidence = _LESS_SURE[confidence]
+        remarks.append("less sure of the time, because the capture's clock went back")
+    if not remarks:
+        return finding
+    detail = f"{finding.detail} ({'; '.join(remarks)})"
+    return dataclasses.replace(finding, severity=severity, confidence=confidence, detail=detail)
+
+
+def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
+    """One row for all that is not listed."""
+    named = flows[flows >= 0]
+    if not len(named):
+        text = f"{many(len(flows), 'more row')} of this kind, not listed"
+        return dataclasses.replace(
+            mildest, flow=MANY, detail=text, count=len(flows), cause="", alternatives=(), flows=()
+        )
+    _, first, sizes = np.unique(server_keys(tables)[named], return_index=True, return_counts=True)
+    top = int(np.argmax(sizes))
+    server = tables.server(int(named[first[top]]))
+    others = f", the others to {many(len(sizes) - 1, 'more server')}" if len(sizes) > 1 else ""
+    starts = tables.flows["start_ns"][named]
+    return dataclasses.replace(
+        mildest,
+        flow=MANY,
+        time_ns=int(starts.min()),
+        frames=proof(tables.flows["first_frame"][named[:3]]),
+        detail=(
+            f"{many(len(flows), 'more connection')} of this kind, not listed, {sizes[top]:,} of them to {server}{others}, "
+            f"opened between {clock(int(starts.min()))} and {clock(int(starts.max()))}"
+        ),
+        cause="",
+        alternatives=(),
+        count=len(flows),
+        flows=tuple(named[:MAX_FLOWS].tolist()),
+    )

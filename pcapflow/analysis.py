@@ -12,9 +12,10 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from pcapflow.config import Config
+from pcapflow.reader.files import Engine, Input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +25,10 @@ if TYPE_CHECKING:
     from pcapflow.segments import Segment
     from pcapflow.tables import Tables
 
-Input = str | os.PathLike[str] | BinaryIO
-Engine = Literal["auto", "native", "pyshark"]
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes in all, -1 where that is not known."""
 
 SEGMENTS_PER_FLOW: Final = 400
-_BATCHES_PER_PROGRESS: Final = 64
 
 
 @dataclasses.dataclass
@@ -168,28 +166,19 @@ def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progr
     from pcapflow.reader.batch import Batch
     from pcapflow.tracker import FlowTable
 
-    opened = open_capture(inputs, engine=reader)
-    table = FlowTable(config.marks_per_flow, config.max_open_flows, int(config.rto_s * 1e9))
     batch = Batch()
+    table = FlowTable(config.marks_per_flow, config.max_open_flows, int(config.rto_s * 1e9))
     total = total_bytes(inputs)
-    batches = 0
-    more = True
-    while more:
-        more = opened.read(batch)
-        table.consume(batch)
-        batches += 1
-        if progress is not None and batches % _BATCHES_PER_PROGRESS == 0:
-            progress(opened.bytes_read, total)
+    with contextlib.closing(open_capture(inputs, engine=reader)) as opened:
+        more = True
+        while more:
+            more = opened.read(batch)
+            table.consume(batch)
+            if progress is not None:
+                progress(opened.bytes_read, total)
     capture = opened.capture()
     table.finish(capture.last_ns)
     return collect(table, dataclasses.replace(capture, evicted=int(table.evicted)))
-
-
-def engine_is_compiled() -> bool:
-    """Whether reader and tracker run as compiled modules."""
-    from pcapflow.reader import batch
-
-    return not str(batch.__file__).endswith(".py")
 
 
 def total_bytes(inputs: Sequence[Input]) -> int:

@@ -20,8 +20,8 @@ from pcapflow.export.files import CAPTURE_SUFFIXES, PACKING_SUFFIXES, stem, uniq
 from pcapflow.outcome import Outcome
 
 if TYPE_CHECKING:
-    from pcapflow.analysis import Engine
     from pcapflow.config import Config
+    from pcapflow.reader.files import Engine
 
 SUMMARY_SCHEMA: Final = "pcapflow-batch-1"
 RESERVED_STEMS: Final = ("index", "summary")

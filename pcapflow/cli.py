@@ -24,7 +24,8 @@ from pcapflow.export.files import unique_stems, write_text
 from pcapflow.export.printable import printable
 
 if TYPE_CHECKING:
-    from pcapflow.analysis import Analysis, Engine, Progress
+    from pcapflow.analysis import Analysis, Progress
+    from pcapflow.reader.files import Engine
 
 EXIT_ANOMALIES: Final = 1
 EXIT_USAGE: Final = 2
@@ -320,9 +321,10 @@ def _config(path: Path | None) -> Config:
 
 def _analyse(captures: Sequence[str], reader: Engine, config: Config, quiet: bool) -> Analysis:
     from pcapflow.analysis import analyze as pipeline
-    from pcapflow.analysis import engine_is_compiled, total_bytes
+    from pcapflow.analysis import total_bytes
+    from pcapflow.reader.files import is_compiled
 
-    if not quiet and not engine_is_compiled() and total_bytes(captures) > _SLOW_WHEN_INTERPRETED_BYTES:
+    if not quiet and not is_compiled() and total_bytes(captures) > _SLOW_WHEN_INTERPRETED_BYTES:
         _tell(
             "the engine is not compiled and many times slower for it; "
             "a C compiler and `pip install --force-reinstall --no-binary pcapflow pcapflow` mend that"

@@ -7,6 +7,7 @@ the capture again and keeps a bounded number of rows of the connections asked fo
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import os
 from collections.abc import Collection, Sequence
@@ -18,11 +19,11 @@ import numpy.typing as npt
 from pcapflow.errors import CaptureError
 from pcapflow.reader import open_capture
 from pcapflow.reader.batch import ACK, ICMP_QUOTE, SYN, Batch
+from pcapflow.reader.files import Engine, Input
 from pcapflow.segments import Segment
 from pcapflow.tracker.states import CLIENT, SERVER
 
 if TYPE_CHECKING:
-    from pcapflow.analysis import Engine, Input
     from pcapflow.tables import Tables
 
 _M32: Final = 0xFFFF_FFFF
@@ -54,17 +55,16 @@ def read_segments(
     ports = np.unique([key[4] for key in ends])
     rows_of = {flow: _Rows(limit, frames) for flow in chosen}
     try:
-        opened = open_capture(inputs, engine=engine)
-        batch = Batch()
-        more = True
-        while more:
-            more = opened.read(batch)
-            numbers = _column(batch.frame, batch)
-            mine = np.isin(_column(batch.ports, batch), ports) & (numbers >= first) & (numbers <= last)
-            for row in np.flatnonzero(mine).tolist():
-                _sort_in(batch, row, ends, rows_of, tables)
-            if len(numbers) and numbers[-1] > last:
-                break
+        with contextlib.closing(open_capture(inputs, engine=engine)) as opened:
+            batch = Batch()
+            more = True
+            while more:
+                more = opened.read(batch)
+                numbers = _column(batch.frame, batch)
+                mine = np.isin(_column(batch.ports, batch), ports) & (numbers >= first) & (numbers <= last)
+                for row in np.flatnonzero(mine).tolist():
+                    _sort_in(batch, row, ends, rows_of, tables)
+                more = more and not (len(numbers) and numbers[-1] > last)
     except CaptureError:
         # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
         return {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pcapflow
-from pcapflow.analysis import engine_is_compiled
+from pcapflow.reader.files import is_compiled
 
 # A test that starts `python -m pcapflow` elsewhere gets the package that is tested here, installed or not.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -19,14 +19,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 def pytest_report_header() -> str:
     """Says which engine is tested, so that no run can be mistaken for the other."""
-    engine = "compiled" if engine_is_compiled() else "interpreted"
+    engine = "compiled" if is_compiled() else "interpreted"
     return f"pcapflow: {engine} engine, from {Path(pcapflow.__file__).parent}"
 
 
 @pytest.fixture(scope="session")
 def compiled() -> bool:
     """Whether reader and tracker run as compiled modules."""
-    return engine_is_compiled()
+    return is_compiled()
 
 
 @pytest.fixture(scope="session")

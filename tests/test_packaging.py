@@ -89,7 +89,7 @@ def analyse(interpreter: Path, place: Path) -> tuple[str, str, bool]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    code = "from pcapflow.analysis import engine_is_compiled; print(engine_is_compiled())"
+    code = "from pcapflow.reader.files import is_compiled; print(is_compiled())"
     compiled = subprocess.run(
         [interpreter, "-c", code], cwd=place, env=environment, capture_output=True, text=True, check=True
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+import textwrap
+from typing import TYPE_CHECKING, Final, TextIO
 
-from rich.padding import Padding
 from rich.text import Text
 
 from pcapflow.anomalies.registry import catalogue
@@ -12,6 +12,9 @@ from pcapflow.export.terminal import console, grid
 
 if TYPE_CHECKING:
     from pcapflow.anomalies.registry import Rule
+
+_LINE: Final = 100
+"""Columns that prose takes at most: longer lines are hard to follow."""
 
 
 def print_rules(stream: TextIO) -> None:
@@ -37,4 +40,5 @@ def print_rule(rule: Rule, stream: TextIO) -> None:
         out.print()
         if heading:
             out.print(Text(heading, style="bold"))
-        out.print(Padding(Text(text), (0, 0, 0, 2) if heading else 0))
+        indent = "  " if heading else ""
+        out.print(textwrap.fill(text, min(out.width, _LINE), initial_indent=indent, subsequent_indent=indent))

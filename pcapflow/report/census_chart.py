@@ -37,12 +37,12 @@ STACK: Final = (
 """From the bottom up: what is healthy carries what piles up, so that both can be read off."""
 
 WIDTH: Final = 720.0
-HEIGHT: Final = 150.0
+HEIGHT: Final = 172.0
 LEFT: Final = 44.0
 RIGHT: Final = 8.0
 TOP: Final = 12.0
 BOTTOM: Final = 20.0
-_LEAST_FOR_LETTER: Final = 12.0
+_LEAST_FOR_LETTER: Final = 16.0
 
 _STEPS_S: Final = (
     *(base * 10.0**power for power in range(-6, 1) for base in (1, 2, 5)),
@@ -122,9 +122,7 @@ def census_view(census: Census, clock: Clock, time_wait_s: float) -> CensusView:
     highest = int(census.counts.sum(axis=2).max(initial=0))
     y_step = _count_step(highest)
     top = max(highest, 1)
-    charts = tuple(
-        _chart(census, side, name, top, y_step, clock) for side, name in enumerate(("clients", "servers"))
-    )
+    charts = tuple(_chart(census, side, name, top, y_step, clock) for side, name in enumerate(("clients", "servers")))
     rows = tuple(_row(census, state, clock) for state in STACK if census.peak[:, state].any())
     return CensusView(
         charts=charts,

@@ -67,9 +67,6 @@ def blamed(tables: Tables, finding: Group) -> list[str]:
     """
     tally: dict[str, int] = {}
     for flow in finding.flows:
-        if finding.worst.endpoint == CLIENT:
-            who = tables.ip(flow, CLIENT)
-        else:
-            who = tables.server(flow)
+        who = tables.ip(flow, CLIENT) if finding.worst.endpoint == CLIENT else tables.server(flow)
         tally[who] = tally.get(who, 0) + 1
     return sorted(tally, key=lambda who: -tally[who])

@@ -253,9 +253,7 @@ def ladder(
     if shown:
         ended = all(int(tables.flows[f"{side}_state"][flow]) in {CLOSED, TIME_WAIT} for side in ("client", "server"))
         hidden = [s for s in segments if s.frame > shown[-1].frame]
-        pen.trailer(
-            shown[-1].time_ns, hidden, int(tables.flows["end_ns"][flow]), tables.capture.last_ns, quiet=ended
-        )
+        pen.trailer(shown[-1].time_ns, hidden, int(tables.flows["end_ns"][flow]), tables.capture.last_ns, quiet=ended)
     return pen.finished(tables, flow)
 
 
@@ -364,7 +362,7 @@ class _Pen:
         if quiet:
             return
         if silence >= _SILENCE_NS // 10:
-            self._note(f"then silence for {duration(silence)}, to the end of the capture")
+            self._note(f"silence for {duration(silence)}, to the capture's end")
         else:
             self._note("the capture ends here")
 

@@ -66,9 +66,7 @@ def stays(transitions: Iterable[Mapping[str, int]], endpoint: int, end_ns: int, 
     return result
 
 
-def lifelines(
-    transitions: Sequence[Mapping[str, int]], first_ns: int, last_ns: int, time_wait_ns: int
-) -> Lifelines:
+def lifelines(transitions: Sequence[Mapping[str, int]], first_ns: int, last_ns: int, time_wait_ns: int) -> Lifelines:
     """Both bars of one connection on the capture's time axis.
 
     A stay that would be too short to see is drawn a little longer, so the order of states is always visible; a
@@ -99,8 +97,7 @@ def _placed(visits: Sequence[Stay], first_ns: int, last_ns: int) -> list[tuple[f
     right = WIDTH
     placed: list[tuple[float, float]] = []
     for begin, end in reversed(edges):
-        end = min(end, right)
-        begin = max(min(begin, end - _LEAST_WIDTH), 0.0)
-        placed.append((round(begin, 1), round(end - begin, 1)))
-        right = begin
+        stop = min(end, right)
+        right = max(min(begin, stop - _LEAST_WIDTH), 0.0)
+        placed.append((round(right, 1), round(stop - right, 1)))
     return placed[::-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pcapflow.anomalies.registry import rule_of
-from pcapflow.report.words import Rich, rich
+from pcapflow.report.words import Rich, rich, sentence
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ def rule_text(code: str, name: str) -> RuleText:
     text = rule.help
     return RuleText(
         title=rule.title,
-        summary=rich(text.summary),
-        means=rich(text.means),
+        summary=rich(sentence(text.summary)),
+        means=rich(sentence(text.means)),
         advice=tuple(Advice(who, rich(advice)) for who, advice in text.do),
-        otherwise=rich(text.otherwise),
+        otherwise=rich(sentence(text.otherwise)),
     )

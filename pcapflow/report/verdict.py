@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.report.groups import Group, blamed
-from pcapflow.report.words import Clock, Rich, counted, listed, number, rich, sentence
+from pcapflow.report.words import Clock, Rich, counted, number, rich, sentence
 from pcapflow.tables import Tables
 from pcapflow.tracker.states import CLIENT, SERVER
 
@@ -41,7 +41,10 @@ _LEADS: Final[dict[str, tuple[str, str]]] = {
     "PF211": ("{who} reused a port too early", "{who} reuses ports too early"),
     "PF212": ("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
     "PF301": ("{who} aborted a connection", "{who} aborts connections"),
-    "PF302": ("Data was lost when a connection to {server} was reset", "Data was lost in resets of connections to {server}"),
+    "PF302": (
+        "Data was lost when a connection to {server} was reset",
+        "Data was lost in resets of connections to {server}",
+    ),
     "PF303": ("A reset was ignored", "Resets are ignored"),
     "PF304": (
         "A third party reset a connection to {server}",
@@ -78,7 +81,9 @@ class Verdict:
     chips: tuple[Chip, ...]
 
 
-def verdict(tables: Tables, findings: Sequence[Group], titles: dict[str, str], clock: Clock, *, doubtful: bool) -> Verdict:
+def verdict(
+    tables: Tables, findings: Sequence[Group], titles: dict[str, str], clock: Clock, *, doubtful: bool
+) -> Verdict:
     """Puts the worst finding into a sentence.
 
     Args:
@@ -101,11 +106,13 @@ def verdict(tables: Tables, findings: Sequence[Group], titles: dict[str, str], c
         Chip(worst.confidence),
     ]
     if worst.frames:
-        shown = ", ".join(map(str, worst.frames[:2]))
-        chips.append(Chip(f"frame {shown}" if len(worst.frames) == 1 else f"frames {shown}" + ", …" * (len(worst.frames) > 2)))
+        shown = ", ".join(map(str, worst.frames[:2])) + ", …" * (len(worst.frames) > 2)
+        chips.append(Chip(f"frame {shown}" if len(worst.frames) == 1 else f"frames {shown}"))
     if others := _others(findings, finding):
         chips.append(Chip(others))
-    return Verdict(worst.severity.label, _lead(tables, finding, titles), rich(f"{figures} {detail}".strip()), tuple(chips))
+    return Verdict(
+        worst.severity.label, _lead(tables, finding, titles), rich(f"{figures} {detail}".strip()), tuple(chips)
+    )
 
 
 def side_words(endpoint: int) -> str:
@@ -163,8 +170,8 @@ def _side(endpoint: int) -> str:
 def _others(findings: Sequence[Group], shown: Group | None) -> str:
     rest = [f for f in findings if f is not shown]
     notices = sum(f.worst.severity.label == "info" for f in rest)
-    words = [counted(len(rest) - notices, "more finding") if len(rest) > notices else "", counted(notices, "notice") if notices else ""]
-    return listed([word for word in words if word], 2).replace(" and ", ", ")
+    words = [(len(rest) - notices, "more finding" if shown else "finding"), (notices, "notice")]
+    return ", ".join(counted(count, word) for count, word in words if count)
 
 
 def _nothing(tables: Tables, findings: Sequence[Group], *, doubtful: bool) -> Verdict:

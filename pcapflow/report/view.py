@@ -9,8 +9,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import numpy as np
-
 from pcapflow import __version__
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
@@ -34,12 +32,16 @@ from pcapflow.report.words import (
     number,
     rich,
     sentence,
+    shortened,
     size,
 )
 from pcapflow.segments import Segment
 from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS, Tables
+from pcapflow.tracker.states import CLOSE_WAIT, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RCVD
 
 _ROWS_PER_CARD: Final = 12
+_NAME_CHARS: Final = 23
+_STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
 _STREAMS_PER_FILTER: Final = 20
 
 
@@ -89,10 +91,13 @@ class Connection:
     anchor: str
     client: str
     server: str
+    client_name: str
+    server_name: str
     started: str
     bytes_sent: str
     bytes_received: str
     verdict: str
+    lasted: str
     tone: str
     closed_by: str
     lifelines: lines.Lifelines
@@ -210,7 +215,11 @@ def _meta(tables: Tables) -> tuple[str, ...]:
 
 
 def _cards(
-    tables: Tables, findings: Sequence[Group], texts: Mapping[str, RuleText], ladders: Mapping[int, Ladder], clock: Clock
+    tables: Tables,
+    findings: Sequence[Group],
+    texts: Mapping[str, RuleText],
+    ladders: Mapping[int, Ladder],
+    clock: Clock,
 ) -> tuple[Card, ...]:
     cards = []
     used: set[int] = set()  # a connection with two findings is drawn once, where it weighs most
@@ -360,28 +369,42 @@ def _connection(
     f = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
     rtts = [f[name] for name in ("client_rtt_ns", "server_rtt_ns") if f[name] >= 0]
     looks = (STATE_LOOKS[f["client_state"]], STATE_LOOKS[f["server_state"]])
-    reason = END_REASONS[f["end_reason"]]
+    transitions = selection.transitions_of(flow)
+    time_wait_ns = round(config.msl2_s * 1e9)
+    said, lasted = END_REASONS[f["end_reason"]], ""
+    if anomaly is not None:
+        said, lasted = _said(anomaly, transitions, tables.capture.last_ns, time_wait_ns)
+    client, server = tables.client(flow), tables.server(flow)
     return Connection(
         flow=flow,
         anchor=f"ladder-{flow}" if drawn else "",
-        client=tables.client(flow),
-        server=tables.server(flow),
+        client=client,
+        server=server,
+        client_name=shortened(client, _NAME_CHARS),
+        server_name=shortened(server, _NAME_CHARS),
         started=clock.text(f["start_ns"]),
         bytes_sent=size(f["client_bytes"]),
         bytes_received=size(f["server_bytes"]),
-        verdict=anomaly.name.replace("-", " ") if anomaly is not None else reason,
+        verdict=said,
+        lasted=lasted,
         tone=anomaly.severity.label if anomaly is not None else "",
         closed_by=CLOSED_BY_NAMES[f["closed_by"]],
-        lifelines=lines.lifelines(
-            selection.transitions_of(flow),
-            tables.capture.first_ns,
-            tables.capture.last_ns,
-            round(config.msl2_s * 1e9),
-        ),
+        lifelines=lines.lifelines(transitions, tables.capture.first_ns, tables.capture.last_ns, time_wait_ns),
         rtt_ms=_milliseconds(sum(rtts)) if rtts else "",
         retransmitted=number(f["client_retransmitted"] + f["server_retransmitted"]),
         states=" ".join(look.name for look in looks),
     )
+
+
+def _said(
+    anomaly: Anomaly, transitions: Sequence[Mapping[str, int]], end_ns: int, time_wait_ns: int
+) -> tuple[str, str]:
+    """The verdict on one connection in a few words: the state it is stuck in and for how long, or the rule's name."""
+    for endpoint in (1, 0) if anomaly.endpoint < 0 else (anomaly.endpoint,):
+        stays = lines.stays(transitions, endpoint, end_ns, time_wait_ns)
+        if stays and stays[-1].state in _STUCK and stays[-1].to_ns == end_ns:
+            return STATE_LOOKS[stays[-1].state].name, duration(end_ns - stays[-1].from_ns)
+    return anomaly.name.replace("-", " "), ""
 
 
 def _milliseconds(ns: int) -> str:
@@ -400,15 +423,15 @@ def _facts(tables: Tables, config: Config) -> tuple[Fact, ...]:
     capture = tables.capture
     engine = f"{capture.reader}, {'compiled' if capture.compiled else 'interpreted'}"
     held = capture.format + (f" ({', '.join(capture.link_types)})" if capture.link_types else "")
-    thresholds = ", ".join(
-        f"{field.name} {getattr(config, field.name):g}" for field in dataclasses.fields(config) if field.name.endswith("_s")
-    )
+    settings = [(field.name, getattr(config, field.name)) for field in dataclasses.fields(config)]
+    thresholds = ", ".join(f"{name[:-2]} {value:g} s" for name, value in settings if name.endswith("_s"))
+    limits = ", ".join(f"{name} {number(value)}" for name, value in settings if isinstance(value, int))
     facts = [
         Fact("made by", f"pcapflow {__version__} (engine: {engine})"),
         Fact("capture", f"{held}, {number(capture.size_bytes)} bytes" if capture.size_bytes >= 0 else held),
-        Fact("frames", f"{number(capture.frames)} in all, {number(capture.segments)} TCP segments, {number(capture.other)} other"),
+        Fact("frames", f"{number(capture.frames)}, of them {counted(capture.segments, 'TCP segment')}"),
         Fact("sha256", capture.sha256),
         Fact("thresholds", thresholds),
-        Fact("limits", f"leak_flows {config.leak_flows}, rows_per_rule {config.rows_per_rule}, report_flows {config.report_flows}, report_ladders {config.report_ladders}"),
+        Fact("limits", limits),
     ]
     return tuple(fact for fact in facts if fact.value)

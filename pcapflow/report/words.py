@@ -91,11 +91,8 @@ def size(count: int) -> str:
     """A count of bytes: ``412 B``, ``1.2 kB``, ``3.4 MB``."""
     if count < 1000:
         return f"{count} B"
-    value, unit = float(count), "B"
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5:
-            break
+    power = min((len(str(count)) - 1) // 3, 4)
+    value, unit = count / 1000**power, ("kB", "MB", "GB", "TB")[power - 1]
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
@@ -119,4 +116,4 @@ def shortened(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     left = (most - 1) // 2
-    return f"{text[:left]}…{text[len(text) - (most - 1 - left):]}"
+    return f"{text[:left]}…{text[len(text) - (most - 1 - left) :]}"

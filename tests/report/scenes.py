@@ -205,7 +205,7 @@ def checkout(**changes: Any) -> tuple[Scene, list[Anomaly]]:
         told = scene.connection(f"10.0.{3 + i % 5}.{10 + i}:{40000 + 97 * i}", "10.0.0.5:8080", 1.0 + 2.6 * i)
         told.handshake()
         told.exchange(400 + i, 1200 + 13 * i)
-        if i % 4 == 1 and i > 12 or i in {90, 92, 94, 96}:
+        if (i % 4 == 1 and i > 12) or i in {90, 92, 94, 96}:
             leaks.append((told.flow, told.fin(s.CLIENT, 1.5), told.at))
         else:
             told.fin(s.CLIENT, 2.0 + i % 7 * 3)

@@ -247,8 +247,9 @@ class Flow:
             return
 
         # 1. What this proves about x.
+        was_in_flight = False
         if x.state == CLOSED and x.last_row >= 0:
-            self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel, end_rel)
+            was_in_flight = self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel)
         if has_ack:
             self._proves(x, y, frame, time_ns, flags, payload_len, ack_rel, sack_left)
 
@@ -259,6 +260,8 @@ class Flow:
             self._data(x, y, frame, time_ns, rel, payload_len)
         if flags & FIN:
             self._fin(x, y, frame, time_ns, rel + payload_len, ack_rel, ip_id, tsval, is_copy)
+        if was_in_flight:
+            x.take(self._log, self.number, RST_RX, self.reset_ns, self.reset_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
                 x.hole_bytes += rel - x.next_rel
@@ -385,20 +388,27 @@ class Flow:
         x.fin_acked_ns = -1
         x.fin_heard_ns = -1
 
-    def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool, end_rel: i64) -> None:
-        """A segment without RST from an endpoint that was thought closed."""
+    def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool) -> bool:
+        """A segment without RST from an endpoint that was thought closed by one.
+
+        Returns:
+            Whether it may have been sent before the RST arrived: what it shows then comes before the RST, which the
+            caller applies again.
+        """
         event: i64 = x.last_event(self._log)
         if event == RST_TX:
             # An endpoint that sent a RST has nothing more to send; overtaken segments are old ones.
             if is_new or time_ns - self.reset_ns > REORDER_NS:
                 self._take_back(x, frame, time_ns)
         elif event == RST_RX and x.unsure:
-            # What it sent before the RST reached it may still pass; later than a round trip, or with news of what
-            # came after the RST, it shows that the RST was not accepted.
             flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else 200_000_000
-            if time_ns - self.reset_ns > flight_ns:
-                self._take_back(x, frame, time_ns)
-                self._reset_did_not_count(y)
+            if time_ns - self.reset_ns <= flight_ns:
+                x.take_back(self._log)
+                return True
+            # Later than a round trip, it shows that the RST was not accepted.
+            self._take_back(x, frame, time_ns)
+            self._reset_did_not_count(y)
+        return False
 
     def _reset_did_not_count(self, sender: Endpoint) -> None:
         """The RST noted as the end was not accepted."""

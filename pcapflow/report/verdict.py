@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from pcapflow.tracker.states import CLIENT, SERVER
 
 CAPTURE_FAMILY: Final = "PF9"
 """Codes that speak of the capture, not of the connections in it."""
+
+_TIME_OF_DAY: Final = re.compile(r"\d\d:\d\d:\d\d")
 
 _LEADS: Final[dict[str, tuple[str, str]]] = {
     "PF101": ("{server} did not answer a connection attempt", "{server} does not answer connection attempts"),
@@ -98,8 +101,7 @@ def verdict(
         return _nothing(tables, findings, doubtful=doubtful)
     finding = faults[0]
     worst = finding.worst
-    detail = sentence(worst.detail)
-    figures = _figures(tables, finding, clock)
+    lead = _lead(tables, finding, titles)
     chips = [
         Chip(worst.severity.label, worst.severity.label),
         Chip(_side(worst.endpoint)),
@@ -110,9 +112,8 @@ def verdict(
         chips.append(Chip(f"frame {shown}" if len(worst.frames) == 1 else f"frames {shown}"))
     if others := _others(findings, finding):
         chips.append(Chip(others))
-    return Verdict(
-        worst.severity.label, _lead(tables, finding, titles), rich(f"{figures} {detail}".strip()), tuple(chips)
-    )
+    rest = rich(_rest(tables, finding, lead, clock))
+    return Verdict(worst.severity.label, lead, rest, tuple(chips))
 
 
 def side_words(endpoint: int) -> str:
@@ -148,19 +149,23 @@ def _lead(tables: Tables, finding: Group, titles: dict[str, str]) -> str:
     )
 
 
-def _figures(tables: Tables, finding: Group, clock: Clock) -> str:
-    """How often and since when, as far as the rule's own sentence does not say it."""
+def _rest(tables: Tables, finding: Group, lead: str, clock: Clock) -> str:
+    """What follows the lead: how often and since when, and the worst case in the words of its rule."""
+    worst = finding.worst
+    head, _, tail = worst.detail.partition(": ")
+    if tail and sentence(head) == lead:
+        return sentence(tail)
+    if worst.flow < 0:
+        told = sentence(worst.detail)
+        since = "" if _TIME_OF_DAY.search(told) else f" First seen at {clock.text(worst.time_ns)}."
+        return told + since
     first = clock.text(min(a.time_ns for a in finding.anomalies))
-    if finding.worst.flow < 0 and number(finding.count) in finding.worst.detail:
-        return f"Since {first}:"
     total = flows_to_same_servers(tables, finding)
-    if not finding.flows:
-        return f"First seen at {first}."
     if finding.count == 1:
-        return f"At {first}." if total == 1 else f"Once in {number(total)} connections, at {first}."
-    if finding.count >= total:
-        return f"In all {counted(total, 'connection')}, since {first}."
-    return f"In {number(finding.count)} of {counted(total, 'connection')}, since {first}."
+        often = f"At {first}: " if total == 1 else f"Once in {number(total)} connections, at {first}: "
+        return often + worst.detail.rstrip(".") + "."
+    share = f"all {number(total)}" if finding.count >= total else f"{number(finding.count)} of {number(total)}"
+    return f"In {share} connections, since {first}. The worst: {worst.detail.rstrip('.')}."
 
 
 def _side(endpoint: int) -> str:

@@ -40,7 +40,7 @@ from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS, Tables
 from pcapflow.tracker.states import CLOSE_WAIT, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RCVD
 
 _ROWS_PER_CARD: Final = 12
-_NAME_CHARS: Final = 23
+_NAME_CHARS: Final = 22
 _STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
 _STREAMS_PER_FILTER: Final = 20
 
@@ -146,6 +146,7 @@ class ReportView:
     verdict: Verdict
     quality: Quality
     cards: tuple[Card, ...]
+    notices: tuple[Card, ...]
     census: CensusView
     connections: Connections
     looks: tuple[StateLook, ...]
@@ -186,6 +187,7 @@ def build(
     }
     texts = {f.worst.code: rule_text(f.worst.code, f.worst.name) for f in findings}
     state = quality(tables, anomalies)
+    cards = _cards(tables, findings, texts, ladders, clock)
     titles = {code: text.title for code, text in texts.items()}
     return ReportView(
         title=capture.name,
@@ -193,7 +195,8 @@ def build(
         sha256=capture.sha256,
         verdict=verdict(tables, findings, titles, clock, doubtful=not state.good),
         quality=state,
-        cards=_cards(tables, findings, texts, ladders, clock),
+        cards=tuple(card for card in cards if card.severity != "info"),
+        notices=tuple(card for card in cards if card.severity == "info"),
         census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
         connections=_connections(tables, findings, shown, frozenset(ladders), selection, clock, config),
         looks=STATE_LOOKS,
@@ -239,7 +242,7 @@ def _cards(
                 name=worst.name,
                 side=side_words(worst.endpoint),
                 confidence=worst.confidence,
-                open=index == 0,
+                open=index == 0 and worst.severity.label != "info",
                 detail=rich(sentence(worst.detail)),
                 cause=worst.cause,
                 ladder=ladders.get(first),

@@ -265,6 +265,8 @@ class Flow:
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
                 x.hole_bytes += rel - x.next_rel
+                x.hole_ns = time_ns
+                x.hole_frame = frame
             x.next_rel = end_rel
             if x.timed_rel < 0:
                 x.timed_rel = end_rel
@@ -368,6 +370,7 @@ class Flow:
                 if sack_left >= 0 and x.fin_heard_again:
                     # A duplicate SACK (RFC 2883): the FIN had come before, and what it answers is the second one.
                     x.fin_heard_again = False
+                x.fin_proven_frame = frame
                 self._fin_arrived(x, y, PROVEN)
             else:
                 x.lacked_ns = time_ns
@@ -507,7 +510,10 @@ class Flow:
         if x.fin_count == 1 or fin_rel > x.fin_rel:
             x.fin_rel = fin_rel
         if x.fin_count == 1:
-            x.take(log, self.number, FIN_TX, time_ns, frame, SENT)
+            if fin_rel < x.next_rel and x.hole_frame >= 0 and x.hole_frame == x.fin_proven_frame:
+                self._fin_sent_unseen(x)
+            else:
+                x.take(log, self.number, FIN_TX, time_ns, frame, SENT)
             if self.first_closer < 0:
                 self.first_closer = x.which
             elif ack_rel <= y.fin_rel and self.first_closer != x.which and self.reset_by < 0:
@@ -523,6 +529,20 @@ class Flow:
         x.fin_sent_ns = time_ns
         x.fin_ip_id = ip_id
         x.fin_tsval = tsval
+
+    def _fin_sent_unseen(self, x: Endpoint) -> None:
+        """A FIN from before a bare ACK whose number already counted it: it was sent, and lost before the tap.
+
+        That ACK was also the first to cover the peer's FIN. Had the peer's FIN come first, ours would have carried
+        the ACK and nothing had called for a second one: the FINs crossed.
+        """
+        log = self._log
+        if x.last_event(log) != FIN_RX:
+            return
+        heard_ns: i64 = x.changed_ns
+        heard_frame: i64 = x.take_back(log)
+        x.take(log, self.number, FIN_TX, x.hole_ns, x.hole_frame, PROVEN)
+        x.take(log, self.number, FIN_RX, heard_ns, heard_frame, PROVEN)
 
     def _is_copy(self, sent_ns: i64, old_id: i64, old_tsval: i64, time_ns: i64, ip_id: i64, tsval: i64) -> bool:
         """Whether a repeated SYN or FIN is a copy of the last one rather than a retransmission."""

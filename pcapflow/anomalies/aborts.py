@@ -69,13 +69,12 @@ _ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
     UNKNOWN: (_LINGER, _BOX),
     LINGER_ZERO: (_UNREAD, _DIED, _BOX),
     UNREAD_DATA: (_LINGER, _DIED, _BOX),
-    DATA_AFTER_CLOSE: (),
-    NO_LISTENER: ("a firewall rejects with a RST",),
-    PROCESS_DIED: (
-        "its host restarted",
+    DATA_AFTER_CLOSE: (
+        "its process died or its host restarted",
         "a device in between forgot the connection and sent it",
-        "its FIN or first RST was lost",
     ),
+    NO_LISTENER: ("a firewall rejects with a RST",),
+    PROCESS_DIED: ("its host restarted", "a device in between forgot the connection and sent it"),
     KEEPALIVE_TIMEOUT: (_LINGER,),
     RETRANSMISSION_TIMEOUT: (_LINGER,),
     FIREWALL_REJECT: ("nothing listens on that port",),
@@ -87,11 +86,11 @@ _ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
 def _grade(found: Resets) -> IntArray:
     """The severity of each abort: by what it destroyed, and by whether somebody should do something."""
     cause = found.causes
-    grave = (cause == INJECTED) | ((cause == UNREAD_DATA) & (found.senders == SERVER))
+    grave = (cause == INJECTED) | ((cause == UNREAD_DATA) & (found.senders == SERVER) & (found.sure >= 1))
     mild = np.isin(cause, (IDLE_TIMEOUT, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
         (found.lost > CLOSE_NOTIFY_BYTES) & ~found.refused
     )
-    mild |= (cause == PROCESS_DIED) & (found.lost > 0)
+    mild |= (cause == PROCESS_DIED) | ((cause == UNREAD_DATA) & (found.senders == SERVER))
     return np.where(grave, int(Severity.MEDIUM), np.where(mild, int(Severity.LOW), int(Severity.INFO)))
 
 
@@ -169,7 +168,11 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
     if cause == DATA_AFTER_CLOSE:
         frames += [*frames_of(late), int(f["reset_drew_frame"][flow])]
         what = f"data of {other}{in_frames(frames_of(late))}" if late or lost else f"a segment of {other}"
-        why = f"it had closed{in_frame(fin)}, and {what} found no socket there"
+        why = (
+            f"it had closed{in_frame(fin)}, and {what} found no socket there"
+            if fin
+            else "it answers as if it had no such connection; its own FIN or an earlier RST was not seen"
+        )
     else:
         why = _why(tables, found, row)
         if cause in (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT):
@@ -189,7 +192,7 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
         detail=f"a RST from {who}{in_frame(reset)} ended the connection with {other} after {since}: {why}{loss}",
         cause=CAUSES[cause],
         confidence=_SURE[int(found.sure[row])],
-        alternatives=_ALTERNATIVES[cause],
+        alternatives=() if found.sure[row] == 2 else _ALTERNATIVES[cause],
     )
 
 
@@ -211,7 +214,7 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
         UNKNOWN: "the capture does not show why",
         LINGER_ZERO: f"it had acknowledged all data of {other} and sent no FIN",
         UNREAD_DATA: f"it closed while data of {other} was still on its way or unread",
-        PROCESS_DIED: "it answers as if it had no such connection, and no FIN of it was seen",
+        PROCESS_DIED: "it answers as if it had no such connection, and it refuses new ones",
         KEEPALIVE_TIMEOUT: f"its keep-alives got no answer from {other}",
         RETRANSMISSION_TIMEOUT: f"what it repeated was not acknowledged by {other}",
     }[cause]

@@ -466,7 +466,7 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
                 frames += [story.frame(flow, 1 - leak.endpoint, event=ACK_OF_FIN_RX)]
             first = int(leak.flows[0])
             server, client = tables.server(first), tables.ip(first, CLIENT)
-            who, where = (server, "to it") if leak.endpoint == SERVER else (client, f"to {server}")
+            who, where = (server, "") if leak.endpoint == SERVER else (client, f" to {server}")
             certain = leak.stuck >= config.leak_flows
             long = (
                 f", {leak.stuck:,} of them for longer than {duration(to_ns(config.stuck_s))}"
@@ -480,7 +480,7 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
                     time_ns=int(leak.since_ns.min()),
                     frames=proof(frames),
                     detail=(
-                        f"{who} does not close its connections: on {len(leak.flows):,} of {leak.total:,} {where} it got the "
+                        f"{who} does not close its connections: on {len(leak.flows):,} of {leak.total:,}{where} it got the "
                         f"{ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN and sent none of its own, the oldest since "
                         f"{clock(int(leak.since_ns[0]))}, for {duration(int(leak.waited_ns[0]))}{long}; "
                         f"{leak.at_end:,} in CLOSE_WAIT at the end, {leak.peak:,} at the peak"

@@ -25,6 +25,7 @@ from pcapflow.anomalies.evidence import (
     indices,
     last_rows,
     remembered,
+    server_keys,
     side,
     times_of,
 )
@@ -67,6 +68,9 @@ CAUSES: Final = (
 USUAL_TIMEOUTS_S: Final = (60, 120, 180, 240, 300, 350, 600, 900, 1800, 3600, 7200)
 """Defaults of load balancers, NATs and firewalls: 60 (AWS ALB, nginx), 240 (Azure), 350 (AWS NLB and NAT gateway),
 300 and 900 (others), 3600 (many stateful firewalls), 7200 (the Linux keep-alive, RFC 5382's least for NAT is 7440)."""
+
+REACTION_S: Final = 0.005
+"""How soon after data arrived an abort can be a reaction to it."""
 
 ANSWER_S: Final = 5.0
 """A reset within this time of the segment that broke a silence is taken for its answer."""
@@ -155,6 +159,8 @@ def resets(tables: Tables, config: Config) -> Resets:
     unanswered = _unanswered(tables, flows, senders)
     idle = _idle(tables, config, flows, senders, when)
     signs = injection_signs(tables, flows, senders)
+    # What the tap sees late by a round trip is no delay of the sender's.
+    reaction = when - heard_ns - np.maximum(of(receivers, "rtt_ns"), 0)
 
     rules = (
         # (fits, cause, how sure); the first that fits is taken.
@@ -166,19 +172,22 @@ def resets(tables: Tables, config: Config) -> Resets:
         (~passive & (unanswered["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
         (idle > 0, IDLE_TIMEOUT, 1),
         ((syn_sent | syn_rcvd) & passive, UNKNOWN, 0),
-        (passive, PROCESS_DIED, 0),
+        (passive & _listener_gone(tables, flows, senders, refused), PROCESS_DIED, 1),
+        (passive, DATA_AFTER_CLOSE, 0),
         # Active from here on. Whoever closed first and then resets still had a socket, with data in it or on its way.
         (sender_closed & (lost > 0), UNREAD_DATA, 1),
         (sender_closed, UNKNOWN, 0),
-        # Nobody resets with unread data when there was none to read.
+        # Nobody resets because of unread data when there was none to read.
         (~heard, LINGER_ZERO, 1),
-        (~spoke, UNREAD_DATA, 1),
-        (lost > 0, UNREAD_DATA, 1),
         # Who has answered since has read what it answers.
         (spoke_ns >= heard_ns, LINGER_ZERO, 1),
-        # A server that had a request and gave no answer did not read it; a client that got an answer may well have.
-        (senders == SERVER, UNREAD_DATA, 1),
-        (np.ones(len(flows), dtype=bool), LINGER_ZERO, 0),
+        (lost > 0, UNREAD_DATA, 0),
+        # Who resets the moment that data arrives was reading, or it would not have known.
+        (reaction <= to_ns(REACTION_S), LINGER_ZERO, 0),
+        # A client that got its answer has read it, more often than not; a server that gave none has not read.
+        (spoke & (senders == CLIENT), LINGER_ZERO, 0),
+        (~spoke & ~receiver_closed, UNREAD_DATA, 1),
+        (np.ones(len(flows), dtype=bool), UNREAD_DATA, 0),
     )
     conditions = [fits for fits, _, _ in rules]
     return Resets(
@@ -196,6 +205,13 @@ def resets(tables: Tables, config: Config) -> Resets:
         causes=np.select(conditions, [np.int64(cause) for _, cause, _ in rules]),
         sure=np.select(conditions, [np.int64(sure) for _, _, sure in rules]),
     )
+
+
+def _listener_gone(tables: Tables, flows: IntArray, senders: IntArray, refused: BoolArray) -> BoolArray:
+    """Whether a server that reset a connection as if it knew nothing of it refused others as well: its process is gone."""
+    servers = server_keys(tables)[flows]
+    gone: BoolArray = (senders == SERVER) & np.isin(servers, servers[refused])
+    return gone
 
 
 def _unanswered(tables: Tables, flows: IntArray, senders: IntArray) -> dict[str, IntArray]:

@@ -1,0 +1,407 @@
+"""Connections that do not close, close halfway, or leave too much behind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from pcapflow.config import Config
+from pcapflow.tracker import marks as m
+from pcapflow.tracker.states import ACK_OF_FIN_RX, CLIENT, FIN_RX, RST_RX, SERVER
+from tests.anomalies.builder import Flow, Told
+from tests.anomalies.cases import codes, fires, only, spares, told
+
+
+def _last_ack(flow: Flow) -> Flow:
+    """The client closes, the server closes, and the final ACK is missing."""
+    return flow.opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001).fin(SERVER, 1.002)
+
+
+@fires("PF201")
+def test_a_fin_repeated_in_last_ack() -> None:
+    capture = Told(seconds=3)
+    flow = _last_ack(capture.flow())
+    flow.mark(m.MARK_FIN_REPEATED, SERVER, 1.2, 2).mark(m.MARK_FIN_REPEATED, SERVER, 1.6, 3)
+    flow.mark(m.MARK_FIN_REPEATED, SERVER, 2.4, 4)
+
+    row = only(capture.anomalies(), "PF201")
+
+    assert (row.frames, row.severity, row.endpoint) == ((4, 6, 7, 8, 9), Severity.MEDIUM, -1)
+    assert (
+        "10.0.0.5:80 sent its FIN 4 times (frames 6, 7, 8 and 9); no ACK of it passed here, and 10.0.0.1:1000"
+        in row.detail
+    )
+    assert "still in LAST_ACK at the end of the capture" in row.detail
+
+
+@fires("PF201")
+def test_a_final_ack_that_passed_and_was_lost_after_it_is_called_lost() -> None:
+    capture = Told(seconds=3)
+    flow = _last_ack(capture.flow())
+    flow.mark(m.MARK_FIN_REPEATED, SERVER, 1.2, 2).remark(m.MARK_TAKEN_BACK, 55).mark(
+        m.MARK_FIN_REPEATED, SERVER, 2.0, 3
+    )
+    flow.columns["client_acked"] = flow.columns["server_sent"]
+
+    row = only(capture.anomalies(), "PF201")
+
+    assert "the final ACK of 10.0.0.1:1000 passed here (frame 55) and did not reach it" in row.detail
+    assert 55 in row.frames
+
+
+@spares("PF201")
+def test_a_close_under_way_when_the_capture_ends() -> None:
+    capture = Told(seconds=1.9)
+    _last_ack(capture.flow()).mark(m.MARK_FIN_REPEATED, SERVER, 1.2, 2)
+
+    assert "PF201" not in codes(capture.anomalies())
+
+
+@spares("PF201")
+def test_a_fin_not_repeated_for_less_than_two_timeouts() -> None:
+    capture = Told(seconds=2.9)
+    _last_ack(capture.flow())
+
+    assert "PF201" not in codes(capture.anomalies())
+
+
+def test_a_fin_not_repeated_in_time_was_acknowledged_unseen() -> None:
+    capture = Told(seconds=10)
+    _last_ack(capture.flow())
+
+    row = only(capture.anomalies(), "PF201")
+
+    assert (row.severity, row.confidence) == (Severity.LOW, "possible")
+    assert "which the capture does not hold" in row.detail
+
+
+def test_a_final_ack_recovered_by_a_repeated_fin_is_information() -> None:
+    capture = Told(seconds=10)
+    flow = _last_ack(capture.flow()).mark(m.MARK_FIN_REPEATED, SERVER, 1.2, 2).remark(m.MARK_TAKEN_BACK, 7)
+    flow.step(CLIENT, FIN_RX, 1.201, 9)
+    flow.step(SERVER, ACK_OF_FIN_RX, 1.201, 9)
+
+    assert only(capture.anomalies(), "PF201").severity == Severity.INFO
+
+
+@spares("PF201", "PF205")
+def test_verdicts_on_a_side_of_which_nothing_was_captured_are_withheld() -> None:
+    capture = Told(seconds=60)
+    flow = capture.flow(server_packets=-3)
+    _last_ack(flow).mark(m.MARK_FIN_REPEATED, CLIENT, 1.2, 2)
+    assert flow.row()["server_packets"] == 0
+
+    assert not {"PF201", "PF202", "PF203", "PF205"} & codes(capture.anomalies())
+
+
+def _half_closed(flow: Flow, first: int = CLIENT, at: float = 1.0) -> Flow:
+    return flow.opens().fin(first, at).takes_fin(1 - first, at + 0.001)
+
+
+@fires("PF202", "PF203")
+def test_a_fin_acknowledged_and_never_returned() -> None:
+    capture = Told(seconds=227.301)
+    _half_closed(capture.flow())
+
+    found = capture.anomalies()
+    waiting, blamed = only(found, "PF202"), only(found, "PF203")
+
+    assert (waiting.endpoint, waiting.severity, waiting.confidence) == (SERVER, Severity.LOW, "certain")
+    assert (blamed.endpoint, blamed.severity, blamed.confidence) == (SERVER, Severity.MEDIUM, "certain")
+    assert blamed.frames == (4, 5)
+    assert blamed.detail == (
+        "10.0.0.5:80 acknowledged the FIN of 10.0.0.1:1000 (frame 4) and sent neither data nor a FIN of its own for 226.3 s, "
+        "to the end of the capture"
+    )
+
+
+@spares("PF202", "PF203")
+def test_a_half_close_at_work_still_sends_data() -> None:
+    capture = Told(seconds=120)
+    _half_closed(capture.flow()).data(SERVER, 70.0)
+
+    assert not {"PF202", "PF203"} & codes(capture.anomalies())
+
+
+@spares("PF202", "PF203")
+def test_an_acknowledged_fin_just_before_the_end_of_a_short_capture() -> None:
+    capture = Told(seconds=1.9)
+    _half_closed(capture.flow())
+
+    assert capture.anomalies() == []
+
+
+def test_in_a_short_capture_the_wait_to_its_end_counts_a_little() -> None:
+    capture = Told(seconds=3)
+    _half_closed(capture.flow())
+
+    rows = told(capture.anomalies(), "PF203")
+
+    assert [(row.severity, row.confidence) for row in rows] == [(Severity.INFO, "possible")]
+
+
+def test_a_gap_in_the_capture_lowers_the_verdict_and_says_so() -> None:
+    capture = Told(seconds=120)
+    _half_closed(capture.flow(server_unseen=1448))
+
+    row = only(capture.anomalies(), "PF203")
+
+    assert (row.severity, row.confidence) == (Severity.LOW, "likely")
+    assert row.detail.endswith("(lowered from medium, because the capture lacks 1,448 bytes of it)")
+
+
+@fires("PF204")
+@pytest.mark.parametrize("first", [CLIENT, SERVER])
+def test_connections_left_in_close_wait(first: int) -> None:
+    capture = Told(seconds=300)
+    for i in range(6):
+        _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}", at=i), first)
+    capture.flow(client="10.0.0.1:2000").opens()
+
+    found = capture.anomalies()
+    row = only(found, "PF204")
+
+    assert (row.flow, row.count, row.endpoint, row.severity) == (-1, 6, 1 - first, Severity.HIGH)
+    assert row.flows == (0, 1, 2, 3, 4, 5)
+    assert "6 in CLOSE_WAIT at the end, 6 at the peak" in row.detail
+    who = "10.0.0.5:80 does not close its connections: on 6 of 7" if first == CLIENT else "10.0.0.1 does not close"
+    assert row.detail.startswith(who)
+    assert {part.severity for part in told(found, "PF203")} == {Severity.LOW}
+    assert found[0] is row
+
+
+@spares("PF204")
+def test_close_waits_that_drain() -> None:
+    capture = Told(seconds=300)
+    for i in range(12):
+        flow = _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}", at=i))
+        if i > 4:
+            flow.fin(SERVER, 100.0).takes_fin(CLIENT, 100.001)
+
+    assert "PF204" not in codes(capture.anomalies())
+
+
+@spares("PF204")
+def test_fewer_than_make_a_leak() -> None:
+    capture = Told(seconds=300)
+    for i in range(4):
+        _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}", at=i))
+
+    assert "PF204" not in codes(capture.anomalies())
+
+
+@spares("PF204")
+def test_slow_closes_of_a_busy_server_in_a_short_capture() -> None:
+    capture = Told(seconds=20)
+    for i in range(20):
+        flow = _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}", at=i * 0.9))
+        if i < 14:
+            flow.fin(SERVER, 6.0).takes_fin(CLIENT, 6.001)
+
+    assert "PF204" not in codes(capture.anomalies())
+
+
+@fires("PF205")
+def test_a_fin_that_nobody_acknowledges() -> None:
+    capture = Told(seconds=5)
+    flow = capture.flow().opens().fin(CLIENT, 1.0)
+    for n, at in enumerate((1.2, 1.6, 2.4, 4.0)):
+        flow.mark(m.MARK_FIN_REPEATED, CLIENT, at, 2 + n)
+
+    row = only(capture.anomalies(), "PF205")
+
+    assert (row.severity, row.confidence, row.endpoint) == (Severity.MEDIUM, "certain", -1)
+    assert "sent its FIN 5 times (frames 4, 5, 6 ... 8) over 3.0 s, and it was never acknowledged" in row.detail
+
+
+@spares("PF205")
+def test_a_fin_sent_once_and_not_acknowledged_here() -> None:
+    capture = Told(seconds=60)
+    capture.flow().opens().fin(CLIENT, 1.0)
+
+    assert "PF205" not in codes(capture.anomalies())
+
+
+def test_repeats_that_stop_early_were_answered_unseen() -> None:
+    capture = Told(seconds=60)
+    capture.flow().opens().fin(CLIENT, 1.0).mark(m.MARK_FIN_REPEATED, CLIENT, 1.2, 2)
+
+    row = only(capture.anomalies(), "PF205")
+
+    assert (row.severity, row.confidence) == (Severity.LOW, "possible")
+    assert "an ACK probably came that the capture does not hold" in row.detail
+
+
+@fires("PF206")
+def test_data_after_the_peers_fin() -> None:
+    capture = Told()
+    _half_closed(capture.flow()).data(SERVER, 2.0, 500).fin(SERVER, 2.1).takes_fin(CLIENT, 2.101)
+
+    row = only(capture.anomalies(), "PF206")
+
+    assert row.severity == Severity.INFO
+    assert "10.0.0.5:80 sent 500 bytes more and closed 1.1 s later" in row.detail
+
+
+@spares("PF206")
+def test_data_that_only_crosses_the_fin() -> None:
+    capture = Told()
+    flow = capture.flow(client_rtt_ns=50_000_000).opens().fin(CLIENT, 1.0).data(SERVER, 1.02, acked=False)
+    flow.takes_fin(SERVER, 1.05).fin(SERVER, 1.06).takes_fin(CLIENT, 1.07)
+
+    assert "PF206" not in codes(capture.anomalies())
+
+
+@fires("PF207")
+def test_fins_that_cross() -> None:
+    capture = Told()
+    flow = capture.flow().opens().fin(CLIENT, 1.0).fin(SERVER, 1.001)
+    for endpoint in (CLIENT, SERVER):
+        flow.step(endpoint, FIN_RX, 1.01, 6)
+    for endpoint in (CLIENT, SERVER):
+        flow.step(endpoint, ACK_OF_FIN_RX, 1.02, 7)
+
+    assert only(capture.anomalies(), "PF207").frames == (4, 5)
+
+
+@spares("PF207")
+def test_an_ordinary_close() -> None:
+    capture = Told()
+    capture.flow().opens().closes(CLIENT, 1.0)
+
+    assert capture.anomalies() == []
+
+
+@fires("PF208")
+def test_new_data_beyond_the_fin() -> None:
+    capture = Told()
+    _half_closed(capture.flow()).mark(m.MARK_DATA_AFTER_FIN, CLIENT, 1.5, 20)
+
+    row = only(capture.anomalies(), "PF208")
+
+    assert (row.endpoint, row.frames) == (CLIENT, (4, 6))
+    assert "up to 20 bytes past it" in row.detail
+
+
+@spares("PF208")
+def test_a_repeat_of_data_below_the_fin() -> None:
+    capture = Told()
+    _half_closed(capture.flow()).mark(m.RETRANSMISSION, CLIENT, 1.5, 20)
+
+    assert "PF208" not in codes(capture.anomalies())
+
+
+@fires("PF209")
+def test_many_time_waits_at_once() -> None:
+    capture = Told()
+    for i in range(12):
+        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i).opens().closes(CLIENT, 0.1)
+
+    row = only(capture.anomalies(Config(time_wait_many=10)), "PF209")
+
+    assert (row.count, row.endpoint) == (12, CLIENT)
+    assert "10.0.0.1 closed 12 connections first, as the client" in row.detail
+    assert "up to 12 were in TIME_WAIT at once" in row.detail
+
+
+@spares("PF209")
+def test_as_many_time_waits_one_after_another() -> None:
+    capture = Told(seconds=2000)
+    for i in range(12):
+        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i * 61).opens().closes(CLIENT, 0.1)
+
+    assert "PF209" not in codes(capture.anomalies(Config(time_wait_many=10)))
+
+
+@fires("PF210")
+def test_a_client_with_most_of_its_ports_in_use() -> None:
+    capture = Told()
+    for i in range(10):
+        flow = capture.flow(client=f"10.0.0.1:{1000 + i}", at=i).opens()
+        if i % 2:
+            flow.closes(CLIENT, 0.1)
+
+    row = only(capture.anomalies(Config(ephemeral_ports=12)), "PF210")
+
+    assert (row.severity, row.endpoint) == (Severity.MEDIUM, CLIENT)
+    assert "10.0.0.1 had 10 ports in use towards 10.0.0.5:80" in row.detail
+    assert "83% of 12" in row.detail
+
+
+@spares("PF210")
+def test_ports_that_the_server_keeps_in_time_wait_are_free_for_the_client() -> None:
+    capture = Told()
+    for i in range(10):
+        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i).opens().closes(SERVER, 0.1)
+
+    assert "PF210" not in codes(capture.anomalies(Config(ephemeral_ports=12)))
+
+
+@fires("PF211")
+def test_ports_used_again_within_time_wait() -> None:
+    capture = Told()
+    capture.flow().opens().closes(SERVER, 1.0)
+    capture.flow(at=3.0).opens()
+
+    row = only(capture.anomalies(), "PF211")
+
+    assert (row.flow, row.severity) == (1, Severity.INFO)
+    assert row.detail.endswith("had entered TIME_WAIT at the server (frame 7); it was accepted")
+
+
+def test_a_reuse_that_is_not_answered_is_worse() -> None:
+    capture = Told()
+    capture.flow().opens().closes(SERVER, 1.0)
+    capture.flow(at=3.0).syn().mark(m.MARK_SYN_REPEATED, CLIENT, 1.0, 2)
+
+    assert only(capture.anomalies(), "PF211").severity == Severity.MEDIUM
+
+
+@spares("PF211")
+def test_ports_used_again_after_time_wait() -> None:
+    capture = Told()
+    capture.flow().opens().closes(SERVER, 1.0)
+    capture.flow(at=62.0).opens()
+
+    assert "PF211" not in codes(capture.anomalies())
+
+
+@fires("PF212")
+def test_a_rst_accepted_in_time_wait() -> None:
+    capture = Told()
+    flow = capture.flow().opens().closes(CLIENT, 1.0).mark(m.MARK_RESET_AFTER_CLOSE, SERVER, 2.0)
+    flow.step(CLIENT, RST_RX, 2.0, 8)
+
+    row = only(capture.anomalies(), "PF212")
+
+    assert (row.frames, row.severity) == ((7, 8), Severity.INFO)
+
+
+@spares("PF212")
+def test_a_rst_towards_an_endpoint_that_is_closed() -> None:
+    capture = Told()
+    capture.flow().opens().closes(CLIENT, 1.0).mark(m.MARK_RESET_AFTER_CLOSE, CLIENT, 2.0)
+
+    assert "PF212" not in codes(capture.anomalies())
+
+
+def test_a_clock_that_went_back_weakens_what_hangs_on_durations() -> None:
+    capture = Told(seconds=120, clock_steps=1, first_clock_step_frame=3)
+    _half_closed(capture.flow())
+
+    row = only(capture.anomalies(), "PF203")
+
+    assert row.confidence == "likely"
+    assert "the capture's clock went back" in row.detail
+
+
+def test_a_finding_is_plain_data() -> None:
+    capture = Told(seconds=120)
+    _half_closed(capture.flow())
+
+    row = dataclasses.asdict(only(capture.anomalies(), "PF203"))
+
+    assert all(type(value) in (int, str, tuple) for name, value in row.items() if name != "severity")
+    assert all(type(frame) is int for frame in row["frames"])

@@ -1,0 +1,275 @@
+"""Connections that do not open, or open oddly."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from pcapflow.config import Config
+from pcapflow.tracker import marks as m
+from pcapflow.tracker.states import CLIENT, SERVER, SYN_RX, SYN_TX
+from tests.anomalies.builder import Told
+from tests.anomalies.cases import codes, fires, only, spares, told
+
+
+@fires("PF101")
+def test_a_repeated_syn_without_any_answer() -> None:
+    capture = Told(seconds=8)
+    capture.flow().syn().mark(m.MARK_SYN_REPEATED, CLIENT, 1.0, 2).mark(m.MARK_SYN_REPEATED, CLIENT, 3.0, 3)
+
+    row = only(capture.anomalies(), "PF101")
+
+    assert (row.flow, row.frames, row.severity, row.confidence) == (0, (1, 2, 3), Severity.MEDIUM, "certain")
+    assert row.detail == (
+        "10.0.0.1:1000 sent its SYN 3 times (frames 1, 2 and 3) over 3.0 s to 10.0.0.5:80, and nothing came back in the "
+        "5.0 s that the capture goes on after it"
+    )
+
+
+@fires("PF101")
+def test_a_single_syn_with_time_left_to_answer() -> None:
+    capture = Told(seconds=3)
+    capture.flow().syn()
+
+    assert only(capture.anomalies(), "PF101").confidence == "likely"
+
+
+@spares("PF101")
+def test_a_syn_just_before_the_capture_ends() -> None:
+    capture = Told(seconds=2.9)
+    capture.flow().syn()
+
+    assert "PF101" not in codes(capture.anomalies())
+
+
+@spares("PF101")
+def test_a_syn_in_a_capture_that_lacks_the_other_direction() -> None:
+    capture = Told(seconds=60)
+    capture.flow().syn()
+    capture.flow(client="10.0.0.1:1001").syn().data(CLIENT, 0.1, acked=False)
+
+    found = codes(capture.anomalies())
+
+    assert "PF101" not in found
+    assert "PF902" in found
+
+
+@fires("PF102")
+def test_a_rst_in_answer_to_the_syn() -> None:
+    capture = Told()
+    capture.flow().syn().reset(SERVER, 0.002)
+
+    row = only(capture.anomalies(), "PF102")
+
+    assert (row.frames, row.endpoint, row.cause, row.severity) == ((1, 2), SERVER, "no-listener", Severity.LOW)
+    assert "10.0.0.5:80 answered the SYN of 10.0.0.1:1000 (frame 1) with a RST (frame 2) after 2.0 ms" in row.detail
+
+
+def test_a_refusal_with_a_foreign_ttl_looks_like_a_firewall() -> None:
+    capture = Told()
+    capture.flow(client="10.0.0.1:999", server="10.0.0.5:22").opens()
+    capture.flow().syn().reset(SERVER, 0.002, reset_ttl=250)
+
+    row = only(capture.anomalies(), "PF102")
+
+    assert (row.cause, row.endpoint) == ("firewall-reject", -1)
+    assert "the RST's TTL is 250, that of the server's other packets 64" in row.detail
+
+
+@spares("PF102")
+def test_a_rst_that_the_client_ignored_refuses_nothing() -> None:
+    capture = Told()
+    capture.flow().syn().mark(m.MARK_RESET_IGNORED, SERVER, 0.001, 77).syn_ack(0.002).ack(0.003)
+
+    assert "PF102" not in codes(capture.anomalies())
+
+
+def test_many_ports_tried_in_vain_are_one_row_and_called_a_scan() -> None:
+    capture = Told()
+    for port in range(1, 41):
+        capture.flow(client=f"10.0.0.9:{4000 + port}", server=f"10.0.0.5:{port}", at=port / 100).syn().reset(
+            SERVER, 0.001
+        )
+
+    row = only(capture.anomalies(), "PF102")
+
+    assert (row.flow, row.count, row.endpoint) == (-1, 40, CLIENT)
+    assert "10.0.0.9 tried 40 ports of 1 host in 390 ms and was refused by all of them: a port scan" in row.detail
+
+
+@fires("PF103")
+def test_an_icmp_message_ends_the_attempt() -> None:
+    capture = Told()
+    capture.flow().syn().mark(m.MARK_ICMP_UNREACHABLE, CLIENT, 0.01, 3 * 256 + 13, counted=False)
+
+    found = capture.anomalies()
+
+    assert "communication prohibited by a filter; the connection was not opened" in only(found, "PF103").detail
+    assert "PF101" not in codes(found)
+
+
+@spares("PF103")
+def test_an_icmp_message_that_the_connection_outlives_is_information() -> None:
+    capture = Told()
+    capture.flow().opens().mark(m.MARK_ICMP_UNREACHABLE, CLIENT, 0.01, 3 * 256 + 1, counted=False).data(SERVER, 1.0)
+
+    assert only(capture.anomalies(), "PF103").severity == Severity.INFO
+
+
+@fires("PF104")
+def test_a_repeated_syn_ack_that_nobody_answers() -> None:
+    capture = Told(seconds=8)
+    capture.flow().syn().syn_ack().mark(m.MARK_SYN_REPEATED, SERVER, 1.0, 2).mark(m.MARK_SYN_REPEATED, SERVER, 3.0, 3)
+
+    row = only(capture.anomalies(), "PF104")
+
+    assert row.frames == (1, 2, 3, 4)
+    assert "sent its SYN-ACK 3 times (frames 2, 3 and 4)" in row.detail
+    assert row.detail.endswith("the client sent nothing more")
+
+
+@spares("PF104")
+def test_a_handshake_under_way_when_the_capture_ends() -> None:
+    capture = Told(seconds=2.9)
+    capture.flow().syn().syn_ack()
+
+    assert "PF104" not in codes(capture.anomalies())
+
+
+def _half_open(capture: Told, number: int, *, answered: bool = True) -> None:
+    for i in range(number):
+        client = f"192.0.{i // 200}.{1 + i % 200}:{2000 + i}"
+        flow = capture.flow(client=client, at=i / 100).syn()
+        if answered:
+            flow.syn_ack()
+
+
+@fires("PF105")
+def test_many_half_open_connections_from_many_addresses() -> None:
+    capture = Told(seconds=30)
+    _half_open(capture, 120)
+    capture.flow().opens()
+
+    row = only(capture.anomalies(), "PF105")
+
+    assert (row.flow, row.count, row.confidence) == (-1, 120, "likely")
+    assert "10.0.0.5:80 got 121 connection attempts, of which 120 were never completed" in row.detail
+    assert "120 addresses" in row.detail
+    assert {anomaly.severity for anomaly in told(capture.anomalies(), "PF104")} == {Severity.INFO}
+
+
+@spares("PF105")
+def test_a_busy_and_healthy_server() -> None:
+    capture = Told(seconds=30)
+    for i in range(300):
+        capture.flow(client=f"10.1.0.{1 + i % 200}:{2000 + i}", at=i / 100).opens()
+    _half_open(capture, 110)
+
+    assert "PF105" not in codes(capture.anomalies())
+
+
+@spares("PF105")
+def test_ordinary_clients_of_a_server_that_is_down_repeat_their_syn() -> None:
+    capture = Told(seconds=30)
+    for i in range(150):
+        capture.flow(client=f"10.1.0.{1 + i}:2000", at=i / 100).syn().mark(m.MARK_SYN_REPEATED, CLIENT, 1.0, 2)
+
+    assert "PF105" not in codes(capture.anomalies())
+
+
+@spares("PF105")
+def test_one_source_on_many_ports_is_a_scan_and_no_flood() -> None:
+    capture = Told(seconds=30)
+    for port in range(1, 151):
+        capture.flow(client="10.0.0.9:4000", server=f"10.0.0.5:{port}", at=port / 100).syn()
+
+    found = capture.anomalies()
+
+    assert "PF105" not in codes(found)
+    assert "a port scan" in only(found, "PF101").detail
+
+
+def _overflows(capture: Told, number: int) -> None:
+    for i in range(number):
+        flow = capture.flow(client=f"10.0.0.{1 + i}:1000").opens()
+        flow.mark(m.MARK_SYN_REPEATED, SERVER, 1.0, 2).remark(m.MARK_TAKEN_BACK, 3)
+
+
+@fires("PF106")
+def test_several_final_acks_not_taken_by_one_server() -> None:
+    capture = Told()
+    _overflows(capture, 3)
+
+    row = only(capture.anomalies(), "PF106")
+
+    assert (row.count, row.endpoint) == (3, SERVER)
+    assert (
+        "did not take the ACK that completes the handshake on 3 connections: it repeated its SYN-ACK on 3" in row.detail
+    )
+
+
+@spares("PF106")
+def test_one_final_ack_not_taken_is_a_lost_packet() -> None:
+    capture = Told()
+    _overflows(capture, 1)
+
+    assert "PF106" not in codes(capture.anomalies())
+
+
+@fires("PF107")
+def test_an_old_connection_is_found_and_reset() -> None:
+    capture = Told()
+    old = capture.flow(midstream=1).opens()
+    old.mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
+    capture.flow(at=6.0).opens()
+
+    row = only(capture.anomalies(), "PF107")
+
+    assert (row.frames, row.severity) == ((4, 5, 6), Severity.INFO)
+
+
+@spares("PF107")
+def test_a_challenge_without_a_new_connection() -> None:
+    capture = Told()
+    capture.flow().opens().mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
+
+    assert "PF107" not in codes(capture.anomalies())
+
+
+@fires("PF108")
+def test_syns_that_cross() -> None:
+    capture = Told()
+    flow = capture.flow().syn()
+    frame = capture.frame()
+    flow.states[SERVER] = 0
+    flow.step(SERVER, SYN_TX, 0.001, frame)
+    flow.step(CLIENT, SYN_RX, 0.002, frame)
+    flow.step(SERVER, SYN_RX, 0.003, 1)
+
+    assert only(capture.anomalies(), "PF108").frames == (1, 2)
+
+
+@spares("PF108")
+def test_an_ordinary_handshake() -> None:
+    capture = Told()
+    capture.flow().opens()
+
+    assert capture.anomalies() == []
+
+
+@pytest.mark.parametrize("rows", [5, 50])
+def test_of_too_many_hits_the_worst_are_listed_and_the_rest_is_one_row(rows: int) -> None:
+    capture = Told(seconds=60)
+    for i in range(80):
+        flow = capture.flow(client=f"10.0.1.{1 + i}:1000", at=i / 10).syn()
+        for n in range(3 if i == 70 else 1):
+            flow.mark(m.MARK_SYN_REPEATED, CLIENT, 1.0 + n, 2 + n)
+
+    found = told(capture.anomalies(Config(rows_per_rule=rows)), "PF101")
+
+    assert len(found) == rows + 1
+    assert found[0].flow == 70
+    assert (found[-1].flow, found[-1].count) == (-1, 80 - rows)
+    assert (
+        f"{80 - rows} more connections of this kind, not listed, {80 - rows} of them to 10.0.0.5:80" in found[-1].detail
+    )

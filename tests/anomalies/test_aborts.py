@@ -1,0 +1,296 @@
+"""Resets: what they destroyed, why they were sent, and by whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from pcapflow.tracker import marks as m
+from pcapflow.tracker.states import CLIENT, FIN_RX, SERVER
+from tests.anomalies.builder import SECOND, Told
+from tests.anomalies.cases import codes, fires, only, spares, told
+
+
+@fires("PF301", "PF302")
+def test_data_for_a_socket_that_was_closed() -> None:
+    capture = Told()
+    flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001)
+    flow.data(SERVER, 1.1, 300, acked=False).reset(CLIENT, 1.101, passive=True, pending=300, reset_drew_frame=6)
+
+    found = capture.anomalies()
+    row, loss = only(found, "PF301"), only(found, "PF302")
+
+    assert (row.cause, row.confidence, row.endpoint, row.frames) == ("data-after-close", "certain", CLIENT, (4, 6, 7))
+    assert "it had closed (frame 4), and data of 10.0.0.5:80 found no socket there; at least 300 bytes" in row.detail
+    assert loss.confidence == "certain"
+    assert "at least 300 bytes from 10.0.0.5:80 were not acknowledged by 10.0.0.1:1000" in loss.detail
+
+
+def test_a_server_that_never_answers_the_request_it_acknowledged() -> None:
+    capture = Told()
+    capture.flow().opens().data(CLIENT, 0.1, 120).reset(SERVER, 0.4)
+
+    found = capture.anomalies()
+    row = only(found, "PF301")
+
+    assert (row.cause, row.confidence, row.severity) == ("unread-data", "likely", Severity.MEDIUM)
+    assert any("SO_LINGER" in other for other in row.alternatives)
+    assert "at least 1 of the 120 bytes" in only(found, "PF302").detail
+
+
+@spares("PF302")
+@pytest.mark.parametrize("with_data", [False, True])
+def test_an_abort_after_everything_was_answered_is_ordinary(with_data: bool) -> None:
+    capture = Told()
+    flow = capture.flow().opens()
+    if with_data:
+        flow.data(CLIENT, 0.1).data(SERVER, 0.2)
+    flow.reset(SERVER, 0.3)
+
+    found = capture.anomalies()
+    row = only(found, "PF301")
+
+    assert (row.cause, row.confidence, row.severity) == ("linger-zero", "likely", Severity.INFO)
+    assert row.detail.endswith("no data was on its way to it")
+    assert "PF302" not in codes(found)
+
+
+def test_a_client_that_resets_after_its_answer_may_have_read_it() -> None:
+    capture = Told()
+    capture.flow().opens().data(CLIENT, 0.1).data(SERVER, 0.2).reset(CLIENT, 0.3)
+
+    row = only(capture.anomalies(), "PF301")
+
+    assert (row.cause, row.confidence, row.severity) == ("linger-zero", "possible", Severity.INFO)
+    assert "its application closed with received data still unread" in row.alternatives
+
+
+def test_an_abort_the_moment_data_arrives_is_a_reaction_to_it() -> None:
+    capture = Told()
+    capture.flow(server_rtt_ns=2_000_000).opens().data(SERVER, 0.1, 1400).reset(CLIENT, 0.1025)
+
+    assert only(capture.anomalies(), "PF301").cause == "linger-zero"
+
+
+@spares("PF301")
+def test_a_rst_after_both_fins_is_cosmetic() -> None:
+    capture = Told()
+    flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001).fin(SERVER, 1.002)
+    flow.reset(CLIENT, 1.003, passive=True, pending=1)
+
+    assert not {"PF301", "PF302"} & codes(capture.anomalies())
+
+
+def test_data_lost_between_both_fins_is_not_cosmetic() -> None:
+    capture = Told()
+    flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001)
+    flow.data(SERVER, 1.002, 5000, acked=False).fin(SERVER, 1.003).reset(CLIENT, 1.004, passive=True, pending=5001)
+
+    assert "at least 5,000 bytes" in only(capture.anomalies(), "PF302").detail
+
+
+def test_a_close_notify_lost_after_the_clients_fin_is_information() -> None:
+    capture = Told()
+    flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001)
+    flow.data(SERVER, 1.002, 31, acked=False).reset(CLIENT, 1.004, passive=True, pending=31)
+
+    assert {row.severity for row in capture.anomalies()} == {Severity.INFO}
+
+
+def test_a_refused_attempt_is_told_once_and_pointed_to() -> None:
+    capture = Told()
+    for port in (1000, 1001):
+        capture.flow(client=f"10.0.0.1:{port}").syn().reset(SERVER, 0.002)
+
+    found = capture.anomalies()
+    row = only(found, "PF301")
+
+    assert (row.cause, row.severity, row.count) == ("no-listener", Severity.INFO, 2)
+    assert len(told(found, "PF102")) == 2
+
+
+def test_a_server_that_forgot_a_connection_and_refuses_new_ones_died() -> None:
+    capture = Told()
+    capture.flow().opens().data(CLIENT, 5.0, acked=False).reset(SERVER, 5.001, passive=True, pending=100)
+    capture.flow(client="10.0.0.1:1001", at=6.0).syn().reset(SERVER, 0.001)
+
+    causes = {row.flow: row.cause for row in told(capture.anomalies(), "PF301")}
+
+    assert causes == {0: "process-died", 1: "no-listener"}
+
+
+def test_a_server_that_forgot_a_connection_without_a_fin() -> None:
+    capture = Told()
+    capture.flow().opens().data(CLIENT, 5.0, acked=False).reset(SERVER, 5.001, passive=True, pending=100)
+
+    row = only(capture.anomalies(), "PF301")
+
+    assert (row.cause, row.confidence) == ("data-after-close", "possible")
+    assert any("restarted" in other for other in row.alternatives)
+
+
+def test_a_rst_before_the_handshake_is_complete_has_no_known_cause() -> None:
+    capture = Told()
+    capture.flow().syn().syn_ack().reset(CLIENT, 0.002, passive=True)
+
+    row = only(capture.anomalies(), "PF301")
+
+    assert (row.cause, row.severity) == ("unknown", Severity.INFO)
+
+
+def test_keepalives_unanswered_and_then_a_rst() -> None:
+    capture = Told(seconds=400)
+    flow = capture.flow().opens()
+    for n in range(3):
+        flow.mark(m.KEEP_ALIVE, SERVER, 100.0 + 75 * n)
+    flow.reset(SERVER, 325.0, idle_ns=100 * SECOND, idle_end_ns=flow.ns(100.0), idle_endpoint=SERVER)
+
+    found = capture.anomalies()
+    row = only(found, "PF301")
+
+    assert row.cause == "keepalive-timeout"
+    assert row.frames == (4, 5, 6, 7)
+    assert "and then reset the connection (frame 7)" in only(found, "PF403").detail
+
+
+def test_repeats_unanswered_and_then_a_rst() -> None:
+    capture = Told()
+    flow = capture.flow().opens().data(CLIENT, 1.0, acked=False)
+    for n in range(4):
+        flow.mark(m.RETRANSMISSION, CLIENT, 2.0 + n, 100)
+    flow.reset(CLIENT, 10.0)
+
+    assert only(capture.anomalies(), "PF301").cause == "retransmission-timeout"
+
+
+@fires("PF303")
+def test_a_rst_outside_the_window() -> None:
+    capture = Told()
+    flow = capture.flow().opens().mark(m.MARK_RESET_IGNORED, SERVER, 1.0, 70_000)
+    flow.mark(m.MARK_CHALLENGE_ACK, CLIENT, 1.001).data(CLIENT, 5.0)
+
+    row = only(capture.anomalies(), "PF303")
+
+    assert (row.frames, row.severity, row.endpoint) == ((4, 5), Severity.LOW, -1)
+    assert "10.0.0.1:1000 ignored 1 RST from 10.0.0.5:80 (frame 4), 70,000 bytes beyond what was expected" in row.detail
+    assert "answered with a challenge ACK (frame 5)" in row.detail
+
+
+@spares("PF303")
+def test_a_rst_when_nothing_is_left_to_abort() -> None:
+    capture = Told()
+    capture.flow().opens().closes(CLIENT, 1.0).mark(m.MARK_RESET_AFTER_CLOSE, SERVER, 1.1)
+
+    assert "PF303" not in codes(capture.anomalies())
+
+
+@fires("PF304")
+def test_two_signs_of_a_third_party() -> None:
+    capture = Told()
+    flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
+    flow.reset(SERVER, 0.5, reset_ttl=44)
+
+    found = capture.anomalies()
+    row = only(found, "PF304")
+
+    assert (row.endpoint, row.confidence, row.cause) == (-1, "likely", "injected")
+    assert "its TTL is 44, that of the sender's other packets 64 and it carries no time stamp" in row.detail
+    assert (only(found, "PF301").cause, only(found, "PF301").endpoint) == ("injected", -1)
+
+
+@spares("PF304")
+@pytest.mark.parametrize(
+    "sign", [{"reset_ttl": 44, "reset_options": 1}, {"reset_options": 0}], ids=["another TTL", "no time stamp"]
+)
+def test_one_sign_of_a_third_party_is_not_enough(sign: dict[str, int]) -> None:
+    capture = Told()
+    flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
+    flow.reset(SERVER, 0.5, **sign)
+
+    found = capture.anomalies()
+
+    assert "PF304" not in codes(found)
+    assert only(found, "PF301").endpoint == SERVER
+
+
+@spares("PF304")
+def test_an_answer_without_a_socket_never_carries_a_time_stamp() -> None:
+    capture = Told()
+    flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1, acked=False)
+    flow.reset(SERVER, 0.102, passive=True, pending=100, reset_ttl=255)
+
+    assert "PF304" not in codes(capture.anomalies())
+
+
+def _silence(capture: Told, seconds: float, *, answered_by: int = SERVER) -> None:
+    flow = capture.flow().opens().data(CLIENT, 1.0)
+    flow.data(1 - answered_by, 1.0 + seconds, acked=False)
+    frame = capture.frames
+    flow.reset(answered_by, 1.002 + seconds, passive=True, pending=100)
+    flow.columns |= {
+        "idle_ns": round(seconds * SECOND),
+        "idle_end_ns": flow.ns(1.0 + seconds),
+        "idle_frame": frame,
+        "idle_endpoint": 1 - answered_by,
+    }
+
+
+@fires("PF305")
+def test_the_first_packet_after_350_s_draws_a_rst() -> None:
+    capture = Told(seconds=400)
+    _silence(capture, 350.4)
+
+    found = capture.anomalies()
+    row = only(found, "PF305")
+
+    assert (row.severity, row.confidence, row.frames) == (Severity.MEDIUM, "likely", (6, 7))
+    assert "after 350.4 s of silence, about the usual time-out of 350 s" in row.detail
+    assert only(found, "PF301").cause == "idle-timeout"
+
+
+def test_a_silence_like_no_usual_time_out_is_only_possible() -> None:
+    capture = Told(seconds=400)
+    _silence(capture, 97.0)
+
+    row = only(capture.anomalies(), "PF305")
+
+    assert (row.severity, row.confidence) == (Severity.LOW, "possible")
+
+
+@spares("PF305")
+def test_a_rst_after_a_short_pause() -> None:
+    capture = Told()
+    _silence(capture, 20.0)
+
+    assert "PF305" not in codes(capture.anomalies())
+
+
+def test_the_first_packet_after_a_long_silence_is_lost_for_good() -> None:
+    capture = Told(seconds=400)
+    flow = capture.flow().opens().data(CLIENT, 1.0).data(CLIENT, 301.0, acked=False)
+    flow.columns |= {"idle_ns": 300 * SECOND, "idle_end_ns": flow.ns(301.0), "idle_frame": 6, "idle_endpoint": CLIENT}
+    for n in range(3):
+        flow.mark(m.RETRANSMISSION, CLIENT, 302.0 + n, 100)
+
+    row = only(capture.anomalies(), "PF305")
+
+    assert row.frames == (6, 7, 8, 9)
+    assert "was not answered, nor were 3 repeats of it" in row.detail
+
+
+@spares("PF305")
+def test_a_connection_that_closes_after_a_long_silence() -> None:
+    capture = Told(seconds=400)
+    flow = capture.flow().opens().data(CLIENT, 1.0).closes(SERVER, 301.0)
+    flow.columns |= {"idle_ns": 300 * SECOND, "idle_end_ns": flow.ns(301.0), "idle_frame": 6, "idle_endpoint": SERVER}
+
+    assert capture.anomalies() == []
+
+
+def test_a_reset_of_a_half_closed_connection_with_nothing_lost_is_information() -> None:
+    capture = Told()
+    flow = capture.flow().opens().fin(SERVER, 1.0)
+    flow.step(CLIENT, FIN_RX, 1.001, capture.frames)
+    flow.reset(SERVER, 1.5)
+
+    assert {row.severity for row in told(capture.anomalies(), "PF301")} == {Severity.INFO}

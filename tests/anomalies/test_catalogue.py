@@ -1,0 +1,86 @@
+"""The catalogue: every rule has its help, its place and its tests."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import numpy as np
+import pytest
+
+from pcapflow.anomalies.evidence import group, keys, peak
+from pcapflow.anomalies.registry import SIDES, Rule, catalogue, parse_help, rule_of
+from tests.anomalies.cases import FIRING, SPARING
+
+for family in ("opening", "closing", "aborts", "transfer", "capture"):
+    importlib.import_module(f"tests.anomalies.test_{family}")
+
+RULES = catalogue()
+HELP = """Something was seen.
+
+Means: this.
+Do:
+    Client: that.
+    Network: something
+        else.
+Else: no.
+Source: RFC 9293.
+"""
+
+
+def test_codes_are_unique_and_in_order() -> None:
+    codes = [rule.code for rule in RULES]
+
+    assert codes == sorted(set(codes))
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(re.fullmatch(r"PF[1-49]\d\d", code) for code in codes)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_every_rule_has_its_help_and_its_tests(rule: Rule) -> None:
+    parts = [rule.help.summary, rule.help.means, rule.help.otherwise, rule.help.source, rule.title]
+
+    assert all(part[0].isupper() or part[0].islower() for part in parts)
+    assert rule.help.summary.endswith(".")
+    assert rule.help.do
+    assert all(side in SIDES and text for side, text in rule.help.do)
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name)
+    assert FIRING[rule.code], f"no test makes {rule.code} fire"
+    assert SPARING[rule.code], f"no test shows what {rule.code} spares"
+
+
+def test_a_rule_is_found_by_its_code_or_its_name() -> None:
+    assert rule_of("pf204") is rule_of("close-wait-leak")
+    with pytest.raises(KeyError):
+        rule_of("PF999")
+
+
+def test_a_docstring_is_cut_into_its_parts() -> None:
+    text = parse_help(HELP)
+
+    assert (text.summary, text.means, text.otherwise, text.source) == (
+        "Something was seen.",
+        "this.",
+        "no.",
+        "RFC 9293.",
+    )
+    assert text.do == (("Client", "that."), ("Network", "something else."))
+
+
+@pytest.mark.parametrize("part", ["Means", "Do", "Else", "Source"])
+def test_a_docstring_that_lacks_a_part_is_refused(part: str) -> None:
+    with pytest.raises(ValueError, match="lacks"):
+        parse_help(HELP.replace(f"{part}:", "Note:"))
+
+
+def test_equal_rows_have_equal_keys_and_groups_keep_their_order() -> None:
+    left, right = np.array([5, 7, 5, 5]), np.array([1, 1, 2, 1])
+
+    groups = group(np.arange(4), keys(left, right))
+
+    assert sorted(members.tolist() for members in groups.at_least(1)) == [[0, 3], [1], [2]]
+
+
+def test_touching_intervals_do_not_overlap() -> None:
+    assert peak(np.array([0, 10, 12]), np.array([10, 20, 15])) == (2, 12)
+    assert peak(np.array([], dtype=np.int64), np.array([], dtype=np.int64)) == (0, -1)

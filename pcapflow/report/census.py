@@ -43,12 +43,27 @@ class Census:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Moves:
-    """Entries into and exits from states by the endpoints of one side, in time order."""
+class _Traffic:
+    """When endpoints of one side entered and left one state, each in time order."""
 
-    times_ns: _Column
-    states: _Column
-    steps: _Column
+    entries_ns: _Column
+    exits_ns: _Column
+
+    def at(self, times_ns: Counts) -> Counts:
+        """How many are in the state after everything up to each of these times."""
+        came = np.searchsorted(self.entries_ns, times_ns, side="right")
+        went = np.searchsorted(self.exits_ns, times_ns, side="right")
+        return came - went
+
+    def peak(self) -> tuple[int, int]:
+        """The most at once and when; entering and leaving within one frame is never there for anybody to see."""
+        if len(self.entries_ns) == 0:
+            return 0, 0
+        # A count can only be highest just after an entry; of entries at the same time the last one counts all.
+        gone = np.searchsorted(self.exits_ns, self.entries_ns, side="right")
+        there = np.arange(1, len(self.entries_ns) + 1) - gone
+        at = int(np.argmax(there))
+        return (int(there[at]), int(self.entries_ns[at])) if there[at] > 0 else (0, 0)
 
 
 def census(tables: Tables, *, time_wait_s: float = 60.0, samples: int = SAMPLES) -> Census:
@@ -67,36 +82,42 @@ def census(tables: Tables, *, time_wait_s: float = 60.0, samples: int = SAMPLES)
     peak = np.zeros((2, N_STATES), np.int64)
     peak_ns = np.zeros((2, N_STATES), np.int64)
     for side in (0, 1):
-        moves = _moves(tables, side, time_wait_s)
-        inside = int(np.searchsorted(moves.times_ns, last_ns, side="right"))
-        moves = _Moves(moves.times_ns[:inside], moves.states[:inside], moves.steps[:inside])
-        counts[side] = _sampled(moves, times_ns)
-        peak[side], peak_ns[side] = _peaks(moves)
+        for state, traffic in _traffic(tables, side, time_wait_s).items():
+            counts[side, :, state] = traffic.at(times_ns)
+            peak[side, state], peak_ns[side, state] = traffic.peak()
     return Census(times_ns, counts, counts[:, -1], peak, peak_ns)
 
 
 def census_at(tables: Tables, time_ns: int, *, time_wait_s: float = 60.0) -> Counts:
     """Endpoints per state at one moment, after everything that happened at it; shape (2, 12)."""
     moment = np.array([time_ns], dtype=np.int64)
-    return np.stack([_sampled(_moves(tables, side, time_wait_s), moment)[0] for side in (0, 1)])
+    counts = np.zeros((2, N_STATES), np.int64)
+    for side in (0, 1):
+        for state, traffic in _traffic(tables, side, time_wait_s).items():
+            counts[side, state] = traffic.at(moment)[0]
+    return counts
 
 
-def _moves(tables: Tables, side: int, time_wait_s: float) -> _Moves:
+def _traffic(tables: Tables, side: int, time_wait_s: float) -> dict[int, _Traffic]:
+    """Entries and exits of one side, by state; states that do not occur are left out."""
     t = tables.transitions
     rows = np.flatnonzero(t["endpoint"] == side)
-    old, new, times = t["old"][rows], t["new"][rows], t["time_ns"][rows]
-    over = _time_wait_over(t["flow"][rows], old, new, times, round(time_wait_s * 1e9))
-    states = np.concatenate([new, old, np.full(len(over), TIME_WAIT, np.uint8)])
-    steps = np.concatenate([np.ones(len(new), np.int8), np.full(len(old) + len(over), -1, np.int8)])
-    when = np.concatenate([times, times, over])
-    # Exits from TIME_WAIT are all in `over`, timed out or not.
-    kept = (states != TIME_WAIT) | (steps > 0)
-    kept[len(new) + len(old) :] = True
-    for state in UNCOUNTED:
-        kept &= states != state
-    states, steps, when = states[kept], steps[kept], when[kept]
-    order = np.argsort(when, kind="stable")
-    return _Moves(when[order], states[order], steps[order])
+    times = t["time_ns"][rows]
+    if np.any(times[1:] < times[:-1]):  # the capture's clock went back
+        order = np.argsort(times, kind="stable")
+        rows, times = rows[order], times[order]
+    old, new = t["old"][rows], t["new"][rows]
+    traffic = {}
+    for state in np.flatnonzero(np.bincount(new, minlength=N_STATES)).tolist():
+        if state in UNCOUNTED:
+            continue
+        entries = times[np.flatnonzero(new == state)]
+        if state == TIME_WAIT:
+            exits = np.sort(_time_wait_over(t["flow"][rows], old, new, times, round(time_wait_s * 1e9)))
+        else:
+            exits = times[np.flatnonzero(old == state)]
+        traffic[state] = _Traffic(entries, exits)
+    return traffic
 
 
 def _time_wait_over(flows: _Column, old: _Column, new: _Column, times: _Column, lasts_ns: int) -> _Column:
@@ -109,29 +130,3 @@ def _time_wait_over(flows: _Column, old: _Column, new: _Column, times: _Column, 
     over[left] = np.minimum(over[left], times[rows[left + 1]])
     ends: _Column = over[enters]
     return ends
-
-
-def _sampled(moves: _Moves, times_ns: Counts) -> Counts:
-    """The counts after everything up to each of the times; shape (samples, 12)."""
-    until = np.searchsorted(moves.times_ns, times_ns, side="right")
-    interval = np.repeat(np.arange(len(times_ns)), np.diff(until, prepend=0))
-    cell = interval * N_STATES + moves.states[: len(interval)]
-    change = np.bincount(cell, weights=moves.steps[: len(interval)], minlength=len(times_ns) * N_STATES)
-    counts: Counts = change.astype(np.int64).reshape(-1, N_STATES).cumsum(axis=0)
-    return counts
-
-
-def _peaks(moves: _Moves) -> tuple[Counts, Counts]:
-    peak = np.zeros(N_STATES, np.int64)
-    peak_ns = np.zeros(N_STATES, np.int64)
-    for state in range(N_STATES):
-        rows = np.flatnonzero(moves.states == state)
-        if len(rows) == 0:
-            continue
-        times, running = moves.times_ns[rows], np.cumsum(moves.steps[rows], dtype=np.int64)
-        # A state passed through within one frame was never there for anybody to see.
-        settled = np.append(times[1:] != times[:-1], True)
-        at = int(np.argmax(np.where(settled, running, -1)))
-        if running[at] > 0:
-            peak[state], peak_ns[state] = running[at], times[at]
-    return peak, peak_ns

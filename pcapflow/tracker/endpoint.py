@@ -28,8 +28,11 @@ class Endpoint:
         syn_heard_ns, syn_heard_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
         fin_heard_ns, fin_heard_frame: the peer's FIN passed, unproven; -1 none.
+        fin_heard_acks: that FIN, as it last passed, acknowledged this endpoint's own.
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
+        missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood one above all it was seen to
+            send: there it may have sent a FIN that was lost before the tap; -1 none.
         lacked_ns: when it last sent something that showed it had not got what it had been sent; -1 never.
     """
 
@@ -63,7 +66,7 @@ class Endpoint:
         self.syn_acked_frame: i64 = -1
         self.fin_heard_ns: i64 = -1
         self.fin_heard_frame: i64 = -1
-        self.fin_heard_again = False
+        self.fin_heard_acks = False
         self.fin_proven_frame: i64 = -1
         self.fin_acked_ns: i64 = -1
         self.fin_acked_frame: i64 = -1
@@ -80,8 +83,9 @@ class Endpoint:
         self.timed_ns: i64 = 0
         self.after_fin: i64 = 0
         self.hole_bytes: i64 = 0
-        self.hole_ns: i64 = -1
-        self.hole_frame: i64 = -1
+        self.missed_fin_rel: i64 = -1
+        self.missed_fin_ns: i64 = -1
+        self.missed_fin_frame: i64 = -1
         self.unseen: i64 = 0
         self.mss: i64 = -1
         self.wscale: i64 = -1

@@ -265,8 +265,10 @@ class Flow:
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
                 x.hole_bytes += rel - x.next_rel
-                x.hole_ns = time_ns
-                x.hole_frame = frame
+                if rel == x.next_rel + 1 and payload_len == 0 and x.fin_rel < 0:
+                    x.missed_fin_rel = x.next_rel
+                    x.missed_fin_ns = time_ns
+                    x.missed_fin_frame = frame
             x.next_rel = end_rel
             if x.timed_rel < 0:
                 x.timed_rel = end_rel
@@ -298,11 +300,10 @@ class Flow:
             if y.fin_rel >= 0 and ack_rel > y.fin_rel:
                 self._ack_of_fin(x, y, frame, time_ns, flags & FIN != 0)
         if flags & FIN:
-            if y.fin_heard_ns >= 0:
-                y.fin_heard_again = y.fin_heard_again or not is_copy
-            if y.state == UNKNOWN or self._awaits_fin(y):
+            if self._awaits_fin(y):
                 y.fin_heard_ns = time_ns
                 y.fin_heard_frame = frame
+                y.fin_heard_acks = y.fin_rel >= 0 and ack_rel > y.fin_rel
         x.last_ns = time_ns
         if self.ended_ns < 0 and self._is_over():
             self.ended_ns = time_ns
@@ -331,6 +332,8 @@ class Flow:
                     self._fin_arrived(x, y, ASSUMED)
                 elif x.fin_acked_ns >= 0:
                     x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+            if x.missed_fin_rel >= 0 and x.fin_rel < 0:
+                self._missed_fin(x, y, ASSUMED)
             if x.zero_since_ns >= 0:
                 self._zero_window_ends(x, last_ns)
 
@@ -367,9 +370,9 @@ class Flow:
                 x.confirm(log)
         if x.fin_heard_ns >= 0:
             if ack_rel > y.fin_rel:
-                if sack_left >= 0 and x.fin_heard_again:
-                    # A duplicate SACK (RFC 2883): the FIN had come before, and what it answers is the second one.
-                    x.fin_heard_again = False
+                if sack_left >= 0 and x.fin_acked_ns >= 0:
+                    # A duplicate SACK (RFC 2883, 4): the FIN had come before, and what this answers is the second one.
+                    x.fin_heard_acks = False
                 x.fin_proven_frame = frame
                 self._fin_arrived(x, y, PROVEN)
             else:
@@ -381,9 +384,12 @@ class Flow:
         heard_ns: i64 = x.fin_heard_ns
         if heard_ns < x.lacked_ns:
             heard_ns = x.lacked_ns
-        if x.fin_acked_ns >= 0 and x.fin_heard_again:
-            # The FIN passed again after the ACK did: the first one was lost, so the ACK came first.
-            x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
+        if x.state == FIN_WAIT_1 and x.fin_heard_acks:
+            # Whichever FIN arrived, it brought the ACK along: the ACK first (design of the inbox), then the FIN.
+            if x.fin_acked_ns >= 0:
+                x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
+            else:
+                x.take(log, self.number, ACK_OF_FIN_RX, heard_ns, x.fin_heard_frame, basis)
             x.fin_acked_ns = -1
         x.take(log, self.number, FIN_RX, heard_ns, x.fin_heard_frame, basis)
         if x.fin_acked_ns >= 0:
@@ -481,6 +487,9 @@ class Flow:
 
     def _data(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, payload_len: i64) -> None:
         new_bytes: i64 = rel + payload_len - x.next_rel
+        if rel <= x.missed_fin_rel < rel + payload_len:
+            # It was a byte of data that was missing.
+            x.missed_fin_rel = -1
         if new_bytes <= 0:
             return
         if new_bytes > payload_len:
@@ -510,8 +519,8 @@ class Flow:
         if x.fin_count == 1 or fin_rel > x.fin_rel:
             x.fin_rel = fin_rel
         if x.fin_count == 1:
-            if fin_rel < x.next_rel and x.hole_frame >= 0 and x.hole_frame == x.fin_proven_frame:
-                self._fin_sent_unseen(x)
+            if fin_rel == x.missed_fin_rel:
+                self._missed_fin(x, y, PROVEN)
             else:
                 x.take(log, self.number, FIN_TX, time_ns, frame, SENT)
             if self.first_closer < 0:
@@ -530,19 +539,22 @@ class Flow:
         x.fin_ip_id = ip_id
         x.fin_tsval = tsval
 
-    def _fin_sent_unseen(self, x: Endpoint) -> None:
-        """A FIN from before a bare ACK whose number already counted it: it was sent, and lost before the tap.
+    def _missed_fin(self, x: Endpoint, y: Endpoint, basis: i64) -> None:
+        """A FIN that was lost before the tap, known by the number of the bare ACK that came after it.
 
-        That ACK was also the first to cover the peer's FIN. Had the peer's FIN come first, ours would have carried
-        the ACK and nothing had called for a second one: the FINs crossed.
+        Where that ACK was the first to cover the peer's FIN, and that FIN had passed but once, the FINs crossed: had
+        the peer's come first, ours would have carried its ACK, and nothing had called for a second one.
         """
         log = self._log
-        if x.last_event(log) != FIN_RX:
-            return
-        heard_ns: i64 = x.changed_ns
-        heard_frame: i64 = x.take_back(log)
-        x.take(log, self.number, FIN_TX, x.hole_ns, x.hole_frame, PROVEN)
-        x.take(log, self.number, FIN_RX, heard_ns, heard_frame, PROVEN)
+        if x.last_event(log) == FIN_RX and x.fin_proven_frame == x.missed_fin_frame and y.fin_count == 1:
+            heard_ns: i64 = x.changed_ns
+            heard_basis: i64 = i64(log.basis[x.last_row])
+            heard_frame: i64 = x.take_back(log)
+            x.take(log, self.number, FIN_TX, x.missed_fin_ns, x.missed_fin_frame, basis)
+            x.take(log, self.number, FIN_RX, heard_ns, heard_frame, heard_basis)
+        else:
+            x.take(log, self.number, FIN_TX, x.missed_fin_ns, x.missed_fin_frame, basis)
+        x.missed_fin_rel = -1
 
     def _is_copy(self, sent_ns: i64, old_id: i64, old_tsval: i64, time_ns: i64, ip_id: i64, tsval: i64) -> bool:
         """Whether a repeated SYN or FIN is a copy of the last one rather than a retransmission."""
@@ -560,12 +572,11 @@ class Flow:
 
     def _ack_of_fin(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, has_fin: bool) -> None:
         if y.state == FIN_WAIT_1:
-            if y.fin_heard_ns >= 0 and not has_fin:
+            if y.fin_heard_ns >= 0 and not has_fin and not y.fin_heard_acks:
                 # x's FIN is still on its way, or lost: which of the two came first is settled when y answers.
                 if y.fin_acked_ns < 0:
                     y.fin_acked_ns = time_ns
                     y.fin_acked_frame = frame
-                    y.fin_heard_again = False
             else:
                 y.take(self._log, self.number, ACK_OF_FIN_RX, time_ns, frame, ASSUMED)
         elif y.state == LAST_ACK or y.state == CLOSING:

@@ -176,9 +176,8 @@ def _area(state: int, x: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDAr
     x, low, high, thick = x[first:last], low[first:last], high[first:last], thick[first:last]
     forth = _line(x, high)
     back = _line(x[::-1], low[::-1])
-    # The letter goes where the area is thickest, away from the very edge.
     inner = np.where((x > LEFT + 8) & (x < WIDTH - RIGHT - 8), thick, 0)
-    at = int(np.argmax(inner))
+    at = _middle_of_longest(inner >= 0.85 * inner.max())
     look = STATE_LOOKS[state]
     fits = inner[at] >= _LEAST_FOR_LETTER
     return Area(
@@ -189,6 +188,13 @@ def _area(state: int, x: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDAr
         x=round(float(x[at]), 1),
         y=round(float((low[at] + high[at]) / 2) + 4, 1),
     )
+
+
+def _middle_of_longest(mask: npt.NDArray[np.bool_]) -> int:
+    """The middle of the longest run of true values: where a letter has the most room."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    first, last = edges[np.argmax(edges[:, 1] - edges[:, 0])].tolist()
+    return int(first + last - 1) // 2
 
 
 def _line(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pcapflow.report.groups import Group, blamed
 from pcapflow.report.words import Clock, Rich, counted, number, rich, sentence
-from pcapflow.tables import Tables
+from pcapflow.tables import END_REASONS, Tables
 from pcapflow.tracker.states import CLIENT, SERVER
 
 CAPTURE_FAMILY: Final = "PF9"
@@ -64,6 +64,13 @@ _LEADS: Final[dict[str, tuple[str, str]]] = {
     "PF405": ("Large packets between the ends are lost, small ones pass",) * 2,
 }
 """By rule, for one connection and for several: who does what wrong. A rule without a line is named by its title."""
+
+
+_BLAMELESS: Final[dict[str, tuple[str, str]]] = {
+    "PF301": ("A connection to {server} was reset", "Connections to {server} are reset"),
+    "PF302": _LEADS["PF302"],
+}
+"""Leads of rules that sometimes blame an end and sometimes cannot, for when they cannot."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,16 +141,18 @@ def flows_to_same_servers(tables: Tables, finding: Group) -> int:
 
 
 def _lead(tables: Tables, finding: Group, titles: dict[str, str]) -> str:
-    code = finding.worst.code
-    who = blamed(tables, finding)
-    if not finding.flows or (code not in _LEADS and not who):
+    code, endpoint = finding.worst.code, finding.worst.endpoint
+    if not finding.flows:
         return sentence(titles[code])
+    plain = (f"{titles[code]}: {{server}}",) * 2
+    pattern = _LEADS.get(code, plain)[finding.count > 1]
+    if "{who}" in pattern and endpoint < 0:  # nobody is named whom the rule does not blame
+        pattern = _BLAMELESS.get(code, plain)[finding.count > 1]
+    who = blamed(tables, finding)
     servers = list(dict.fromkeys(tables.server(flow) for flow in finding.flows))
-    pattern = _LEADS.get(code, (titles[code],) * 2)[finding.count > 1]
-    many = "servers" if finding.worst.endpoint != CLIENT else "clients"
     return sentence(
         pattern.format(
-            who=who[0] if len(who) == 1 else f"{number(len(who))} {many}",
+            who=who[0] if len(who) == 1 else f"{number(len(who))} {'clients' if endpoint == CLIENT else 'servers'}",
             server=servers[0] if len(servers) == 1 else f"{number(len(servers))} servers",
         )
     )
@@ -185,11 +194,11 @@ def _nothing(tables: Tables, findings: Sequence[Group], *, doubtful: bool) -> Ve
         lead, rest = "There is no TCP connection in this capture.", "So there is nothing to judge."
     else:
         lead = "Nothing went wrong."
-        rest = (
-            "The one TCP connection in this capture opened and ended as it should, as far as it was captured."
-            if count == 1
-            else f"All {number(count)} TCP connections opened and ended as they should, as far as they were captured."
-        )
+        whose = "the one TCP connection" if count == 1 else f"any of the {number(count)} TCP connections"
+        rest = f"No fault was found in {whose}, as far as the capture shows."
+        still_open = int(np.count_nonzero(tables.flows["end_reason"] == END_REASONS.index("open")))
+        if still_open:
+            rest += f" {number(still_open)} {'was' if still_open == 1 else 'were'} still open when it ends."
     if doubtful:
         lead = lead if count == 0 else "Nothing wrong was found, but the capture is incomplete."
         rest += " What is missing from it, listed below, may hide a fault."

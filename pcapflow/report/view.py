@@ -47,7 +47,10 @@ _STREAMS_PER_FILTER: Final = 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Instance:
-    """One more connection of a finding: when it began or went wrong; ``ladder`` where one is drawn below the row."""
+    """One more connection of a finding: when it began or went wrong.
+
+    ``ladder`` is there where one is drawn below the row; an ``anchor`` without it leads to where it is drawn.
+    """
 
     anchor: str
     who: str
@@ -272,7 +275,7 @@ def _instances(
             used.add(flow)
         instances.append(
             Instance(
-                anchor=f"ladder-{flow}",
+                anchor=f"ladder-{flow}" if flow in ladders else "",
                 who=f"{tables.client(flow)} to {tables.server(flow)}",
                 at=clock.text(own[flow].time_ns if flow in own else int(tables.flows["start_ns"][flow])),
                 detail=sentence(own[flow].detail) if flow in own else "",

@@ -1,0 +1,94 @@
+"""The census against a count by hand, event by event."""
+
+from __future__ import annotations
+
+import numpy as np
+from scenes import SECOND, Scene, checkout
+
+from pcapflow.report.census import UNCOUNTED, census, census_at
+from pcapflow.tables import Tables
+from pcapflow.tracker import states as s
+
+
+def _by_hand(tables: Tables, time_ns: int, time_wait_ns: int = 60 * SECOND) -> np.ndarray:
+    """Counts by replaying every transition up to a moment."""
+    t = tables.transitions
+    now: dict[tuple[int, int], tuple[int, int]] = {}
+    for flow, endpoint, new, at in zip(t["flow"], t["endpoint"], t["new"], t["time_ns"], strict=True):
+        if at <= time_ns:
+            now[int(flow), int(endpoint)] = (int(new), int(at))
+    counts = np.zeros((2, s.N_STATES), np.int64)
+    for (_, endpoint), (state, since) in now.items():
+        over = state == s.TIME_WAIT and time_ns >= since + time_wait_ns
+        if state not in UNCOUNTED and not over:
+            counts[endpoint, state] += 1
+    return counts
+
+
+def test_every_sample_equals_a_count_by_hand():
+    tables = checkout()[0].tables()
+
+    result = census(tables, samples=41)
+
+    for i, time_ns in enumerate(result.times_ns.tolist()):
+        assert np.array_equal(result.counts[:, i], _by_hand(tables, time_ns))
+
+
+def test_one_moment_equals_a_count_by_hand():
+    tables = checkout()[0].tables()
+    moment = tables.capture.first_ns + 123 * SECOND + 456_789
+
+    assert np.array_equal(census_at(tables, moment), _by_hand(tables, moment))
+
+
+def test_the_peak_is_the_largest_count_at_any_transition():
+    tables = checkout()[0].tables()
+    result = census(tables)
+
+    every = [_by_hand(tables, time_ns) for time_ns in np.unique(tables.transitions["time_ns"]).tolist()]
+
+    assert np.array_equal(result.peak, np.max(every, axis=0))
+
+
+def test_time_wait_ends_after_its_time_or_when_the_endpoint_moves_on():
+    scene = Scene()
+    for at in (0.0, 1.0):
+        told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
+        told.handshake()
+        told.fin(s.CLIENT)
+        told.fin(s.SERVER)
+    told.segment(s.SERVER, 4, after=5.0)
+    told.move(s.CLIENT, s.CLOSED, s.RST_RX, s.ASSUMED)
+    tables = scene.tables()
+
+    waiting = [int(census_at(tables, scene.ns(at))[0, s.TIME_WAIT]) for at in (3, 7, 59, 61)]
+
+    assert waiting == [2, 1, 1, 0]
+
+
+def test_a_state_passed_within_one_frame_was_never_there():
+    scene = Scene()
+    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 0.0)
+    told.handshake()
+    told.segment(s.CLIENT, 0x11)
+    told.move(s.CLIENT, s.FIN_WAIT_1, s.FIN_TX)
+    told.segment(s.SERVER, 0x11, after=0.1)
+    told.move(s.CLIENT, s.FIN_WAIT_2, s.ACK_OF_FIN_RX, s.PROVEN)
+    told.move(s.CLIENT, s.TIME_WAIT, s.FIN_RX, s.PROVEN)
+
+    peak = census(scene.tables()).peak[0]
+
+    assert (peak[s.FIN_WAIT_1], peak[s.FIN_WAIT_2], peak[s.TIME_WAIT]) == (1, 0, 1)
+
+
+def test_a_clock_that_went_back_changes_no_count():
+    scene, _ = checkout()
+    tables = scene.tables()
+    shuffled = tables.transitions.take(np.random.default_rng(7).permutation(len(tables.transitions)))
+    back = Tables(tables.flows, shuffled, tables.marks, tables.capture)
+    # Rows at the same time keep their order of frames, which a clock cannot change.
+    ordered = back.transitions.take(np.lexsort((back.transitions["frame"],)))
+
+    result = census(Tables(tables.flows, ordered, tables.marks, tables.capture))
+
+    assert np.array_equal(result.counts, census(tables).counts)

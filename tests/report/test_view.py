@@ -1,0 +1,188 @@
+"""What a report says, computed from tables made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from scenes import SECOND, Scene, checkout
+
+from pcapflow.anomalies.model import Anomaly, Severity
+from pcapflow.capture import Undecoded
+from pcapflow.config import Config
+from pcapflow.report import build
+from pcapflow.report.ladder import wanted_flows
+from pcapflow.report.view import ReportView
+from pcapflow.tracker import states as s
+
+
+def _view(scene: Scene, found: list[Anomaly], config: Config | None = None) -> ReportView:
+    tables, config = scene.tables(), config or Config()
+    drawn = wanted_flows(tables, found, config)
+    return build(tables, found, config, {flow: scene.segments[flow] for flow in drawn})
+
+
+def _said(view: ReportView) -> str:
+    return view.verdict.lead + " " + "".join(span.text for span in view.verdict.rest)
+
+
+def _closed(scene: Scene, at: float = 1.0) -> None:
+    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
+    told.handshake()
+    told.fin(s.CLIENT)
+    told.fin(s.SERVER)
+
+
+def test_the_worst_finding_is_the_verdict_and_names_who_does_it():
+    view = _view(*checkout())
+
+    assert view.verdict.lead == "10.0.0.5:8080 does not close its connections."
+    assert [chip.text for chip in view.verdict.chips] == [
+        "high",
+        "on the server's side",
+        "certain",
+        "frames 235, 301, …",
+        "2 more findings",
+    ]
+
+
+def test_a_capture_without_faults_says_so_plainly():
+    scene = Scene()
+    _closed(scene)
+
+    view = _view(scene, [])
+
+    assert view.verdict.tone == "good"
+    assert _said(view).startswith("Nothing went wrong. No fault was found in the one TCP connection")
+    assert view.cards == view.notices == ()
+
+
+def test_nobody_is_named_whom_the_rule_does_not_blame():
+    scene = Scene()
+    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
+    told.handshake()
+    frame = told.reset(s.CLIENT)
+    aborted = Anomaly(
+        code="PF301",
+        name="aborted",
+        severity=Severity.MEDIUM,
+        flow=told.flow,
+        time_ns=scene.ns(told.at),
+        frames=(frame,),
+        detail="a RST ended it",
+        cause="injected",
+    )
+
+    neutral = _view(scene, [aborted])
+    certain = _view(scene, [dataclasses.replace(aborted, endpoint=s.CLIENT)])
+
+    assert neutral.verdict.lead == "A connection to 10.0.0.2:80 was reset."
+    assert certain.verdict.lead == "10.0.0.1 aborted a connection."
+
+
+def test_information_is_told_apart_from_faults():
+    scene = Scene()
+    _closed(scene)
+    notice = Anomaly(
+        code="PF206", name="half-close", severity=Severity.INFO, flow=0, time_ns=scene.ns(1), frames=(1,), detail="x"
+    )
+
+    view = _view(scene, [notice])
+
+    assert view.verdict.tone == "good"
+    assert view.cards == ()
+    assert [card.code for card in view.notices] == ["PF206"]
+    assert [chip.text for chip in view.verdict.chips] == ["1 notice"]
+
+
+def test_a_limited_capture_is_loud_and_casts_doubt_on_a_clean_verdict():
+    scene = Scene(dropped=17, truncated="the file ends inside the record of frame 9")
+    _closed(scene)
+
+    view = _view(scene, [])
+
+    loud = [item.text for item in view.quality.items if item.loud]
+    assert loud == ["17 packets dropped while capturing", "the file ends inside the record of frame 9"]
+    assert not view.quality.good
+    assert "may hide a fault" in _said(view)
+
+
+def test_what_could_not_be_decoded_is_counted_and_bounded():
+    kinds = tuple(Undecoded("ipv4", f"reason {i}", 100 - i, 1) for i in range(50))
+    scene = Scene(undecoded=kinds)
+    _closed(scene)
+
+    texts = [item.text for item in _view(scene, []).quality.items]
+
+    assert "100 frames not decoded (ipv4: reason 0)" in texts
+    assert sum("not decoded" in text for text in texts) == 5
+    assert f"{sum(k.count for k in kinds[4:]):,} frames not decoded for other reasons" in texts
+
+
+def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once():
+    scene, found = checkout()
+
+    view = _view(scene, found)
+
+    drawn = [card.ladder.flow for card in view.cards if card.ladder]
+    drawn += [row.ladder.flow for card in view.cards for row in card.instances if row.ladder]
+    assert len(drawn) == len(set(drawn))
+    assert view.cards[0].ladder is not None
+    assert view.cards[0].ladder.flow == found[0].flows[0]
+    assert [card.open for card in view.cards] == [True, False, False]
+
+
+def test_no_more_ladders_than_configured_and_one_for_each_finding_first():
+    scene, found = checkout()
+
+    drawn = wanted_flows(scene.tables(), found, Config(report_ladders=3))
+
+    assert drawn == [found[0].flows[0], found[1].flow, found[3].flow]
+
+
+def test_the_display_filter_names_the_streams():
+    view = _view(*checkout())
+
+    assert view.cards[1].display_filter == "tcp.stream in {97,98}"
+    assert view.cards[2].display_filter == "tcp.stream == 99"
+
+
+def test_connections_with_findings_come_first_and_the_rest_is_counted():
+    scene, found = checkout()
+
+    view = _view(scene, found, Config(report_flows=40))
+
+    tones = [bool(row.tone) for row in view.connections.rows]
+    assert tones == [True] * 28 + [False] * 12
+    assert view.connections.heading == "40 of 128 shown, the worst first; the tables hold all"
+
+
+def test_a_stuck_connection_is_shown_with_its_state_and_how_long():
+    scene, found = checkout()
+    row = _view(scene, found).connections.rows[0]
+
+    waited = scene.capture.last_ns - found[0].time_ns
+    assert (row.verdict, row.tone) == ("CLOSE_WAIT", "high")
+    assert abs(float(row.lasted.removesuffix(" s")) - waited / SECOND) < 1
+
+
+def test_a_capture_without_packets_still_makes_a_report():
+    scene = Scene(frames=0, segments=0, other=0, first_ns=-1, last_ns=-1, sha256="")
+
+    view = _view(scene, [])
+
+    assert _said(view).startswith("There is no TCP connection in this capture.")
+    assert view.connections.rows == ()
+
+
+@pytest.mark.parametrize("span_ns", [0, 1, 1_000, 10**9, 10**18])
+def test_any_span_of_time_can_be_drawn(span_ns: int):
+    scene = Scene()
+    scene.capture = dataclasses.replace(scene.capture, last_ns=scene.capture.first_ns + span_ns)
+    _closed(scene, at=0.0)
+
+    view = _view(scene, [])
+
+    assert all(len(chart.x_ticks) <= 7 for chart in view.census.charts)
+    for bar in view.connections.rows[0].lifelines.bars:
+        assert 0 <= bar.x <= bar.x + bar.width <= view.connections.lines_width

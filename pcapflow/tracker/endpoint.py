@@ -26,9 +26,12 @@ class Endpoint:
         acked_rel: the highest acknowledgment it sent, in its peer's numbers; -1 none.
         fin_rel: sequence number of its FIN; -1 none.
         syn_heard_ns, syn_heard_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
+        syn_heard_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
         fin_heard_ns, fin_heard_frame: the peer's FIN passed, unproven; -1 none.
         fin_heard_acks: that FIN, as it last passed, acknowledged this endpoint's own.
+        fin_heard_tsval: its time stamp, -1 without.
+        fin_before_ns, fin_before_frame, fin_before_acks: the pass before that one; -1 none.
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
         missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood one above all it was seen to
@@ -62,11 +65,16 @@ class Endpoint:
         # What passed the tap towards it.
         self.syn_heard_ns: i64 = -1
         self.syn_heard_frame: i64 = -1
+        self.syn_heard_bare = False
         self.syn_acked_ns: i64 = -1
         self.syn_acked_frame: i64 = -1
         self.fin_heard_ns: i64 = -1
         self.fin_heard_frame: i64 = -1
         self.fin_heard_acks = False
+        self.fin_heard_tsval: i64 = -1
+        self.fin_before_ns: i64 = -1
+        self.fin_before_frame: i64 = -1
+        self.fin_before_acks = False
         self.fin_proven_frame: i64 = -1
         self.fin_acked_ns: i64 = -1
         self.fin_acked_frame: i64 = -1

@@ -251,7 +251,7 @@ class Flow:
         if x.state == CLOSED and x.last_row >= 0:
             was_in_flight = self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel)
         if has_ack:
-            self._proves(x, y, frame, time_ns, flags, payload_len, ack_rel, sack_left)
+            self._proves(x, y, frame, time_ns, flags, payload_len, ack_rel, tsecr, sack_left)
 
         # 2. What x does.
         if flags & SYN:
@@ -298,10 +298,15 @@ class Flow:
             if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):
                 self._ack_of_syn(x, y, frame, time_ns)
             if y.fin_rel >= 0 and ack_rel > y.fin_rel:
-                self._ack_of_fin(x, y, frame, time_ns, flags & FIN != 0)
+                self._ack_of_fin(y, frame, time_ns)
         if flags & FIN:
             if self._awaits_fin(y):
+                if y.fin_heard_ns >= 0 and not is_copy:
+                    y.fin_before_ns = y.fin_heard_ns
+                    y.fin_before_frame = y.fin_heard_frame
+                    y.fin_before_acks = y.fin_heard_acks
                 y.fin_heard_ns = time_ns
+                y.fin_heard_tsval = tsval
                 y.fin_heard_frame = frame
                 y.fin_heard_acks = y.fin_rel >= 0 and ack_rel > y.fin_rel
         x.last_ns = time_ns
@@ -325,7 +330,7 @@ class Flow:
         arrived; one that was repeated without an answer is not.
         """
         for x, y in ((self.client, self.server), (self.server, self.client)):
-            if x.syn_heard_ns >= 0 and x.state == SYN_SENT and y.syn_count == 1 and last_ns - x.syn_heard_ns < rto_ns:
+            if x.syn_heard_ns >= 0 and x.state == SYN_SENT and self._has_syn_ack(x, y, last_ns, rto_ns):
                 x.take(self._log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, ASSUMED)
             if x.fin_heard_ns >= 0:
                 if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns:
@@ -336,6 +341,15 @@ class Flow:
                 self._missed_fin(x, y, ASSUMED)
             if x.zero_since_ns >= 0:
                 self._zero_window_ends(x, last_ns)
+
+    def _has_syn_ack(self, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64) -> bool:
+        """Whether a SYN-ACK that drew no answer is assumed to have arrived: see :meth:`finish`.
+
+        So it is too where ``x`` sent one SYN and did not repeat it when its time-out came: its ACKs are what is lost.
+        """
+        if y.syn_count == 1 and last_ns - x.syn_heard_ns < rto_ns:
+            return True
+        return x.syn_count == 1 and last_ns - x.syn_sent_ns > rto_ns + rto_ns // 20
 
     # 1. Proofs.
 
@@ -348,6 +362,7 @@ class Flow:
         flags: i64,
         payload_len: i64,
         ack_rel: i64,
+        tsecr: i64,
         sack_left: i64,
     ) -> None:
         """What ``x`` had received when it sent a segment that acknowledges up to ``ack_rel``."""
@@ -358,7 +373,14 @@ class Flow:
                     x.state = LISTEN
                 x.take(log, self.number, SYN_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
             elif x.state == SYN_SENT:
-                x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
+                if x.syn_heard_bare and x.syn_acked_ns >= 0:
+                    # Its SYN-ACK was lost before the tap, or the other's SYN before it reached it; the first is the
+                    # order in which they passed.
+                    x.take(log, self.number, SYN_RX, x.syn_heard_ns, x.syn_heard_frame, ASSUMED)
+                    x.take(log, self.number, ACK_OF_SYN_RX, x.syn_acked_ns, x.syn_acked_frame, ASSUMED)
+                    x.syn_acked_ns = -1
+                else:
+                    x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
             x.syn_heard_ns = -1
         if x.unsure:
             event: i64 = x.last_event(log)
@@ -370,13 +392,22 @@ class Flow:
                 x.confirm(log)
         if x.fin_heard_ns >= 0:
             if ack_rel > y.fin_rel:
-                if sack_left >= 0 and x.fin_acked_ns >= 0:
-                    # A duplicate SACK (RFC 2883, 4): the FIN had come before, and what this answers is the second one.
-                    x.fin_heard_acks = False
+                if x.fin_before_ns >= 0 and (
+                    sack_left >= 0
+                    or time_ns - x.fin_heard_ns < y.rtt_ns // 2
+                    or (tsecr >= 0 and x.fin_heard_tsval >= 0 and delta(tsecr, x.fin_heard_tsval) < 0)
+                ):
+                    # It was an earlier FIN that arrived: a duplicate SACK says so (RFC 2883, 4), or the answer to the
+                    # last one came sooner than any answer could, or it echoes an older time stamp (RFC 7323, 4.3).
+                    x.fin_heard_ns = x.fin_before_ns
+                    x.fin_heard_frame = x.fin_before_frame
+                    x.fin_heard_acks = x.fin_before_acks
+                    x.fin_before_ns = -1
                 x.fin_proven_frame = frame
                 self._fin_arrived(x, y, PROVEN)
             else:
                 x.lacked_ns = time_ns
+                x.fin_before_ns = -1
 
     def _fin_arrived(self, x: Endpoint, y: Endpoint, basis: i64) -> None:
         """The FIN of ``y`` reached ``x``; an ACK that waits behind it is sorted in before or after it."""
@@ -385,7 +416,10 @@ class Flow:
         if heard_ns < x.lacked_ns:
             heard_ns = x.lacked_ns
         if x.state == FIN_WAIT_1 and x.fin_heard_acks:
-            # Whichever FIN arrived, it brought the ACK along: the ACK first (design of the inbox), then the FIN.
+            # The FIN brought the ACK along: the ACK is looked at first (RFC 9293, 3.10.7.4). An earlier FIN had passed
+            # without it; that one arrived and its answer was lost, or it was lost: nobody here can know.
+            if x.fin_before_ns >= 0 and not x.fin_before_acks:
+                basis = ASSUMED
             if x.fin_acked_ns >= 0:
                 x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
             else:
@@ -396,6 +430,7 @@ class Flow:
             x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
         x.fin_acked_ns = -1
         x.fin_heard_ns = -1
+        x.fin_before_ns = -1
 
     def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool) -> bool:
         """A segment without RST from an endpoint that was thought closed by one.
@@ -481,9 +516,11 @@ class Flow:
         elif x.state == UNKNOWN or x.state == LISTEN:
             x.state = CLOSED
             x.take(log, self.number, SYN_TX, time_ns, frame, SENT)
-        if y.state == SYN_SENT or y.state == UNKNOWN or y.state == LISTEN:
+            x.syn_heard_bare = x.syn_heard_ns >= 0
+        if (y.state == SYN_SENT or y.state == UNKNOWN or y.state == LISTEN) and not (y.syn_heard_bare and flags & ACK):
             y.syn_heard_ns = time_ns
             y.syn_heard_frame = frame
+            y.syn_heard_bare = y.state == SYN_SENT and not flags & ACK
 
     def _data(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, payload_len: i64) -> None:
         new_bytes: i64 = rel + payload_len - x.next_rel
@@ -570,9 +607,9 @@ class Flow:
             y.syn_acked_ns = time_ns
             y.syn_acked_frame = frame
 
-    def _ack_of_fin(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, has_fin: bool) -> None:
+    def _ack_of_fin(self, y: Endpoint, frame: i64, time_ns: i64) -> None:
         if y.state == FIN_WAIT_1:
-            if y.fin_heard_ns >= 0 and not has_fin and not y.fin_heard_acks:
+            if y.fin_heard_ns >= 0 and not y.fin_heard_acks:
                 # x's FIN is still on its way, or lost: which of the two came first is settled when y answers.
                 if y.fin_acked_ns < 0:
                     y.fin_acked_ns = time_ns

@@ -1,0 +1,69 @@
+"""The laboratory at work: a handful of scenarios between two kernels, now, and their score."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from fixtures.lab.run import chosen, run_all, unavailable
+from fixtures.lab.score import Score, score_scenario
+from fixtures.lab.truth import Truth, paths
+
+LIVE = [
+    "open_normal",
+    "open_refused_ipv6",
+    "open_simultaneous",
+    "open_filtered_by_icmp",
+    "close_three_segments",
+    "close_simultaneous_wrapped",
+    "close_client_first_final_ack_lost_once",
+    "abort_linger_zero_by_client",
+    "abort_unread_data_by_server",
+    "abort_challenged",
+    "reuse_after_reset",
+]
+
+
+@functools.cache
+def _reason() -> str | None:
+    return unavailable()
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the scenarios, made now."""
+    if reason := _reason():
+        pytest.skip(reason)
+    out = tmp_path_factory.mktemp("laboratory")
+    failed = [outcome for outcome in run_all(chosen(LIVE), out, jobs=2) if outcome.error]
+    assert failed == []
+    return out
+
+
+def test_the_kernels_are_heard(laboratory: Path) -> None:
+    """A normal connection shows both kernels' paths, and an abort its reason."""
+    normal = paths(Truth.read(laboratory / "open_normal.truth.json").events)
+    assert sorted(path[-1][1] for incarnations in normal.values() for path in incarnations) == ["CLOSED"] * 6
+    aborted = Truth.read(laboratory / "abort_linger_zero_by_client.truth.json")
+    assert {reset.reason for reset in aborted.resets} == {"TCP_STATE"}
+    unread = Truth.read(laboratory / "abort_unread_data_by_server.truth.json")
+    assert {reset.reason for reset in unread.resets} == {"TCP_ABORT_ON_CLOSE"}
+
+
+def test_paths_inferred_from_fresh_captures_are_the_kernels(laboratory: Path) -> None:
+    total = Score()
+    for name in LIVE:
+        total.add(score_scenario(laboratory, name))
+
+    assert total.differences == []
+    assert sum(total.paths.values()) >= 2 * 2 * len(LIVE) - 8
+
+
+def test_nothing_is_left_behind(laboratory: Path) -> None:
+    """No namespace and no trace instance of the laboratory outlives its run."""
+    assert laboratory.is_dir()
+    names = [path.name for path in Path("/run/netns").glob("pf*-wire")] if Path("/run/netns").is_dir() else []
+    instances = [path.name for path in Path("/sys/kernel/tracing/instances").glob("pcapflow-*")]
+    assert (names, instances) == ([], [])

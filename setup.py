@@ -18,8 +18,22 @@ from setuptools import Extension, setup
 
 COMPILED: Final = (
     "pcapflow/reader/batch.py",
+    "pcapflow/reader/decode.py",
+    "pcapflow/reader/fragments.py",
+    "pcapflow/reader/link.py",
+    "pcapflow/reader/pcap.py",
+    "pcapflow/reader/pcapng.py",
+    "pcapflow/reader/records.py",
+    "pcapflow/reader/source.py",
+    "pcapflow/tracker/endpoint.py",
+    "pcapflow/tracker/flow.py",
+    "pcapflow/tracker/flowlog.py",
+    "pcapflow/tracker/flowtable.py",
+    "pcapflow/tracker/log.py",
     "pcapflow/tracker/marks.py",
+    "pcapflow/tracker/seq.py",
     "pcapflow/tracker/states.py",
+    "pcapflow/tracker/wireshark_marks.py",
 )
 """The hot path, and nothing else: these modules are compiled, all others stay as they are."""
 

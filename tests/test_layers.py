@@ -38,7 +38,7 @@ DOORS = {
 }
 """Which rooms may import which library."""
 
-NAMED_ONLY = {("pcapflow.analysis", "pandas")}
+NAMED_ONLY = {("pcapflow.analysis", "pandas"), ("pcapflow.export.csv", "pandas")}
 """Imports under TYPE_CHECKING alone, of libraries that have their door elsewhere."""
 
 

@@ -6,10 +6,14 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import numpy as np
+
 from pcapflow.errors import PcapflowError
 from pcapflow.export.files import atomic_path
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pcapflow.analysis import Analysis
 
 TABLES: Final = ("flows", "transitions", "anomalies", "marks")
@@ -40,14 +44,19 @@ def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> lis
             if form == "parquet":
                 frame.to_parquet(temporary, engine="pyarrow", index=False)
             else:
-                if name == "anomalies":
-                    frame = frame.assign(
-                        frames=frame["frames"].map(_joined), alternatives=frame["alternatives"].map("; ".join)
-                    )
-                frame.to_csv(temporary, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ", lineterminator="\n")
+                _as_text(frame).to_csv(temporary, index=False, lineterminator="\n")
         paths.append(path)
     return paths
 
 
-def _joined(frames: list[int]) -> str:
-    return " ".join(map(str, frames))
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with times and lists as the text that CSV has for them."""
+    texts: dict[str, object] = {}
+    for name in frame.columns:
+        if name == "frames":
+            texts[name] = [" ".join(map(str, frames)) for frames in frame[name]]
+        elif name == "alternatives":
+            texts[name] = frame[name].map("; ".join)
+        elif str(frame[name].dtype).startswith("datetime64"):
+            texts[name] = np.datetime_as_string(frame[name].to_numpy(dtype="datetime64[ns]"), unit="ns", timezone="UTC")
+    return frame.assign(**texts)

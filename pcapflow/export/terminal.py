@@ -24,10 +24,16 @@ _PIPED_WIDTH: Final = 160
 """Columns where the output is no terminal, so that a log does not depend on who started the program."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command line to decide what it means that nobody reads on; rich would end the process."""
+        raise BrokenPipeError
+
+
 def console(stream: TextIO) -> Console:
     """A console that colours only on a terminal, honours NO_COLOR, and obeys nothing inside a text."""
     width = None if stream.isatty() else _PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def grid(*headings: str) -> Grid:

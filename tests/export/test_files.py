@@ -1,0 +1,63 @@
+"""Files are whole or not there, and named so that none takes another's place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pcapflow.export.files import atomic_path, stem, unique_stems, write_text
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("old")
+
+    def fail_half_way() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("capture", "name"),
+    [
+        ("a.pcap", "a"),
+        ("dir/a.b.pcapng.gz", "a.b"),
+        ("A.CAP", "A"),
+        ("trace.gz", "trace"),
+        ("ring.pcap3", "ring.pcap3"),
+        (".pcap", ".pcap"),
+        ("-", "stdin"),
+    ],
+)
+def test_the_stem_of_a_capture(capture: str, name: str) -> None:
+    assert stem(capture) == name
+
+
+def test_names_that_differ_in_case_alone_are_kept_apart() -> None:
+    assert unique_stems(["a/x.pcap", "b/X.pcap", "x.pcapng", "x-2.pcap"]) == ["x", "X-2", "x-3", "x-2-2"]

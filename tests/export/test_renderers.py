@@ -1,0 +1,182 @@
+"""JSON, CSV, JUnit, SARIF and anonymous output of one small capture, by their documented shapes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import pcapflow
+from pcapflow.analysis import Analysis
+from pcapflow.anonymize import anonymized
+from pcapflow.errors import PcapflowError
+from pcapflow.export import json as json_export
+from pcapflow.export.csv import write_tables
+from pcapflow.export.junit import to_junit
+from pcapflow.export.ladder import print_ladder
+from pcapflow.export.printable import printable
+from pcapflow.export.sarif import to_sarif
+from pcapflow.export.terminal import print_summary
+from pcapflow.outcome import Outcome
+from tests.samples import CLIENT_IP, CLOSED, NO_FINAL_ACK, REFUSED, SERVER_IP, capture
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return capture(tmp_path_factory.mktemp("captures") / "bad.pcap", CLOSED, NO_FINAL_ACK, REFUSED)
+
+
+@pytest.fixture(scope="module")
+def analysis(path: Path) -> Analysis:
+    return pcapflow.analyze(path)
+
+
+@pytest.fixture(scope="module")
+def outcomes(analysis: Analysis) -> list[Outcome]:
+    return [
+        Outcome("in/bad one.pcap", "bad one", "bad one.html", "", json_export.document(analysis)),
+        Outcome("in/\x00broken.pcap", "broken", "", "not a capture \x1b[2J", {}),
+    ]
+
+
+def test_json_has_the_documented_members(analysis: Analysis) -> None:
+    document = json.loads(analysis.to_json())
+    assert json_export.__doc__ is not None
+    for members in (document, document["summary"], document["anomalies"][0], document["flows"][0]):
+        for name in members:
+            general = re.sub(r"^(client|server)_(packets|bytes|retransmitted|rtt_ms)$", r"*_\2", name)
+            assert f"``{general}``" in json_export.__doc__, name
+    capture_members = {field.name for field in dataclasses.fields(analysis.capture)}
+    assert set(document["capture"]) == capture_members - {"first_ns", "last_ns"} | {"first", "last"}
+
+
+def test_json_says_what_the_tables_say(analysis: Analysis) -> None:
+    document = json.loads(analysis.to_json())
+    assert [row["code"] for row in document["anomalies"]] == list(analysis.anomalies["code"])
+    assert [row["frames"] for row in document["anomalies"]] == list(analysis.anomalies["frames"])
+    assert all(TIME.fullmatch(row["time"]) for row in document["anomalies"])
+    named = {row["flow"] for row in document["anomalies"]} - {None}
+    assert {row["flow"] for row in document["flows"]} == named
+    (late,) = (row for row in document["flows"] if row["flow"] == 1)
+    assert late["server"] == f"{SERVER_IP}:80"
+    assert late["server_state"] == "LAST_ACK"
+    assert document["summary"]["flows"] == len(analysis.flows) == 3
+
+
+def test_csv_has_the_columns_and_rows_of_the_frames(analysis: Analysis, tmp_path: Path) -> None:
+    for path in write_tables(analysis, tmp_path / "tables"):
+        frame = getattr(analysis, path.stem)
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        assert header == list(frame.columns)
+        assert len(rows) == len(frame)
+        for name in ("time", "start", "end"):
+            if name in header:
+                assert all(TIME.fullmatch(row[header.index(name)]) for row in rows), path
+    with (tmp_path / "tables" / "anomalies.csv").open(newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file))
+    assert [int(frame) for frame in first["frames"].split()] == analysis.anomalies["frames"][0]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
+def test_parquet_without_pyarrow_says_what_to_install(analysis: Analysis, tmp_path: Path) -> None:
+    with pytest.raises(PcapflowError, match=r"pip install 'pcapflow\[parquet\]'"):
+        write_tables(analysis, tmp_path, "parquet")
+
+
+def test_junit_counts_and_fails_at_the_threshold(outcomes: list[Outcome]) -> None:
+    root = ET.fromstring(to_junit(outcomes, "medium"))
+    good, broken = root.findall("testsuite")
+    for suite in (good, broken):
+        assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
+        assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
+        assert int(suite.get("errors", "")) == len(suite.findall("testcase/error"))
+    failed = {case.get("name", "")[:5] for case in good.findall("testcase") if case.find("failure") is not None}
+    passed = {case.get("name", "")[:5] for case in good.findall("testcase") if case.find("failure") is None}
+    assert "PF201" in failed
+    assert "PF102" in passed
+    assert root.get("errors") == broken.get("errors") == "1"
+
+
+def test_sarif_points_at_rules_and_files(outcomes: list[Outcome]) -> None:
+    log = json.loads(to_sarif(outcomes))
+    (run,) = log["runs"]
+    assert log["version"] == "2.1.0"
+    rules = run["tool"]["driver"]["rules"]
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in {"error", "warning", "note"}
+        uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        assert uri == "in/bad%20one.pcap"
+    (invocation,) = run["invocations"]
+    assert not invocation["executionSuccessful"]
+    assert len(invocation["toolExecutionNotifications"]) == 1
+
+
+def test_anonymous_outputs_keep_the_story(analysis: Analysis) -> None:
+    other = anonymized(analysis)
+    text = other.to_json() + other.to_html()
+    assert CLIENT_IP not in text
+    assert SERVER_IP not in text
+    assert str(analysis.capture.sha256) not in text
+    assert [a.code for a in other.findings] == [a.code for a in analysis.findings]
+    assert list(other.flows["client_ip"]) == ["10.0.0.1"] * 3
+    assert list(other.flows["server_ip"]) == ["10.0.0.2"] * 3
+    assert list(other.flows["server_state"]) == list(analysis.flows["server_state"])
+    assert other.segments([1]) == analysis.segments([1])
+
+
+def test_the_ladder_leaves_out_the_middle_and_says_so(tmp_path: Path) -> None:
+    data = [(100 + i, ">", 0x18, 1 + i, 1, b"x") for i in range(500)]
+    analysis = pcapflow.analyze(capture(tmp_path / "long.pcap", [*CLOSED[:3], *data]))
+    out = io.StringIO()
+    print_ladder(analysis, 0, out)
+    lines = out.getvalue().splitlines()
+    (gap,) = (number for number, line in enumerate(lines) if "303 segments are left out" in line)
+    assert lines[gap - 1].split()[0] == "100"
+    assert lines[gap + 1].split()[0] == "404"
+
+
+def test_segments_are_numbered_as_wireshark_numbers_them(analysis: Analysis) -> None:
+    rows = analysis.segments([1])[1]
+    assert [(row.frame, row.rel_seq, row.rel_ack, row.payload_len) for row in rows[:5]] == [
+        (11, 0, -1, 0),
+        (12, 0, 1, 0),
+        (13, 1, 1, 0),
+        (14, 1, 1, 5),
+        (15, 1, 6, 5),
+    ]
+
+
+def test_the_limit_keeps_both_ends_and_the_frames_asked_for(analysis: Analysis) -> None:
+    rows = analysis.segments([0], limit=4, frames={5})[0]
+    assert [row.frame for row in rows] == [1, 2, 5, 9, 10]
+
+
+def test_an_open_file_is_read_twice_and_a_closed_one_is_not(path: Path) -> None:
+    with path.open("rb") as file:
+        analysis = pcapflow.analyze(file)
+        assert len(analysis.segments([0])[0]) == 10
+    assert analysis.segments([0]) == {}
+
+
+def test_the_summary_obeys_nothing_in_a_name(analysis: Analysis) -> None:
+    evil = dataclasses.replace(analysis.capture, name="[red]\x1b[2Jname\n.pcap")
+    changed = dataclasses.replace(analysis, tables=dataclasses.replace(analysis.tables, capture=evil))
+    out = io.StringIO()
+    print_summary(changed, out)
+    assert out.getvalue().startswith("[red]\\x1b[2Jname\\n.pcap: ")
+
+
+def test_printable_keeps_letters_and_escapes_commands() -> None:
+    assert printable("Grüße 東京.pcap") == "Grüße 東京.pcap"
+    assert printable("a\x1b\u202eb\udcff") == "a\\x1b\\u202eb\\udcff"

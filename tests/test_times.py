@@ -1,0 +1,47 @@
+"""Points in time keep their nanoseconds, and what people write is understood."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.times import parse_time, rfc3339, span
+
+START = 1_767_322_800_000_000_001
+
+
+def test_nanoseconds_survive() -> None:
+    assert rfc3339(START) == "2026-01-02T03:00:00.000000001Z"
+    assert rfc3339(-1) == "1969-12-31T23:59:59.999999999Z"
+
+
+def test_a_time_outside_the_calendar_is_a_number() -> None:
+    assert rfc3339(10**21) == "1000000000000.000000000"
+
+
+@pytest.mark.parametrize(
+    ("text", "after_ns"),
+    [
+        ("0", 0),
+        ("+1.5", 1_500_000_000),
+        ("0.000000001", 1),
+        ("2026-01-02T03:00:01.000000Z", 999_999_999),
+        ("2026-01-02 04:00:01+01:00", 999_999_999),
+        ("2026-01-02T03:00:01", 999_999_999),
+    ],
+)
+def test_moments_that_people_write(text: str, after_ns: int) -> None:
+    assert parse_time(text, START) == START + after_ns
+
+
+@pytest.mark.parametrize("text", ["noon", "-1", "1e3", "", "99999999999999"])
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_time(text, START)
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(800_000, "0.8 ms"), (12_340_000_000, "12.3 s"), (303_000_000_000, "5 min 3 s"), (7_500_000_000_000, "2 h 5 min")],
+)
+def test_durations_for_people(ns: int, text: str) -> None:
+    assert span(ns) == text

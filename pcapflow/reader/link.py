@@ -141,13 +141,19 @@ def _loopback(data: bytes, at: i64, end: i64) -> i64:
 
 
 def _ppp(data: bytes, at: i64, end: i64) -> i64:
-    """PPP (RFC 1661), with or without the address and control bytes of RFC 1662."""
+    """PPP (RFC 1661), with or without the address and control bytes of RFC 1662; the protocol may be one byte."""
     if at + 4 > end:
         return TRUNCATED
-    header_len: i64 = 2
+    header_len: i64 = 0
     if i64(read_i16_be(data, at)) & M16 == 0xFF03:
-        header_len = 4
-    protocol: i64 = i64(read_i16_be(data, at + header_len - 2)) & M16
+        header_len = 2
+    protocol: i64 = i64(data[at + header_len])
+    if protocol & 1:
+        # Protocol field compression (RFC 1661, 6.5): an odd first byte is the whole number.
+        header_len += 1
+    else:
+        protocol = protocol << 8 | i64(data[at + header_len + 1])
+        header_len += 2
     if protocol == 0x0021:
         return ETHERTYPE_IPV4 << 16 | header_len
     if protocol == 0x0057:

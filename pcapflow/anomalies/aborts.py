@@ -50,7 +50,7 @@ from pcapflow.anomalies.resets import (
     signs_of,
     usual_timeout,
 )
-from pcapflow.anomalies.wording import NS_PER_S, duration, in_frame, in_frames, listed, many, proof, to_ns
+from pcapflow.anomalies.wording import NS_PER_S, duration, in_frame, in_frames, listed, many, proof, to_ns, were
 from pcapflow.config import Config
 from pcapflow.tables import Tables
 from pcapflow.tracker import marks
@@ -104,7 +104,8 @@ def aborted(tables: Tables, config: Config) -> Hits:
         firewall-reject, idle-timeout, injected, or unknown. Most causes are inferred; the confidence says how well.
     Do:
         Client: if it sent the RST and data was lost, read to the end of the stream before closing, or shut down first.
-        Server: likewise; a server that does not read the whole request before it answers and closes destroys its answer.
+        Server: likewise; a server that does not read the whole request before it answers and closes destroys its
+            answer.
         Network: for idle-timeout set keep-alives shorter than the device's time-out; for injected or firewall-reject
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
@@ -181,7 +182,7 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
-    loss = f"; at least {many(lost, 'byte')} of {other} were lost" if lost else "; no data was on its way to it"
+    loss = f"; at least {were(lost, 'byte')} lost that {other} had sent" if lost else "; no data was on its way to it"
     since = duration(max(when - int(f["start_ns"][flow]), 0))
     return Finding(
         severity=severity,
@@ -224,8 +225,9 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
 def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """A reset destroyed data that was on its way to its sender, or that its sender had received and not read.
 
-    Means: the peer of the RST's sender sent bytes that the sender's application never got. The number is the least: what
-        the sender had not acknowledged. Bytes it acknowledged and did not read are lost too, but cannot be counted.
+    Means: the peer of the RST's sender sent bytes that the sender's application never got. The number is the least:
+        what the sender had not acknowledged. Bytes it acknowledged and did not read are lost too, but cannot be
+        counted.
     Do:
         Client: if it reset the connection, read to the end of the stream before closing.
         Server: if it reset the connection, call shutdown() and drain the input before close(); else the reset may also
@@ -252,9 +254,10 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             reset = int(f["reset_frame"][flow])
             late = frames_of(story.marks(flow, marks.MARK_DATA_AFTER_CLOSE, endpoint=1 - sender))
             if lost:
+                was, is_ = ("was", "is") if lost == 1 else ("were", "are")
                 detail = (
-                    f"at least {many(lost, 'byte')} from {other}{in_frames(late)} were not acknowledged by {who} when its RST"
-                    f"{in_frame(reset)} ended the connection, and are lost"
+                    f"at least {many(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged by "
+                    f"{who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
                 )
             else:
                 total = int(side(f, 1 - sender, "bytes")[flow])
@@ -289,15 +292,25 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
     Do:
         Client: nothing; the connection is intact.
         Server: nothing.
-        Network: many of these at one service are an attempt to break its connections blindly; look where they come from.
+        Network: many of these at one service are an attempt to break its connections blindly; look where they come
+            from.
     Else: resets that answer segments of an earlier connection on the same ports look the same.
     Source: RFC 9293, 3.5.3; RFC 5961, 3.
     """
     del config
     f = tables.flows
-    per_side = [count_marks(tables, marks.MARK_RESET_IGNORED, endpoint=endpoint) for endpoint in SIDES]
-    flows = indices((per_side[CLIENT] + per_side[SERVER]) > 0)
-    number = (per_side[CLIENT] + per_side[SERVER])[flows]
+    t = tables.marks
+    rows = np.flatnonzero(t["mark"] == marks.MARK_RESET_IGNORED)
+    # That it was ignored shows only in what its receiver sent afterwards.
+    receivers = np.where(t["endpoint"][rows] == CLIENT, SERVER, CLIENT)
+    later = np.where(
+        receivers == CLIENT,
+        side(f, CLIENT, "last_ns")[t["flow"][rows]],
+        side(f, SERVER, "last_ns")[t["flow"][rows]],
+    )
+    counts = np.bincount(t["flow"][rows[later > t["time_ns"][rows]]], minlength=len(f))
+    flows = indices(counts > 0)
+    number = counts[flows]
 
     def describe(positions: IntArray) -> list[Finding]:
         story = Story(tables, flows[positions])
@@ -308,7 +321,7 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
             challenged = story.marks(flow, marks.MARK_CHALLENGE_ACK, after_ns=ignored[0].time_ns - 1)
             sender = ignored[0].endpoint
             off = ignored[0].value
-            far = f", {abs(off):,} bytes {'beyond' if off > 0 else 'before'} what was expected" if off else ""
+            far = f", {many(abs(off), 'byte')} {'beyond' if off > 0 else 'before'} what was expected" if off else ""
             answer = f"; it was answered with a challenge ACK{in_frames(frames_of(challenged))}" if challenged else ""
             after = max(int(f["end_ns"][flow]) - ignored[-1].time_ns, 0)
             found.append(
@@ -318,8 +331,9 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
                     time_ns=ignored[0].time_ns,
                     frames=proof([*frames_of(ignored), *frames_of(challenged)]),
                     detail=(
-                        f"{tables.name(flow, 1 - sender)} ignored {many(len(ignored), 'RST')} from {tables.name(flow, sender)}"
-                        f"{in_frames(frames_of(ignored))}{far}; the connection went on for {duration(after)}{answer}"
+                        f"{tables.name(flow, 1 - sender)} ignored {many(len(ignored), 'RST')} from "
+                        f"{tables.name(flow, sender)}{in_frames(frames_of(ignored))}{far}; the connection went on for "
+                        f"{duration(after)}{answer}"
                     ),
                     alternatives=("a stray of an earlier connection on the same ports", "a forged RST"),
                 )
@@ -375,11 +389,11 @@ def reset_injected(tables: Tables, config: Config) -> Hits:
 def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
     """The first packet after a long silence drew a RST, or nothing at all.
 
-    Means: while the connection was idle, something on the way or at the other end forgot it: a load balancer, a NAT or a
-        firewall with an idle time-out. The endpoints did not know and went on as before.
+    Means: while the connection was idle, something on the way or at the other end forgot it: a load balancer, a NAT or
+        a firewall with an idle time-out. The endpoints did not know and went on as before.
     Do:
-        Client: send keep-alives more often than the time-out (`net.ipv4.tcp_keepalive_time` is 7200 s by default, longer
-            than nearly every device's time-out), or let its pool drop idle connections earlier.
+        Client: send keep-alives more often than the time-out (`net.ipv4.tcp_keepalive_time` is 7200 s by default,
+            longer than nearly every device's time-out), or let its pool drop idle connections earlier.
         Server: likewise, with SO_KEEPALIVE and TCP_KEEPIDLE.
         Network: raise the device's idle time-out, or let it send resets to both sides when it forgets a connection.
     Else: a host that restarted meanwhile looks the same. Where the silence is near one of the usual defaults it is
@@ -401,10 +415,11 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
             speaker = int(f["idle_endpoint"][flow])
             first, quiet = int(f["idle_frame"][flow]), int(f["idle_ns"][flow])
             usual = bool(usual_timeout(np.array([quiet]))[0])
+            # Who breaks its own silence with a RST may follow a time-out of its application.
+            itself = p < len(by_reset) and int(f["reset_frame"][flow]) == first
             likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
             if p < len(by_reset):
                 reset = int(f["reset_frame"][flow])
-                itself = reset == first
                 outcome = (
                     "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
                 )
@@ -415,22 +430,27 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
                 when, frames = int(f["idle_end_ns"][flow]), [first, *frames_of(again)]
             told.append(
                 Finding(
-                    severity=Severity.MEDIUM if usual else Severity.LOW,
+                    severity=Severity.MEDIUM if usual and not itself else Severity.LOW,
                     flow=flow,
                     time_ns=when,
                     frames=proof(frames),
                     detail=(
-                        f"after {duration(quiet)} of silence{likeness}, the first segment from {tables.name(flow, speaker)}"
-                        f"{in_frame(first)} {outcome}"
+                        f"after {duration(quiet)} of silence{likeness}, the first segment from "
+                        f"{tables.name(flow, speaker)}{in_frame(first)} {outcome}"
                     ),
                     cause=CAUSES[IDLE_TIMEOUT],
-                    confidence=LIKELY if usual else POSSIBLE,
-                    alternatives=(f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",),
+                    confidence=LIKELY if usual and not itself else POSSIBLE,
+                    alternatives=(
+                        ("a time-out of its own application",)
+                        if itself
+                        else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
+                    ),
                 )
             )
         return told
 
-    return Hits(flows, describe, np.where(usual_timeout(silence), 1, 0))
+    itself = f["reset_frame"][flows] == f["idle_frame"][flows]
+    return Hits(flows, describe, np.where(usual_timeout(silence) & ~itself, 1, 0))
 
 
 _REPEATS: Final = (marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.SPURIOUS_RETRANSMISSION, marks.KEEP_ALIVE)

@@ -10,7 +10,7 @@ from pcapflow.anomalies.evidence import SIDES, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity, single
 from pcapflow.anomalies.quality import quality
 from pcapflow.anomalies.registry import rule
-from pcapflow.anomalies.wording import in_frame, listed, many, proof
+from pcapflow.anomalies.wording import in_frame, listed, many, proof, were
 from pcapflow.config import Config
 from pcapflow.tables import Table, Tables
 from pcapflow.tracker import marks
@@ -50,7 +50,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
     parts = []
     if len(flows):
         parts.append(
-            f"on {many(len(flows), 'connection')} of {len(f):,} at least {many(unseen, 'byte')} were acknowledged that the "
+            f"on {many(len(flows), 'connection')} of {len(f):,} at least {were(unseen, 'byte')} acknowledged that the "
             "capture does not hold"
         )
     if capture.dropped > 0:
@@ -73,8 +73,8 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
 def one_way_capture(tables: Tables, config: Config) -> Hits:
     """Of connections that plainly worked, the capture holds one direction only.
 
-    Means: the visible side goes on as if it were answered, but no answer is there: the other direction takes another way,
-        or a filter cut it off. Verdicts about the side that is not seen are withheld.
+    Means: the visible side goes on as if it were answered, but no answer is there: the other direction takes another
+        way, or a filter cut it off. Verdicts about the side that is not seen are withheld.
     Do:
         Capture: capture where both directions pass, on one of the two hosts at best; filter by host and not by source.
         Network: with several paths, mirror all of them into one capture.
@@ -96,8 +96,8 @@ def one_way_capture(tables: Tables, config: Config) -> Hits:
             time_ns=int(f["start_ns"][flows].min()),
             frames=proof(f["first_frame"][flows[:8]].tolist()),
             detail=(
-                f"{scope} connections with data were captured in one direction only ({listed(parts)}); verdicts about the "
-                "other side are withheld"
+                f"{scope} connections with data were captured in one direction only ({listed(parts)}); verdicts "
+                "about the other side are withheld"
             ),
             confidence=CERTAIN if whole else LIKELY,
             count=len(flows),
@@ -128,8 +128,8 @@ def duplicated_packets(tables: Tables, config: Config) -> Hits:
             time_ns=int(tables.marks["time_ns"][rows].min()),
             frames=_first_frames(tables.marks, rows),
             detail=(
-                f"at least {len(rows):,} of {many(tables.capture.segments, 'TCP segment')} are copies of a packet just before "
-                f"them, on {many(len(flows), 'connection')}; each packet was analysed once"
+                f"at least {len(rows):,} of {many(tables.capture.segments, 'TCP segment')} are copies of a packet "
+                f"just before them, on {many(len(flows), 'connection')}; each packet was analysed once"
             ),
             confidence=LIKELY,
             count=len(flows),
@@ -186,8 +186,8 @@ def clock_went_back(tables: Tables, config: Config) -> Hits:
             time_ns=capture.first_ns,
             frames=proof([first - 1, first]),
             detail=(
-                f"time stamps go back {many(capture.clock_steps, 'time')}, first at frame {first}; the order of the file is "
-                "kept, and what hangs on durations is less sure"
+                f"time stamps go back {many(capture.clock_steps, 'time')}, first at frame {first}; the order of the "
+                "file is kept, and what hangs on durations is less sure"
             ),
         )
     )
@@ -197,8 +197,8 @@ def clock_went_back(tables: Tables, config: Config) -> Hits:
 def undecoded(tables: Tables, config: Config) -> Hits:
     """Some packets could not be followed down to TCP.
 
-    Means: their link type, tunnel or header is unknown here, or is damaged or cut short. If TCP is inside, it is missing
-        from all that is said here.
+    Means: their link type, tunnel or header is unknown here, or is damaged or cut short. If TCP is inside, it is
+        missing from all that is said here.
     Do:
         Capture: if headers are cut off, raise the snap length; if the link type is unknown, try `--reader pyshark`.
     Else: damaged and experimental traffic is ordinary in small numbers.

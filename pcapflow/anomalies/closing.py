@@ -188,7 +188,7 @@ def _leak(
     "PF201",
     "missing-final-ack",
     title="Closes whose last ACK is missing",
-    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
 )
 def missing_final_ack(tables: Tables, config: Config) -> Hits:
     """The side that closed second waits for the ACK of its FIN.
@@ -250,8 +250,8 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
             time_ns=fin_ns,
             frames=frames,
             detail=(
-                f"{who} sent its FIN{in_frame(fin_frame)} and did not repeat it in the {duration(left)} to the end of the "
-                f"capture, so it probably got the final ACK of {other}, which the capture does not hold"
+                f"{who} sent its FIN{in_frame(fin_frame)} and did not repeat it in the {duration(left)} to the end of "
+                f"the capture, so it probably got the final ACK of {other}, which the capture does not hold"
             ),
             confidence=POSSIBLE,
             alternatives=(f"{who} went away without repeating its FIN",),
@@ -307,8 +307,8 @@ def _recovered_ack(tables: Tables, story: Story, flow: int, endpoint: int) -> Fi
         time_ns=again[0].time_ns if again else int(tables.flows["end_ns"][flow]),
         frames=proof([fin, *lost, *frames_of(again)]),
         detail=(
-            f"the final ACK of {other}{in_frames([frame for frame in lost if frame > 0])} did not reach {who} at first: "
-            f"it repeated its FIN{in_frames(frames_of(again))}, was answered, and closed"
+            f"the final ACK of {other}{in_frames([frame for frame in lost if frame > 0])} did not reach {who} at "
+            f"first: it repeated its FIN{in_frames(frames_of(again))}, was answered, and closed"
         ),
         confidence=LIKELY,
         alternatives=("the ACK was only late",),
@@ -331,8 +331,8 @@ def stuck_fin_wait_2(tables: Tables, config: Config) -> Hits:
             `net.ipv4.tcp_fin_timeout` (60 s).
         Server: if it does not close, find out why its application keeps the socket after the end of the stream; see
             PF203.
-    Else: a half-close at work still sends data, and is not counted; one that computes for long before it answers looks the
-        same until it does. In a capture shorter than the threshold the wait to its end is told, with less weight.
+    Else: a half-close at work still sends data, and is not counted; one that computes for long before it answers looks
+        the same until it does. In a capture shorter than the threshold the wait to its end is told, with less weight.
     Source: RFC 9293, 3.6, figure 5; Linux tcp_fin_timeout.
     """
     waiting = _waiting(tables, config, FIN_WAIT_2, peer_data=True)
@@ -354,9 +354,9 @@ def stuck_fin_wait_2(tables: Tables, config: Config) -> Hits:
                     time_ns=int(waiting.since_ns[p]),
                     frames=proof([fin, ack.frame if ack else 0]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} sent its FIN{in_frame(fin)}, "
-                        f"{tables.name(flow, 1 - endpoint)} acknowledged it{in_frame(ack.frame if ack else 0)} and sent neither "
-                        f"data nor a FIN for {duration(waited)}, to the end of the capture: FIN_WAIT_2 all that time"
+                        f"{tables.name(flow, endpoint)} sent its FIN{in_frame(fin)}, {tables.name(flow, 1 - endpoint)} "
+                        f"acknowledged it{in_frame(ack.frame if ack else 0)} and sent neither data nor a FIN for "
+                        f"{duration(waited)}, to the end of the capture: FIN_WAIT_2 all that time"
                     ),
                     confidence=CERTAIN if waited >= to_ns(config.stuck_s) else POSSIBLE,
                     alternatives=_not_stuck(waited, config),
@@ -389,8 +389,8 @@ def stuck_close_wait(tables: Tables, config: Config) -> Hits:
             end of the stream. `ss -tnp state close-wait` names the process.
         Client: if it is the side in CLOSE_WAIT (often a connection pool), let the pool look for closed connections
             before reuse, and set an idle time shorter than the server's.
-    Else: a half-close whose answer takes long looks the same until data flows. Who is in FIN_WAIT_2 on the other side is
-        not at fault (PF202 is the same wait seen from there).
+    Else: a half-close whose answer takes long looks the same until data flows. Who is in FIN_WAIT_2 on the other side
+        is not at fault (PF202 is the same wait seen from there).
     Source: RFC 9293, 3.6; RFC 1122, 4.2.2.13.
     """
     waiting = _unclosed(tables, config)
@@ -446,8 +446,8 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
         application loses track of its sockets. Each holds a file descriptor and memory; in the end it fails with "too
         many open files".
     Do:
-        Server: close the socket on every path, errors and time-outs too; `ss -tnp state close-wait` names the process, and
-            its descriptors show which sockets it forgot.
+        Server: close the socket on every path, errors and time-outs too; `ss -tnp state close-wait` names the process,
+            and its descriptors show which sockets it forgot.
         Client: if it is the side that leaks, look at its connection pool: evict connections the server has closed.
     Else: an intended half-close would still send data; connections that do are not counted. Endpoints whose CLOSE_WAITs
         drain before the end are left out.
@@ -480,8 +480,8 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
                     time_ns=int(leak.since_ns.min()),
                     frames=proof(frames),
                     detail=(
-                        f"{who} does not close its connections: on {len(leak.flows):,} of {leak.total:,}{where} it got the "
-                        f"{ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN and sent none of its own, the oldest since "
+                        f"{who} does not close its connections: on {len(leak.flows):,} of {leak.total:,}{where} it got "
+                        f"the {ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN and sent none of its own, the oldest since "
                         f"{clock(int(leak.since_ns[0]))}, for {duration(int(leak.waited_ns[0]))}{long}; "
                         f"{leak.at_end:,} in CLOSE_WAIT at the end, {leak.peak:,} at the peak"
                     ),
@@ -550,9 +550,9 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
                     time_ns=fin_ns,
                     frames=proof([fin_frame, *frames_of(again)]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} sent its FIN {times(len(again) + 1)}"
-                        f"{in_frames([fin_frame, *frames_of(again)])} over {duration(again[-1].time_ns - fin_ns)}, and it was "
-                        f"never acknowledged: {silence}{ended}"
+                        f"{tables.name(flow, endpoint)} sent its FIN "
+                        f"{times(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])} over "
+                        f"{duration(again[-1].time_ns - fin_ns)}, and it was never acknowledged: {silence}{ended}"
                     ),
                     confidence=POSSIBLE if stopped else CERTAIN,
                     alternatives=(
@@ -757,8 +757,8 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
                     frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
                     detail=(
                         f"{who} closed {many(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
-                        f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to {top:,} "
-                        f"were in TIME_WAIT at once ({clock(when)})"
+                        f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to "
+                        f"{top:,} were in TIME_WAIT at once ({clock(when)})"
                     ),
                     confidence=LIKELY,
                     alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
@@ -881,8 +881,8 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
                     frames=proof([tw.frame, frame, *frames_of(acks)]),
                     detail=(
                         f"{tables.client(flow)} opened a connection to {tables.server(flow)}{in_frame(frame)} "
-                        f"{duration(when - tw.time_ns)} after the last one between the same ports had entered TIME_WAIT at the "
-                        f"{ENDPOINT_NAMES[tw.endpoint]}{in_frame(tw.frame)}; {taken}"
+                        f"{duration(when - tw.time_ns)} after the last one between the same ports had entered "
+                        f"TIME_WAIT at the {ENDPOINT_NAMES[tw.endpoint]}{in_frame(tw.frame)}; {taken}"
                     ),
                     confidence=CERTAIN if not dropped[p] else LIKELY,
                     alternatives=("the server did not answer for another reason",) if dropped[p] else (),
@@ -926,8 +926,8 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
                     time_ns=when,
                     frames=proof([entered.frame if entered else 0, frame]),
                     detail=(
-                        f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to {tables.name(flow, endpoint)}, "
-                        f"{after} after that had entered TIME_WAIT"
+                        f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
+                        f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
                     ),
                     confidence=LIKELY,
                     alternatives=("the endpoint ignores resets in TIME_WAIT",),

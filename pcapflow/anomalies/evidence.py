@@ -1,4 +1,4 @@
-"""Where rules look things up: whole columns at once to find flows, and single rows to describe the few that are kept."""
+"""Where rules look things up: whole columns at once to find flows, single rows to describe the few that are kept."""
 
 from __future__ import annotations
 
@@ -57,15 +57,21 @@ def times_of(tables: Tables, rows: IntArray) -> IntArray:
     return np.where(rows >= 0, tables.transitions["time_ns"][rows], -1)
 
 
-def count_marks(tables: Tables, *marks: int, endpoint: int | None = None, after_ns: IntArray | None = None) -> IntArray:
+def count_marks(
+    tables: Tables, *marks: int, endpoint: int | None = None, after_ns: IntArray | None = None, least: int | None = None
+) -> IntArray:
     """For each flow how many of its frames carry one of these marks.
 
-    With ``endpoint`` only frames that this endpoint sent count, with ``after_ns`` only those later than the flow's time.
+    With ``endpoint`` only frames that this endpoint sent count, with ``after_ns`` only those later than the flow's
+    time,
+    with ``least`` only marks of this value or more.
     """
     t = tables.marks
     fits = np.isin(t["mark"], marks)
     if endpoint is not None:
         fits &= t["endpoint"] == endpoint
+    if least is not None:
+        fits &= t["value"] >= least
     flows = t["flow"][fits]
     if after_ns is not None:
         flows = flows[t["time_ns"][fits] > after_ns[flows]]

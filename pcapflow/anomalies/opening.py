@@ -63,7 +63,7 @@ HAS_ACK = 4
 """Bits of Wireshark's ``tcp.completeness``."""
 
 FLOOD_WINDOW_S = 60.0
-"""Half-open connections of the last minute count as open at once: Linux gives up a SYN-ACK after 63 s (five repeats)."""
+"""Half-open connections of the last minute count as open at once: Linux gives up a SYN-ACK after 63 s."""
 FEW_SOURCES = 10
 RECOVERY_S = 5.0
 MAX_CHALLENGES = 10
@@ -78,7 +78,7 @@ class Flood(NamedTuple):
     since_ns: int
 
 
-@rule("PF101", "syn-unanswered", title="Connection attempts without an answer")
+@rule("PF101", "syn-unanswered", title="Connection attempts without an answer", doubts=Doubt.CLOCK)
 def syn_unanswered(tables: Tables, config: Config) -> Hits:
     """A SYN was sent, and nothing came back.
 
@@ -169,8 +169,8 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
         Server: see whether the service runs and on which address it listens (`ss -ltn`); a service bound to 127.0.0.1
             refuses everybody else.
         Network: if the RST's TTL differs from the host's other packets, look for a device that rejects for it.
-    Else: a port scan is refused by design, and is told as one row. A refusal while a service restarts is no fault of the
-        network.
+    Else: a port scan is refused by design, and is told as one row. A refusal while a service restarts is no fault of
+        the network.
     Source: RFC 9293, 3.10.7.1 (no connection exists) and 3.10.7.3 (acceptable in SYN-SENT).
     """
     f = tables.flows
@@ -351,7 +351,7 @@ def _icmp(family: int, value: int) -> str:
     return f"ICMP type {kind}, code {code}" if value > 0 else "destination unreachable"
 
 
-@rule("PF104", "handshake-stuck", title="Handshakes that never finish", doubts=Doubt.ONE_WAY | Doubt.GAPS)
+@rule("PF104", "handshake-stuck", title="Handshakes that never finish", doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK)
 def handshake_stuck(tables: Tables, config: Config) -> Hits:
     """The server answered the SYN and waits for the final ACK, which does not come.
 
@@ -497,8 +497,8 @@ def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:
         time_ns=int(starts.min()),
         frames=proof(f["first_frame"][flood.flows[:8]].tolist()),
         detail=(
-            f"{tables.server(first)} got {many(flood.attempts, 'connection attempt')}, of which {len(flood.flows):,} were "
-            f"never completed, {answered:,} of these although it sent a SYN-ACK; up to {flood.at_once:,} within "
+            f"{tables.server(first)} got {many(flood.attempts, 'connection attempt')}, of which {len(flood.flows):,} "
+            f"were never completed, {answered:,} of these although it sent a SYN-ACK; up to {flood.at_once:,} within "
             f"{FLOOD_WINDOW_S:.0f} s from {clock(flood.since_ns)}, from {many(sources, 'address', 'addresses')}, "
             f"{len(flood.flows) / (span / 1e9):,.0f} a second on average"
         ),
@@ -609,9 +609,9 @@ def half_open_recovered(tables: Tables, config: Config) -> Hits:
                     time_ns=int(f["end_ns"][flow]),
                     frames=proof(frames),
                     detail=(
-                        f"{tables.server(flow)} still held an old connection from {tables.client(flow)}: it answered a SYN "
-                        f"with an ACK{in_frame(frames[0])}, the client reset it{in_frame(frames[1])} and opened anew"
-                        f"{in_frame(frames[2])}"
+                        f"{tables.server(flow)} still held an old connection from {tables.client(flow)}: it answered a "
+                        f"SYN with an ACK{in_frame(frames[0])}, the client reset it{in_frame(frames[1])} and opened "
+                        f"anew{in_frame(frames[2])}"
                     ),
                     confidence=LIKELY,
                     alternatives=("an old duplicate SYN",),
@@ -669,8 +669,9 @@ def simultaneous_open(tables: Tables, config: Config) -> Hits:
                     time_ns=int(f["start_ns"][flow]),
                     frames=proof(syns),
                     detail=(
-                        f"{tables.client(flow)}{in_frame(syns[CLIENT])} and {tables.server(flow)}{in_frame(syns[SERVER])} "
-                        f"sent SYNs that crossed; the connection was {'opened' if opened else 'not opened'}"
+                        f"{tables.client(flow)}{in_frame(syns[CLIENT])} and "
+                        f"{tables.server(flow)}{in_frame(syns[SERVER])} sent SYNs that crossed; the connection was "
+                        f"{'opened' if opened else 'not opened'}"
                     ),
                 )
             )

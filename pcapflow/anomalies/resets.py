@@ -2,7 +2,7 @@
 
 Theory of operation. Linux sends two kinds of resets. A *passive* one answers a segment for which there is no socket
 (``tcp_v4_send_reset``): its sequence number is that segment's ACK, it has no ACK flag, no options and a window of 0. An
-*active* one is sent by a socket that is being destroyed (``tcp_send_active_reset``): RST and ACK, at snd.nxt, with a live
+*active* one is sent by a socket that is being destroyed (``tcp_send_active_reset``): RST and ACK, at snd.nxt, a live
 window and the connection's options. Which of the kernel's reasons is behind an active reset does not show in it;
 what shows is who spoke last, whether the peer's bytes had been acknowledged, and what had been going on before. Where
 two reasons fit, the likelier one is named and the other stands beside it.
@@ -170,7 +170,8 @@ def resets(tables: Tables, config: Config) -> Resets:
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),
         (~passive & (unanswered["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
         (~passive & (unanswered["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
-        (idle > 0, IDLE_TIMEOUT, 1),
+        ((idle > 0) & (f["idle_endpoint"][flows] != senders), IDLE_TIMEOUT, 1),
+        (idle > 0, IDLE_TIMEOUT, 0),
         ((syn_sent | syn_rcvd) & passive, UNKNOWN, 0),
         (passive & _listener_gone(tables, flows, senders, refused), PROCESS_DIED, 1),
         (passive, DATA_AFTER_CLOSE, 0),
@@ -208,7 +209,7 @@ def resets(tables: Tables, config: Config) -> Resets:
 
 
 def _listener_gone(tables: Tables, flows: IntArray, senders: IntArray, refused: BoolArray) -> BoolArray:
-    """Whether a server that reset a connection as if it knew nothing of it refused others as well: its process is gone."""
+    """Whether a server that knew nothing of a connection refused others as well: then its process is gone."""
     servers = server_keys(tables)[flows]
     gone: BoolArray = (senders == SERVER) & np.isin(servers, servers[refused])
     return gone
@@ -234,7 +235,7 @@ def _unanswered(tables: Tables, flows: IntArray, senders: IntArray) -> dict[str,
 
 
 def _idle(tables: Tables, config: Config, flows: IntArray, senders: IntArray, when: IntArray) -> IntArray:
-    """The silence that ended in this reset, where the other side broke it or the silence is one of the usual time-outs."""
+    """The silence that ended in this reset, where the other side broke it or it is one of the usual time-outs."""
     f = tables.flows
     silence, ended = f["idle_ns"][flows], f["idle_end_ns"][flows]
     answer = (f["idle_endpoint"][flows] != senders) & (when - ended <= to_ns(ANSWER_S))
@@ -282,7 +283,7 @@ def signs_of(tables: Tables, flow: int, sender: int) -> list[str]:
     masks = _sign_masks(tables, np.array([flow]), np.array([sender]))
     f = tables.flows
     texts = (
-        f"its TTL is {int(f['reset_ttl'][flow])}, that of the sender's other packets {int(side(f, sender, 'ttl')[flow])}",
+        f"its TTL is {f['reset_ttl'][flow]}, that of the sender's other packets {side(f, sender, 'ttl')[flow]}",
         "it carries no time stamp although the connection uses them",
         "its sender went on sending new data after it",
     )

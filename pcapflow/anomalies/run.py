@@ -120,8 +120,8 @@ def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
         time_ns=int(starts.min()),
         frames=proof(tables.flows["first_frame"][named[:3]]),
         detail=(
-            f"{many(len(flows), 'more connection')} of this kind, not listed, {sizes[top]:,} of them to {server}{others}, "
-            f"opened between {clock(int(starts.min()))} and {clock(int(starts.max()))}"
+            f"{many(len(flows), 'more connection')} of this kind, not listed, {sizes[top]:,} of them to "
+            f"{server}{others}, opened between {clock(int(starts.min()))} and {clock(int(starts.max()))}"
         ),
         cause="",
         alternatives=(),

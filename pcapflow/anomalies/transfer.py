@@ -64,8 +64,9 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
                     time_ns=next((mark.time_ns for mark in closed if mark.frame == first), int(f["start_ns"][flow])),
                     frames=proof([first, *frames_of(closed), *frames_of(probes)]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} kept its receive window at 0 for {duration(long)}{in_frame(first)}"
-                        f"{asked}: its application did not read, and {tables.name(flow, 1 - endpoint)} had to wait"
+                        f"{tables.name(flow, endpoint)} kept its receive window at 0 for "
+                        f"{duration(long)}{in_frame(first)}{asked}: its application did not read, and "
+                        f"{tables.name(flow, 1 - endpoint)} had to wait"
                     ),
                     alternatives=("back-pressure that the application applies on purpose",),
                 )
@@ -93,7 +94,8 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     per_side, repeats = [], []
     for endpoint in SIDES:
         heard = side(f, 1 - endpoint, "last_ns")
-        again = count_marks(tables, *REPEATS, endpoint=endpoint, after_ns=heard)
+        # A repeated SYN or FIN has rules of its own.
+        again = count_marks(tables, *REPEATS, endpoint=endpoint, after_ns=heard, least=1)
         states = side(f, endpoint, "state")
         open_ = ~np.isin(states, (SYN_SENT, SYN_RCVD)) & ((f["reset_frame"] <= 0) | (states == CLOSED))
         flows = indices((again >= config.vanished_retries) & open_ & (states != TIME_WAIT) & (heard >= 0))
@@ -107,7 +109,7 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
         for p in positions.tolist():
             flow, endpoint = int(flows[p]), int(endpoints[p])
             heard = int(side(f, 1 - endpoint, "last_ns")[flow])
-            again = story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard)
+            again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
             other = tables.name(flow, 1 - endpoint)
             found.append(
                 Finding(
@@ -116,8 +118,9 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
                     time_ns=again[0].time_ns,
                     frames=proof(frames_of(again)),
                     detail=(
-                        f"{tables.name(flow, endpoint)} repeated its data {many(len(again), 'time')}{in_frames(frames_of(again))} "
-                        f"over {duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
+                        f"{tables.name(flow, endpoint)} repeated its data "
+                        f"{many(len(again), 'time')}{in_frames(frames_of(again))} over "
+                        f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
                         f"{duration(again[0].time_ns - heard)} before the first repeat"
                     ),
                     confidence=LIKELY,
@@ -170,7 +173,8 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
                     time_ns=asked[0].time_ns,
                     frames=proof([*frames_of(asked), *frames_of(reset)]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} sent {many(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
+                        f"{tables.name(flow, endpoint)} sent "
+                        f"{many(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
                         f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
                     ),
                     confidence=CERTAIN,
@@ -191,7 +195,8 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     Do:
         Client: compare with other connections at the same time: one host, one path or all.
         Server: likewise.
-        Network: look at interface errors and drops along the path, duplex and optics first, then shapers and full queues.
+        Network: look at interface errors and drops along the path, duplex and optics first, then shapers and full
+            queues.
     Else: segments sent again needlessly (spurious) point to delay and not to loss; the marks tell them apart.
     Source: RFC 9293, 3.8.1; the share is the setting retransmission_percent.
     """
@@ -224,8 +229,8 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
                     time_ns=again[0].time_ns if again else int(f["start_ns"][flow]),
                     frames=proof(frames_of(again[:8]) or [int(f["first_frame"][flow])]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} sent {number:,} of {many(sent, 'segment')} again ({share[p]:.1%}) on its way "
-                        f"to {tables.name(flow, 1 - endpoint)}{spurious}"
+                        f"{tables.name(flow, endpoint)} sent {number:,} of {many(sent, 'segment')} again "
+                        f"({share[p]:.1%}) on its way to {tables.name(flow, 1 - endpoint)}{spurious}"
                     ),
                     alternatives=("the acknowledgements are lost, not the data",),
                 )

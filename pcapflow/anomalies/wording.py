@@ -30,6 +30,11 @@ def many(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def were(n: int, noun: str) -> str:
+    """``1 byte was``, ``2 bytes were``."""
+    return f"{many(n, noun)} {'was' if n == 1 else 'were'}"
+
+
 def times(n: int) -> str:
     """``once``, ``twice``, ``5 times``."""
     return ("never", "once", "twice")[n] if n < 3 else f"{n:,} times"

@@ -25,8 +25,8 @@ HANDSHAKE = 1 | 2 | 4
 DATA = 8
 
 _ABSENT = (
-    "_rtt_ns", "_first_frame", "_last_ns", "_data_ns", "_acked", "_mss", "_wscale", "_ttl", "_timestamps", "_zero_frame",
-    "_isn",
+    "_rtt_ns", "_first_frame", "_last_ns", "_data_ns", "_acked", "_mss", "_wscale", "_ttl", "_timestamps",
+    "_zero_frame",
 )  # fmt: skip
 
 

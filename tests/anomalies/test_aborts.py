@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pcapflow.anomalies.model import Severity
@@ -23,7 +25,7 @@ def test_data_for_a_socket_that_was_closed() -> None:
     assert (row.cause, row.confidence, row.endpoint, row.frames) == ("data-after-close", "certain", CLIENT, (4, 6, 7))
     assert "it had closed (frame 4), and data of 10.0.0.5:80 found no socket there; at least 300 bytes" in row.detail
     assert loss.confidence == "certain"
-    assert "at least 300 bytes from 10.0.0.5:80 were not acknowledged by 10.0.0.1:1000" in loss.detail
+    assert "at least 300 bytes that 10.0.0.5:80 had sent were not acknowledged by 10.0.0.1:1000" in loss.detail
 
 
 def test_a_server_that_never_answers_the_request_it_acknowledged() -> None:
@@ -202,7 +204,7 @@ def test_two_signs_of_a_third_party() -> None:
 @pytest.mark.parametrize(
     "sign", [{"reset_ttl": 44, "reset_options": 1}, {"reset_options": 0}], ids=["another TTL", "no time stamp"]
 )
-def test_one_sign_of_a_third_party_is_not_enough(sign: dict[str, int]) -> None:
+def test_one_sign_of_a_third_party_is_not_enough(sign: dict[str, Any]) -> None:
     capture = Told()
     flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
     flow.reset(SERVER, 0.5, **sign)

@@ -112,7 +112,8 @@ def test_a_fin_acknowledged_and_never_returned() -> None:
     assert (blamed.endpoint, blamed.severity, blamed.confidence) == (SERVER, Severity.MEDIUM, "certain")
     assert blamed.frames == (4, 5)
     assert blamed.detail == (
-        "10.0.0.5:80 acknowledged the FIN of 10.0.0.1:1000 (frame 4) and sent neither data nor a FIN of its own for 226.3 s, "
+        "10.0.0.5:80 acknowledged the FIN of 10.0.0.1:1000 (frame 4) and sent neither data nor a FIN of its own for "
+        "226.3 s, "
         "to the end of the capture"
     )
 

@@ -21,7 +21,8 @@ def test_a_repeated_syn_without_any_answer() -> None:
 
     assert (row.flow, row.frames, row.severity, row.confidence) == (0, (1, 2, 3), Severity.MEDIUM, "certain")
     assert row.detail == (
-        "10.0.0.1:1000 sent its SYN 3 times (frames 1, 2 and 3) over 3.0 s to 10.0.0.5:80, and nothing came back in the "
+        "10.0.0.1:1000 sent its SYN 3 times (frames 1, 2 and 3) over 3.0 s to 10.0.0.5:80, and nothing came back in "
+        "the "
         "5.0 s that the capture goes on after it"
     )
 

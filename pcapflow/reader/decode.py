@@ -137,8 +137,7 @@ class Decoder:
                     if total < header_len:
                         self.skip("ipv4", "total length below header length")
                         return
-                    if at + total < limit:
-                        limit = at + total
+                    limit = min(limit, at + total)
                 fragment: i64 = i64(read_i32_be(data, at + 4))
                 ip_id: i64 = (fragment >> 16) & M16
                 word = i64(read_i32_be(data, at + 8))
@@ -150,11 +149,14 @@ class Decoder:
                 at += header_len
                 if fragment & 0x3FFF:
                     self._fragment(
-                        data, ip_at, at, end, limit, ip_proto, ip_id, ttl, vlan, tunnel, fragment & 0x3FFF, time_ns, batch
-                    )
+                        data, ip_at, at, end, limit, ip_proto, ip_id, ttl, vlan, tunnel, fragment & 0x3FFF,
+                        time_ns, batch,
+                    )  # fmt: skip
                     return
                 if ip_proto == PROTO_TCP:
-                    self._tcp(data, at, end, limit, 0, src_lo, 0, dst_lo, 0, ip_id, ttl, vlan, tunnel, time_ns, batch)
+                    self.segment(
+                        data, at, end, limit, 0, src_lo, 0, dst_lo, 0, ip_id, ttl, vlan, tunnel, time_ns, batch
+                    )
                     return
                 if ip_proto == PROTO_ICMP:
                     self._icmp(data, at, end, time_ns, batch)
@@ -189,8 +191,8 @@ class Decoder:
                             fragment = (word & 0xFFF8) >> 3 | (word & 1) << 13
                             ip_id = i64(read_i32_be(data, at + 4)) & M32
                             self._fragment(
-                                data, ip_at, at + 8, end, limit, (word >> 24) & 0xFF, ip_id, ttl, vlan, tunnel, fragment,
-                                time_ns, batch,
+                                data, ip_at, at + 8, end, limit, (word >> 24) & 0xFF, ip_id, ttl, vlan, tunnel,
+                                fragment, time_ns, batch,
                             )  # fmt: skip
                             return
                         ip_proto = (word >> 24) & 0xFF
@@ -210,9 +212,10 @@ class Decoder:
                         self.skip("ipv6", "endless extension headers")
                         return
                 if ip_proto == PROTO_TCP:
-                    self._tcp(
-                        data, at, end, limit, src_hi, src_lo, dst_hi, dst_lo, IS_IPV6, -1, ttl, vlan, tunnel, time_ns, batch
-                    )
+                    self.segment(
+                        data, at, end, limit, src_hi, src_lo, dst_hi, dst_lo, IS_IPV6, -1, ttl, vlan, tunnel,
+                        time_ns, batch,
+                    )  # fmt: skip
                     return
                 if ip_proto == PROTO_ICMPV6:
                     self._icmp6(data, at, end, time_ns, batch)
@@ -233,14 +236,14 @@ class Decoder:
                 step: i64 = self._udp(data, at, end)
                 if step == 0:
                     return
-                tunnel = self._tunnel(step >> 56, 0)
+                tunnel = self.tunnel_index(TUNNELS[step >> 56])
                 proto = (step >> 16) & M16
                 at += step & M16
             elif proto == PROTO_IPIP:
-                tunnel = self._tunnel(_IPIP, 0)
+                tunnel = self.tunnel_index(TUNNELS[_IPIP])
                 proto = ETHERTYPE_IPV4
             elif proto == PROTO_IPV6:
-                tunnel = self._tunnel(_IPIP, 0)
+                tunnel = self.tunnel_index(TUNNELS[_IPIP])
                 proto = ETHERTYPE_IPV6
             elif proto == PROTO_GRE:
                 step = self._gre(data, at, end)
@@ -248,7 +251,7 @@ class Decoder:
                     return
                 proto = (step >> 16) & M16
                 at += step & M16
-                tunnel = self._tunnel(_ERSPAN if proto == ETHERTYPE_TRANSPARENT_ETHERNET else _GRE, 0)
+                tunnel = self.tunnel_index(TUNNELS[step >> 56])
             elif proto == ETHERTYPE_TRANSPARENT_ETHERNET:
                 link = ethernet(data, at, end)
                 if link < 0:
@@ -263,7 +266,7 @@ class Decoder:
                 word = i64(read_i32_be(data, at))
                 at += 4
                 if word & 0x100:
-                    tunnel = self._tunnel(_MPLS, 0)
+                    tunnel = self.tunnel_index(TUNNELS[_MPLS])
                     version: i64 = i64(data[at]) >> 4
                     if version == 4:
                         proto = ETHERTYPE_IPV4
@@ -280,7 +283,7 @@ class Decoder:
                 if at + 8 > end:
                     self.skip("pppoe", "truncated header")
                     return
-                tunnel = self._tunnel(_PPPOE, 0)
+                tunnel = self.tunnel_index(TUNNELS[_PPPOE])
                 word = i64(read_i16_be(data, at + 6)) & M16
                 at += 8
                 if word == 0x0021:
@@ -320,8 +323,8 @@ class Decoder:
         else:
             self.skip("link", "truncated header")
 
-    def _tunnel(self, kind: i64, identifier: i64) -> i64:
-        name = TUNNELS[kind]
+    def tunnel_index(self, name: str) -> i64:
+        """The index of a tunnel's name in ``tunnels``, new where it was not met before."""
         known = self._tunnel_ids.get(name)
         if known is None:
             known = len(self.tunnels)
@@ -329,7 +332,7 @@ class Decoder:
             self.tunnels.append(name)
         return known
 
-    def _tcp(
+    def segment(
         self,
         data: bytes,
         at: i64,
@@ -490,13 +493,15 @@ class Decoder:
         """GRE (RFC 2784, 2890) with what it carries; ERSPAN headers are stepped over with it.
 
         Returns:
-            ``next protocol << 16 | bytes to advance``; 0 when it carries nothing we follow (the frame is counted).
+            ``tunnel kind << 56 | next protocol << 16 | bytes to advance``; 0 when it carries nothing we follow (the
+            frame is counted).
         """
         if at + 4 > end:
             self.skip("gre", "truncated header")
             return 0
         word: i64 = i64(read_i32_be(data, at)) & M32
         following: i64 = word & M16
+        kind: i64 = _GRE
         advance: i64 = 4
         if word & 0x8000_0000:
             advance += 4
@@ -505,11 +510,13 @@ class Decoder:
         if word & 0x1000_0000:
             advance += 4
         if following == ETHERTYPE_ERSPAN_2:
+            kind = _ERSPAN
             # Without a sequence number this is ERSPAN type I, which has no header of its own.
             if word & 0x1000_0000:
                 advance += 8
             following = ETHERTYPE_TRANSPARENT_ETHERNET
         elif following == ETHERTYPE_ERSPAN_3:
+            kind = _ERSPAN
             if at + advance + 12 > end:
                 self.skip("erspan", "truncated header")
                 return 0
@@ -518,7 +525,7 @@ class Decoder:
         elif word & 7 << 16 or following < 0x600:
             self.other += 1
             return 0
-        return following << 16 | advance
+        return kind << 56 | following << 16 | advance
 
     def _fragment(
         self,
@@ -538,15 +545,14 @@ class Decoder:
     ) -> None:
         """Takes one IP fragment; the one that makes its datagram whole yields the segment, as in Wireshark.
 
-        Args:
-            fragment: offset in units of 8 bytes, and bit 13 for "more follow".
+        ``fragment`` is the offset in units of 8 bytes, and bit 13 for "more follow".
         """
         if ip_proto != PROTO_TCP:
             self.other += 1
             return
         is_ipv6 = i64(data[ip_at]) >> 4 == 6
         addresses = data[ip_at + 8 : ip_at + 40] if is_ipv6 else data[ip_at + 12 : ip_at + 20]
-        captured_end: i64 = limit if limit < end else end
+        captured_end: i64 = min(limit, end)
         head = self._fragments.add(
             addresses + int(ip_id).to_bytes(4, "big"),
             int(self.frames),
@@ -560,14 +566,14 @@ class Decoder:
             return
         total: i64 = self._fragments.length
         if is_ipv6:
-            self._tcp(
-                head, 0, len(head), total, read_i64_be(addresses, 0), read_i64_be(addresses, 8), read_i64_be(addresses, 16),
-                read_i64_be(addresses, 24), IS_IPV6, -1, ttl, vlan, tunnel, time_ns, batch,
+            self.segment(
+                head, 0, len(head), total, read_i64_be(addresses, 0), read_i64_be(addresses, 8),
+                read_i64_be(addresses, 16), read_i64_be(addresses, 24), IS_IPV6, -1, ttl, vlan, tunnel, time_ns, batch,
             )  # fmt: skip
         else:
-            self._tcp(
-                head, 0, len(head), total, 0, i64(read_i32_be(addresses, 0)) & M32, 0, i64(read_i32_be(addresses, 4)) & M32,
-                0, ip_id, ttl, vlan, tunnel, time_ns, batch,
+            self.segment(
+                head, 0, len(head), total, 0, i64(read_i32_be(addresses, 0)) & M32, 0,
+                i64(read_i32_be(addresses, 4)) & M32, 0, ip_id, ttl, vlan, tunnel, time_ns, batch,
             )  # fmt: skip
 
     def _icmp(self, data: bytes, at: i64, end: i64, time_ns: i64, batch: Batch) -> None:
@@ -588,7 +594,7 @@ class Decoder:
         src_lo: i64 = i64(read_i32_be(data, ip_at + 12)) & M32
         dst_lo: i64 = i64(read_i32_be(data, ip_at + 16)) & M32
         code: i64 = kind << 8 | i64(data[at + 1])
-        self._quote(data, ip_at + header_len, end, 0, src_lo, 0, dst_lo, 0, code, time_ns, batch)
+        self.quote(data, ip_at + header_len, end, 0, src_lo, 0, dst_lo, 0, code, time_ns, batch)
 
     def _icmp6(self, data: bytes, at: i64, end: i64, time_ns: i64, batch: Batch) -> None:
         """An ICMPv6 error (types below 128) quotes likewise (RFC 4443, 2.4)."""
@@ -596,12 +602,13 @@ class Decoder:
         if at + 8 + 40 > end or data[at] >= 128 or data[at + 8 + 6] != PROTO_TCP:
             return
         ip_at: i64 = at + 8
-        self._quote(
-            data, ip_at + 40, end, read_i64_be(data, ip_at + 8), read_i64_be(data, ip_at + 16), read_i64_be(data, ip_at + 24),
-            read_i64_be(data, ip_at + 32), IS_IPV6, i64(data[at]) << 8 | i64(data[at + 1]), time_ns, batch,
+        self.quote(
+            data, ip_at + 40, end, read_i64_be(data, ip_at + 8), read_i64_be(data, ip_at + 16),
+            read_i64_be(data, ip_at + 24), read_i64_be(data, ip_at + 32), IS_IPV6,
+            i64(data[at]) << 8 | i64(data[at + 1]), time_ns, batch,
         )  # fmt: skip
 
-    def _quote(
+    def quote(
         self,
         data: bytes,
         at: i64,

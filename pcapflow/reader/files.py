@@ -71,9 +71,9 @@ class OpenCapture:
             # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
             self._may_fall_back = False
             if records.unknown_link_type >= 0:
+                batch.size = 0
                 return self._fall_back(records.unknown_link_type)
-        if self._source is not None:
-            self.bytes_read = self._closed_bytes + self._source.position
+        self.bytes_read = self._closed_bytes + records.position
         if more:
             return True
         self._finish_file()
@@ -123,6 +123,9 @@ class OpenCapture:
         if self._source is not None:
             self._source.close()
             self._source = None
+        if self._records is not None:
+            self._records.close()
+            self._records = None
 
     def _open_next(self) -> None:
         item = self._inputs[self._next]
@@ -163,9 +166,7 @@ class OpenCapture:
     def _finish_file(self) -> None:
         if self._records is not None:
             self._done.append(self._records)
-            self._records = None
-        if self._source is not None:
-            self._closed_bytes += self._source.position
+            self._closed_bytes += self._records.position
             self.bytes_read = self._closed_bytes
         self.close()
 
@@ -241,7 +242,7 @@ class _Checksum:
 
     def _run(self) -> None:
         try:
-            with open(self._path, "rb", buffering=0) as file:
+            with Path(self._path).open("rb", buffering=0) as file:
                 self._digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             # The reader says what is wrong with the file.

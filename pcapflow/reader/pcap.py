@@ -106,8 +106,7 @@ class PcapRecords(Records):
             if time_ns < clock_ns or clock_ns < 0:
                 self._clock_ns = clock_ns
                 self.tick(time_ns)
-            if time_ns > last_ns:
-                last_ns = time_ns
+            last_ns = max(last_ns, time_ns)
             clock_ns = time_ns
             if wire_len > captured:
                 self.cut_frames += 1

@@ -63,6 +63,15 @@ class Records:
         """
         raise NotImplementedError
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file read so far, as they lie on disk."""
+        return self._source.position
+
+    def close(self) -> None:
+        """Ends the reading early and lets go of what it holds; the source is whoever opened it to close."""
+        self._done = True
+
     def more(self, at: i64, need: i64) -> bool:
         """Makes ``need`` bytes from offset ``at`` available, at offset 0 of the buffer.
 
@@ -111,7 +120,8 @@ class Records:
     def damage(self, at: i64, what: str) -> None:
         """Ends the reading at a record that cannot be right; everything before it stands."""
         self.truncated = (
-            f"the record after frame {self.decoder.frames}, at byte {self._consumed + at}, {what}: the file is damaged there"
+            f"the record after frame {self.decoder.frames}, at byte {self._consumed + at}, {what}: "
+            "the file is damaged there"
         )
         self._done = True
 

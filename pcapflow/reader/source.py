@@ -24,7 +24,9 @@ _MAGIC_BYTES: Final = 6
 class Readable(Protocol):
     """Anything with a binary ``read``."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most ``size``; empty at the end."""
+        ...
 
 
 @final
@@ -119,7 +121,7 @@ def open_source(path: str | os.PathLike[str] | IO[bytes]) -> Source:
     try:
         if Path(name).is_dir():
             raise CaptureError(name, "is a directory; name a capture in it, or use `pcapflow batch`")
-        stream = open(name, "rb", buffering=0)  # noqa: SIM115 - closed by Source.close
+        stream = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by Source.close
     except OSError as error:
         raise CaptureError(name, _reason(error)) from error
     try:

@@ -40,6 +40,7 @@ from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS, Tables
 from pcapflow.tracker.states import CLOSE_WAIT, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RCVD
 
 _ROWS_PER_CARD: Final = 12
+_ALTERNATIVES: Final = 5
 _NAME_CHARS: Final = 22
 _STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
 _STREAMS_PER_FILTER: Final = 20
@@ -253,7 +254,9 @@ def _cards(
                 means=text.means,
                 advice=text.advice,
                 otherwise=text.otherwise,
-                alternatives=tuple(dict.fromkeys(other for a in finding.anomalies for other in a.alternatives)),
+                alternatives=tuple(dict.fromkeys(other for a in finding.anomalies for other in a.alternatives))[
+                    :_ALTERNATIVES
+                ],
                 display_filter=_display_filter(tables, finding),
                 instances_title="The others" if first >= 0 else "Where",
                 instances=instances,
@@ -269,7 +272,8 @@ def _instances(
     """The connections of a group beyond the one that its card draws."""
     own = {a.flow: a for a in group.anomalies if a.flow >= 0}
     instances = []
-    for flow in [flow for flow in group.flows if flow != first][:_ROWS_PER_CARD]:
+    others = [flow for flow in group.flows if flow != first]
+    for flow in [flow for i, flow in enumerate(others) if i < _ROWS_PER_CARD or flow in ladders]:
         drawn = ladders.get(flow) if flow not in used else None
         if drawn is not None:
             used.add(flow)

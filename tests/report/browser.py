@@ -103,15 +103,6 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
-    def without_script(self) -> None:
-        """Turns the page's own script off, from the next load on."""
-        self.call("Emulation.setScriptExecutionDisabled", value=True)
-
-    def screenshot(self, file: Path) -> None:
-        """Photographs the whole page."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")["data"]
-        file.write_bytes(base64.b64decode(data))
-
     def pdf(self) -> bytes:
         """The page as it would be printed."""
         return base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"])

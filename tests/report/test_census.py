@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scenes import SECOND, Scene, checkout
 
-from pcapflow.report.census import UNCOUNTED, census, census_at
+from pcapflow.report.census import UNCOUNTED, Counts, census, census_at
 from pcapflow.tables import Tables
 from pcapflow.tracker import states as s
+from tests.report.scenes import SECOND, Scene, checkout
 
 
-def _by_hand(tables: Tables, time_ns: int, time_wait_ns: int = 60 * SECOND) -> np.ndarray:
+def _by_hand(tables: Tables, time_ns: int, time_wait_ns: int = 60 * SECOND) -> Counts:
     """Counts by replaying every transition up to a moment."""
     t = tables.transitions
     now: dict[tuple[int, int], tuple[int, int]] = {}
@@ -25,7 +25,7 @@ def _by_hand(tables: Tables, time_ns: int, time_wait_ns: int = 60 * SECOND) -> n
     return counts
 
 
-def test_every_sample_equals_a_count_by_hand():
+def test_every_sample_equals_a_count_by_hand() -> None:
     tables = checkout()[0].tables()
 
     result = census(tables, samples=41)
@@ -34,14 +34,14 @@ def test_every_sample_equals_a_count_by_hand():
         assert np.array_equal(result.counts[:, i], _by_hand(tables, time_ns))
 
 
-def test_one_moment_equals_a_count_by_hand():
+def test_one_moment_equals_a_count_by_hand() -> None:
     tables = checkout()[0].tables()
     moment = tables.capture.first_ns + 123 * SECOND + 456_789
 
     assert np.array_equal(census_at(tables, moment), _by_hand(tables, moment))
 
 
-def test_the_peak_is_the_largest_count_at_any_transition():
+def test_the_peak_is_the_largest_count_at_any_transition() -> None:
     tables = checkout()[0].tables()
     result = census(tables)
 
@@ -50,7 +50,7 @@ def test_the_peak_is_the_largest_count_at_any_transition():
     assert np.array_equal(result.peak, np.max(every, axis=0))
 
 
-def test_time_wait_ends_after_its_time_or_when_the_endpoint_moves_on():
+def test_time_wait_ends_after_its_time_or_when_the_endpoint_moves_on() -> None:
     scene = Scene()
     for at in (0.0, 1.0):
         told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
@@ -66,7 +66,7 @@ def test_time_wait_ends_after_its_time_or_when_the_endpoint_moves_on():
     assert waiting == [2, 1, 1, 0]
 
 
-def test_a_state_passed_within_one_frame_was_never_there():
+def test_a_state_passed_within_one_frame_was_never_there() -> None:
     scene = Scene()
     told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 0.0)
     told.handshake()
@@ -81,7 +81,7 @@ def test_a_state_passed_within_one_frame_was_never_there():
     assert (peak[s.FIN_WAIT_1], peak[s.FIN_WAIT_2], peak[s.TIME_WAIT]) == (1, 0, 1)
 
 
-def test_a_clock_that_went_back_changes_no_count():
+def test_a_clock_that_went_back_changes_no_count() -> None:
     scene, _ = checkout()
     tables = scene.tables()
     shuffled = tables.transitions.take(np.random.default_rng(7).permutation(len(tables.transitions)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from scenes import Scene, checkout
-
 from pcapflow.report.ladder import MOST_RUNGS, Ladder, ladder
 from pcapflow.segments import ACK, FIN, PSH
 from pcapflow.tracker import marks as m
 from pcapflow.tracker import states as s
+from tests.report.scenes import Scene, checkout
 
 
 def _leak() -> tuple[Scene, int, frozenset[int]]:
@@ -19,7 +18,7 @@ def _path(drawn: Ladder, anchor: str) -> list[str]:
     return [dot.name for dot in drawn.dots if dot.anchor == anchor]
 
 
-def test_the_states_of_both_ends_stand_where_they_change():
+def test_the_states_of_both_ends_stand_where_they_change() -> None:
     scene, flow, evidence = _leak()
 
     drawn = ladder(scene.tables(), flow, evidence=evidence, segments=scene.segments[flow])
@@ -28,7 +27,7 @@ def test_the_states_of_both_ends_stand_where_they_change():
     assert _path(drawn, "start") == ["SYN_RCVD", "ESTABLISHED", "CLOSE_WAIT"]
 
 
-def test_only_the_frames_that_prove_it_are_drawn_and_gaps_are_named():
+def test_only_the_frames_that_prove_it_are_drawn_and_gaps_are_named() -> None:
     scene, flow, evidence = _leak()
 
     drawn = ladder(scene.tables(), flow, evidence=evidence, segments=scene.segments[flow])
@@ -38,7 +37,7 @@ def test_only_the_frames_that_prove_it_are_drawn_and_gaps_are_named():
     assert [rung.name for rung in drawn.rungs if rung.evidence] == ["FIN"]
 
 
-def test_numbers_are_relative():
+def test_numbers_are_relative() -> None:
     scene, flow, evidence = _leak()
 
     drawn = ladder(scene.tables(), flow, evidence=evidence, segments=scene.segments[flow])
@@ -46,7 +45,7 @@ def test_numbers_are_relative():
     assert [rung.numbers for rung in drawn.rungs[:4]] == ["0:0", "0:0 ack 1", "ack 1", "1:414 ack 1"]
 
 
-def test_without_segments_the_ladder_comes_from_transitions_and_marks():
+def test_without_segments_the_ladder_comes_from_transitions_and_marks() -> None:
     scene, flow, evidence = _leak()
 
     drawn = ladder(scene.tables(), flow, evidence=evidence)
@@ -55,16 +54,16 @@ def test_without_segments_the_ladder_comes_from_transitions_and_marks():
     assert _path(drawn, "start") == ["SYN_RCVD", "ESTABLISHED", "CLOSE_WAIT"]
 
 
-def test_a_list_of_segments_with_holes_never_counts_what_it_does_not_hold():
+def test_a_list_of_segments_with_holes_never_counts_what_it_does_not_hold() -> None:
     scene, flow, evidence = _leak()
     some = [segment for i, segment in enumerate(scene.segments[flow]) if i not in {7, 8}]
 
     drawn = ladder(scene.tables(), flow, evidence=evidence, segments=some)
 
-    assert [gap.text for gap in drawn.gaps][0] == "... 2.8 s"
+    assert drawn.gaps[0].text == "... 2.8 s"
 
 
-def test_what_is_only_assumed_is_drawn_hollow():
+def test_what_is_only_assumed_is_drawn_hollow() -> None:
     scene, found = checkout()
 
     drawn = ladder(scene.tables(), found[3].flow, evidence=frozenset(), segments=scene.segments[found[3].flow])
@@ -73,7 +72,7 @@ def test_what_is_only_assumed_is_drawn_hollow():
     assert drawn.assumed
 
 
-def test_two_changes_at_one_frame_do_not_cover_each_other():
+def test_two_changes_at_one_frame_do_not_cover_each_other() -> None:
     scene, found = checkout()
 
     drawn = ladder(scene.tables(), found[3].flow, evidence=frozenset(), segments=scene.segments[found[3].flow])
@@ -82,7 +81,7 @@ def test_two_changes_at_one_frame_do_not_cover_each_other():
     assert len(spots) == len(set(spots))
 
 
-def test_repeats_are_named_and_their_number_is_bounded():
+def test_repeats_are_named_and_their_number_is_bounded() -> None:
     scene = Scene()
     told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
     told.handshake()
@@ -99,7 +98,7 @@ def test_repeats_are_named_and_their_number_is_bounded():
     assert f"{304 - MOST_RUNGS} more segments" in drawn.gaps[-2].text
 
 
-def test_everything_is_inside_the_picture_even_with_the_longest_names():
+def test_everything_is_inside_the_picture_even_with_the_longest_names() -> None:
     scene = Scene()
     longest = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"
     told = scene.connection(f"[{longest}]:65535", f"[{longest}]:65534", 1.0)

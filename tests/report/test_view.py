@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from scenes import SECOND, Scene, checkout
 
 from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.capture import Undecoded
@@ -14,6 +13,7 @@ from pcapflow.report import build
 from pcapflow.report.ladder import wanted_flows
 from pcapflow.report.view import ReportView
 from pcapflow.tracker import states as s
+from tests.report.scenes import SECOND, Scene, checkout
 
 
 def _view(scene: Scene, found: list[Anomaly], config: Config | None = None) -> ReportView:
@@ -33,7 +33,7 @@ def _closed(scene: Scene, at: float = 1.0) -> None:
     told.fin(s.SERVER)
 
 
-def test_the_worst_finding_is_the_verdict_and_names_who_does_it():
+def test_the_worst_finding_is_the_verdict_and_names_who_does_it() -> None:
     view = _view(*checkout())
 
     assert view.verdict.lead == "10.0.0.5:8080 does not close its connections."
@@ -46,7 +46,7 @@ def test_the_worst_finding_is_the_verdict_and_names_who_does_it():
     ]
 
 
-def test_a_capture_without_faults_says_so_plainly():
+def test_a_capture_without_faults_says_so_plainly() -> None:
     scene = Scene()
     _closed(scene)
 
@@ -57,7 +57,7 @@ def test_a_capture_without_faults_says_so_plainly():
     assert view.cards == view.notices == ()
 
 
-def test_nobody_is_named_whom_the_rule_does_not_blame():
+def test_nobody_is_named_whom_the_rule_does_not_blame() -> None:
     scene = Scene()
     told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
     told.handshake()
@@ -80,7 +80,7 @@ def test_nobody_is_named_whom_the_rule_does_not_blame():
     assert certain.verdict.lead == "10.0.0.1 aborted a connection."
 
 
-def test_information_is_told_apart_from_faults():
+def test_information_is_told_apart_from_faults() -> None:
     scene = Scene()
     _closed(scene)
     notice = Anomaly(
@@ -95,7 +95,7 @@ def test_information_is_told_apart_from_faults():
     assert [chip.text for chip in view.verdict.chips] == ["1 notice"]
 
 
-def test_a_limited_capture_is_loud_and_casts_doubt_on_a_clean_verdict():
+def test_a_limited_capture_is_loud_and_casts_doubt_on_a_clean_verdict() -> None:
     scene = Scene(dropped=17, truncated="the file ends inside the record of frame 9")
     _closed(scene)
 
@@ -107,7 +107,7 @@ def test_a_limited_capture_is_loud_and_casts_doubt_on_a_clean_verdict():
     assert "may hide a fault" in _said(view)
 
 
-def test_what_could_not_be_decoded_is_counted_and_bounded():
+def test_what_could_not_be_decoded_is_counted_and_bounded() -> None:
     kinds = tuple(Undecoded("ipv4", f"reason {i}", 100 - i, 1) for i in range(50))
     scene = Scene(undecoded=kinds)
     _closed(scene)
@@ -119,7 +119,7 @@ def test_what_could_not_be_decoded_is_counted_and_bounded():
     assert f"{sum(k.count for k in kinds[4:]):,} frames not decoded for other reasons" in texts
 
 
-def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once():
+def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once() -> None:
     scene, found = checkout()
 
     view = _view(scene, found)
@@ -132,7 +132,7 @@ def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once():
     assert [card.open for card in view.cards] == [True, False, False]
 
 
-def test_no_more_ladders_than_configured_and_one_for_each_finding_first():
+def test_no_more_ladders_than_configured_and_one_for_each_finding_first() -> None:
     scene, found = checkout()
 
     drawn = wanted_flows(scene.tables(), found, Config(report_ladders=3))
@@ -140,14 +140,14 @@ def test_no_more_ladders_than_configured_and_one_for_each_finding_first():
     assert drawn == [found[0].flows[0], found[1].flow, found[3].flow]
 
 
-def test_the_display_filter_names_the_streams():
+def test_the_display_filter_names_the_streams() -> None:
     view = _view(*checkout())
 
     assert view.cards[1].display_filter == "tcp.stream in {97,98}"
     assert view.cards[2].display_filter == "tcp.stream == 99"
 
 
-def test_connections_with_findings_come_first_and_the_rest_is_counted():
+def test_connections_with_findings_come_first_and_the_rest_is_counted() -> None:
     scene, found = checkout()
 
     view = _view(scene, found, Config(report_flows=40))
@@ -157,7 +157,7 @@ def test_connections_with_findings_come_first_and_the_rest_is_counted():
     assert view.connections.heading == "40 of 128 shown, the worst first; the tables hold all"
 
 
-def test_a_stuck_connection_is_shown_with_its_state_and_how_long():
+def test_a_stuck_connection_is_shown_with_its_state_and_how_long() -> None:
     scene, found = checkout()
     row = _view(scene, found).connections.rows[0]
 
@@ -166,7 +166,7 @@ def test_a_stuck_connection_is_shown_with_its_state_and_how_long():
     assert abs(float(row.lasted.removesuffix(" s")) - waited / SECOND) < 1
 
 
-def test_a_capture_without_packets_still_makes_a_report():
+def test_a_capture_without_packets_still_makes_a_report() -> None:
     scene = Scene(frames=0, segments=0, other=0, first_ns=-1, last_ns=-1, sha256="")
 
     view = _view(scene, [])
@@ -176,7 +176,7 @@ def test_a_capture_without_packets_still_makes_a_report():
 
 
 @pytest.mark.parametrize("span_ns", [0, 1, 1_000, 10**9, 10**18])
-def test_any_span_of_time_can_be_drawn(span_ns: int):
+def test_any_span_of_time_can_be_drawn(span_ns: int) -> None:
     scene = Scene()
     scene.capture = dataclasses.replace(scene.capture, last_ns=scene.capture.first_ns + span_ns)
     _closed(scene, at=0.0)

@@ -25,6 +25,7 @@ class Endpoint:
         next_rel: the highest sequence number it sent, plus one; SYN and FIN count.
         acked_rel: the highest acknowledgment it sent, in its peer's numbers; -1 none.
         fin_rel: sequence number of its FIN; -1 none.
+        syn_acks: its last SYN carried an ACK.
         syn_heard_ns, syn_heard_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
         syn_heard_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
@@ -58,6 +59,7 @@ class Endpoint:
         self.fin_ip_id: i64 = -1
         self.fin_tsval: i64 = -1
         self.syn_count: i64 = 0
+        self.syn_acks = False
         self.syn_sent_ns: i64 = -1
         self.syn_ip_id: i64 = -1
         self.syn_tsval: i64 = -1

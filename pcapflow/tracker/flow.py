@@ -492,7 +492,10 @@ class Flow:
     ) -> None:
         log = self._log
         x.syn_count += 1
-        if x.syn_count > 1 and not is_copy and not self._is_copy(x.syn_sent_ns, x.syn_ip_id, x.syn_tsval, time_ns, ip_id, tsval):
+        # Where the SYNs cross, a SYN-ACK follows a SYN and repeats nothing.
+        is_repeat = x.syn_count > 1 and x.syn_acks == (flags & ACK != 0) and not is_copy
+        x.syn_acks = flags & ACK != 0
+        if is_repeat and not self._is_copy(x.syn_sent_ns, x.syn_ip_id, x.syn_tsval, time_ns, ip_id, tsval):
             self.mark(frame, time_ns, x, MARK_SYN_REPEATED, x.syn_count)
             if flags & ACK:
                 # It would not repeat its SYN-ACK had the ACK of it arrived.

@@ -1,0 +1,284 @@
+"""Ladders: one text is the conversation that drives the machine, and what it must say of it.
+
+     ms  segment              | client        | server
+      0  > S   0:0            | SYN_SENT      |
+      9  < S.  0:0   ack 1    | ESTABLISHED+  | SYN_RCVD+
+     10  > .   1:1   ack 1    |               | ESTABLISHED?
+     20  > F.  1:1   ack 1    | FIN_WAIT_1    | CLOSE_WAIT?
+    500  end
+
+The rungs are those of :mod:`fixtures.ladder`, and may go on with words and numbers: ``win`` (window field), ``id`` (IP
+identification), ``ts`` and ``ecr`` (time stamps), ``sack`` (left edge of a block, relative), ``scale`` (window scaling,
+on a SYN). ``end`` says when the capture ends; without it, it ends with the last rung.
+
+A cell holds the states that an endpoint entered on that rung, as the final tables date them, and how that is known:
+nothing for ``sent``, ``+`` for ``proven``, ``?`` for ``assumed``. A fourth column is headed ``marks`` (those of the
+state machine) or ``wireshark`` (Wireshark's). What differs is shown as a diff of two ladders.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from fixtures.frames import ACK, Segment, ethernet, tcp_packet
+from fixtures.ladder import START_NS
+from fixtures.ladder import climb as read_rungs
+from pcapflow.capture import Capture
+from pcapflow.collect import collect
+from pcapflow.reader.batch import IS_IPV6, Batch
+from pcapflow.tables import END_REASONS, Tables
+from pcapflow.tracker import FlowTable
+from pcapflow.tracker.marks import MARK_NAMES, PORT_REUSE
+from pcapflow.tracker.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
+
+ISNS: Final = {"plain": (1000, 5000), "seq wraps": (2**32 - 1, 2**32 - 1)}
+"""Every ladder is climbed from these initial sequence numbers of client and server."""
+
+CLIENT: Final = ("192.0.2.1", 50_000)
+SERVER: Final = ("198.51.100.2", 80)
+RTO_NS: Final = 1_000_000_000
+
+_WORD = re.compile(r"\b(win|id|ts|ecr|sack|scale) (\d+)")
+_SIGNS = {"sent": "", "proven": "+", "assumed": "?"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch: a segment, and what :class:`~fixtures.frames.Segment` has only as bytes of options."""
+
+    time_ns: int
+    segment: Segment
+    tsval: int = -1
+    tsecr: int = -1
+    sack_left: int = -1
+    syn_options: int = 0
+    flags: int = 0
+    tunnel: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """What the machine made of a ladder.
+
+    Attributes:
+        rows: The segments, in order; the first is frame 1.
+        tables: The tables of the tracker.
+    """
+
+    rows: Sequence[Row]
+    tables: Tables
+
+    @cached_property
+    def ends(self) -> list[tuple[str, str]]:
+        """The states of client and server at the end, of every flow."""
+        flows = self.tables.flows
+        both = zip(flows["client_state"], flows["server_state"], strict=True)
+        return [(STATE_NAMES[client], STATE_NAMES[server]) for client, server in both]
+
+    @property
+    def reasons(self) -> list[str]:
+        """How every flow ended."""
+        return [END_REASONS[code] for code in self.tables.flows["end_reason"]]
+
+    def flow(self, column: str) -> int:
+        """A column of the only flow."""
+        (value,) = self.tables.flows[column]
+        return int(value)
+
+    def states(self, frame: int) -> tuple[str, str]:
+        """The cells of one frame."""
+        cells = ["", ""]
+        steps = self.tables.transitions
+        for at in (steps["frame"] == frame).nonzero()[0]:
+            sign = _SIGNS[BASIS_NAMES[steps["basis"][at]]]
+            cells[steps["endpoint"][at]] += f" {STATE_NAMES[steps['new'][at]]}{sign}"
+        return cells[0].strip(), cells[1].strip()
+
+    def marks(self, frame: int, *, wireshark: bool = False) -> str:
+        """The marks of one frame: the state machine's, or Wireshark's."""
+        marks = self.tables.marks
+        names = [int(code) for code in marks["mark"][marks["frame"] == frame]]
+        return " ".join(MARK_NAMES[code] for code in sorted(names) if (code <= PORT_REUSE) == wireshark)
+
+    def ends_of_marks(self, name: str) -> list[tuple[int, str, int]]:
+        """Frame, endpoint and value of every mark of this name."""
+        marks = self.tables.marks
+        chosen = (marks["mark"] == MARK_NAMES.index(name)).nonzero()[0]
+        return [
+            (int(marks["frame"][at]), ENDPOINT_NAMES[marks["endpoint"][at]], int(marks["value"][at])) for at in chosen
+        ]
+
+    def records(self) -> list[tuple[int, bytes]]:
+        """The segments as records of a capture."""
+        macs = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+        return [(row.time_ns, ethernet(tcp_packet(row.segment), *macs)) for row in self.rows]
+
+
+Climb: TypeAlias = Callable[[str], Story]
+
+
+def climb(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
+    """Drives the machine with a ladder and compares what it says with the ladder's cells.
+
+    Raises:
+        AssertionError: It says something else; the message is a diff.
+        ValueError: A line is no rung.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    heading = [cell.strip() for cell in lines[0].split("|")]
+    rows: list[Row] = []
+    last_ns = 0
+    for line in lines[1:]:
+        rung = line.split("|")[0]
+        if rung.split()[1:] == ["end"]:
+            last_ns = START_NS + round(float(rung.split()[0]) * 1_000_000)
+        else:
+            rows.append(_row(rung, isn))
+    story = Story(rows, run(rows, last_ns=last_ns))
+    check_chains(story.tables)
+
+    expected, found, frame = [], [], 0
+    for line in lines:
+        rung, *cells = (cell.strip() for cell in line.split("|"))
+        if line is lines[0] or rung.split()[1:] == ["end"]:
+            actual = cells
+        else:
+            frame += 1
+            actual = [*story.states(frame)]
+            if len(heading) > 3:
+                actual.append(story.marks(frame, wireshark=heading[3] == "wireshark"))
+        expected.append(_line(rung, cells, len(heading)))
+        found.append(_line(rung, actual, len(heading)))
+    if expected != found:
+        raise AssertionError("the ladder says (-), the machine says (+):\n" + "\n".join(difflib.ndiff(expected, found)))
+    return story
+
+
+def run(
+    rows: Iterable[Row],
+    *,
+    last_ns: int = 0,
+    marks_per_flow: int = 1000,
+    max_open_flows: int = 1 << 20,
+    table: FlowTable | None = None,
+) -> Tables:
+    """Feeds segments to a flow table, and finishes it."""
+    table = FlowTable(marks_per_flow, max_open_flows, RTO_NS) if table is None else table
+    batch, frame = Batch(), 0
+    for row in rows:
+        frame += 1
+        _fill(batch, row, frame)
+        if batch.size == len(batch.frame):
+            table.consume(batch)
+            batch.size = 0
+    table.consume(batch)
+    table.finish(last_ns)
+    return collect(table, dataclasses.replace(_NO_CAPTURE, evicted=int(table.evicted)))
+
+
+def check_chains(tables: Tables) -> None:
+    """Every endpoint's transitions follow on one another, along the edges of the table, up to its state at the end."""
+    steps, state = tables.transitions, {}
+    for at in range(len(steps)):
+        end = int(steps["flow"][at]), int(steps["endpoint"][at])
+        old, new, event = (int(steps[name][at]) for name in ("old", "new", "event"))
+        assert TRANSITIONS[old, event] == new
+        assert state.get(end, old) == old
+        state[end] = new
+    for (flow, endpoint), last in state.items():
+        assert tables.flows[f"{ENDPOINT_NAMES[endpoint]}_state"][flow] == last
+    assert (steps["time_ns"][1:] >= steps["time_ns"][:-1]).all()
+
+
+def _row(rung: str, isn: tuple[int, int]) -> Row:
+    words = {name: int(value) for name, value in _WORD.findall(rung)}
+    (plain,) = read_rungs(_WORD.sub("", rung), client=CLIENT, server=SERVER, isn=isn)
+    segment = dataclasses.replace(
+        plain.segment, window=words.get("win", plain.segment.window), ident=words.get("id", 0)
+    )
+    peer_isn = isn[1] if segment.src == CLIENT[0] else isn[0]
+    return Row(
+        time_ns=plain.time_ns,
+        segment=segment,
+        tsval=words.get("ts", -1),
+        tsecr=words.get("ecr", -1),
+        sack_left=(peer_isn + words["sack"]) % 2**32 if "sack" in words else -1,
+        syn_options=(words["scale"] + 1) << 16 if "scale" in words else 0,
+    )
+
+
+def _fill(batch: Batch, row: Row, frame: int) -> None:
+    at, segment = int(batch.size), row.segment
+    src_hi, src_lo = _halves(segment.src)
+    dst_hi, dst_lo = _halves(segment.dst)
+    values = {
+        "frame": frame,
+        "time_ns": row.time_ns,
+        "src_hi": src_hi,
+        "src_lo": src_lo,
+        "dst_hi": dst_hi,
+        "dst_lo": dst_lo,
+        "ports": segment.sport << 16 | segment.dport,
+        "seq": segment.seq,
+        "ack": segment.ack if segment.flags & ACK else 0,
+        "flags": segment.flags | row.flags | (IS_IPV6 if ":" in segment.src else 0),
+        "window": segment.window,
+        "payload_len": len(segment.payload),
+        "ip_id": segment.ident,
+        "ttl": segment.ttl,
+        "vlan": -1,
+        "tunnel": row.tunnel,
+        "syn_options": row.syn_options,
+        "tsval": row.tsval,
+        "tsecr": row.tsecr,
+        "sack_left": row.sack_left,
+        "sack_right": row.sack_left,
+    }
+    for name, value in values.items():
+        getattr(batch, name)[at] = value
+    batch.size = at + 1
+
+
+def _halves(address: str) -> tuple[int, int]:
+    value = int(ipaddress.ip_address(address))
+    low = value & (1 << 64) - 1
+    return _signed(value >> 64), _signed(low)
+
+
+def _signed(half: int) -> int:
+    return half - (1 << 64) if half >> 63 else half
+
+
+def _line(rung: str, cells: Sequence[str], columns: int) -> str:
+    padded = [*cells, *[""] * (columns - 1 - len(cells))]
+    return (f"{rung:34}" + "".join(f" | {cell:24}" for cell in padded)).rstrip()
+
+
+_NO_CAPTURE = Capture(
+    paths=("ladder",),
+    name="ladder",
+    size_bytes=0,
+    sha256="",
+    format="pcap",
+    reader="native",
+    compiled=False,
+    link_types=("Ethernet",),
+    frames=0,
+    segments=0,
+    other=0,
+    first_ns=START_NS,
+    last_ns=START_NS,
+    snaplen=0,
+    cut_frames=0,
+    truncated="",
+    undecoded=(),
+    dropped=-1,
+    clock_steps=0,
+    first_clock_step_frame=0,
+)

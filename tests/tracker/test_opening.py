@@ -1,0 +1,252 @@
+"""How connections open: the paths of both ends, told as ladders (RFC 9293, 3.5)."""
+
+from __future__ import annotations
+
+from tests.ladders import Climb
+
+
+def test_a_normal_handshake(climb: Climb) -> None:
+    """The SYN-ACK proves the SYN, the ACK proves the SYN-ACK; that the ACK arrived is assumed until data shows it."""
+    story = climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |
+     10  > .   1:1    ack 1 |              | ESTABLISHED?
+    """)
+
+    assert story.reasons == ["open"]
+    assert story.flow("midstream") == 0
+    assert story.flow("roles_assumed") == 0
+
+
+def test_the_last_ack_is_proven_by_what_the_server_sends_next(climb: Climb) -> None:
+    """A socket in SYN_RCVD sends no data: the server's first byte shows that it had got the ACK."""
+    climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |
+     10  > .   1:1    ack 1 |              | ESTABLISHED+
+     20  < P.  1:61   ack 1 |              |
+    """)
+
+
+def test_the_last_ack_is_proven_by_an_ack_of_data(climb: Climb) -> None:
+    """An ACK beyond the SYN acknowledges data, which a socket in SYN_RCVD takes only together with the ACK."""
+    climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |
+     10  > .   1:1    ack 1 |              | ESTABLISHED+
+     11  > P.  1:61   ack 1 |              |
+     20  < .   1:1   ack 61 |              |
+    """)
+
+
+def test_the_syn_is_lost(climb: Climb) -> None:
+    """The second SYN, with the same number, belongs to the same attempt; the server is dated by what it answers."""
+    story = climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     |              |
+   1000  > S   0:0          |              | SYN_RCVD+    | syn-repeated
+   1009  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+   1010  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+    assert story.ends == [("ESTABLISHED", "ESTABLISHED")]
+
+
+def test_the_syn_ack_is_lost(climb: Climb) -> None:
+    """Both sides repeat themselves; the client's answer comes after the second SYN-ACK."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 |              |              |
+   1000  > S   0:0          |              |              | syn-repeated
+   1009  < S.  0:0    ack 1 | ESTABLISHED+ |              | syn-repeated
+   1010  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_the_last_ack_is_lost(climb: Climb) -> None:
+    """A SYN-ACK sent again takes back that the ACK before it had arrived: the table shows the second one alone."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+     10  > .   1:1    ack 1 |              |              |
+   1010  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+   1011  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_the_last_ack_is_lost_and_data_does_its_work(climb: Climb) -> None:
+    """Every segment carries the ACK: the request completes the handshake, if the server answers it."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+     10  > .   1:1    ack 1 |              |              |
+    300  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+    301  > P.  1:61   ack 1 |              | ESTABLISHED+ |
+    310  < .   1:1   ack 61 |              |              |
+    """)
+
+
+def test_nobody_answers(climb: Climb) -> None:
+    """Nothing is said about a server that was never heard."""
+    story = climb("""
+     ms  segment   | client   | server | marks
+      0  > S   0:0 | SYN_SENT |        |
+   1000  > S   0:0 |          |        | syn-repeated
+   3000  > S   0:0 |          |        | syn-repeated
+    """)
+
+    assert story.ends == [("SYN_SENT", "UNKNOWN")]
+    assert story.reasons == ["unanswered"]
+    assert story.ends_of_marks("syn-repeated") == [(2, "client", 2), (3, "client", 3)]
+
+
+def test_the_syn_ack_never_arrives(climb: Climb) -> None:
+    """The client goes on repeating its SYN, so no SYN-ACK reached it; the server is half-open."""
+    story = climb("""
+     ms  segment            | client   | server
+      0  > S   0:0          | SYN_SENT | SYN_RCVD+
+      9  < S.  0:0    ack 1 |          |
+   1000  > S   0:0          |          |
+   1009  < S.  0:0    ack 1 |          |
+   3000  > S   0:0          |          |
+   3009  < S.  0:0    ack 1 |          |
+   9000  end
+    """)
+
+    assert story.ends == [("SYN_SENT", "SYN_RCVD")]
+    assert story.reasons == ["half-open"]
+
+
+def test_a_refused_connection(climb: Climb) -> None:
+    """A RST whose ACK covers the SYN refuses it. There never was a socket, so the server has no transition."""
+    story = climb("""
+     ms  segment            | client   | server | marks
+      0  > S   0:0          | SYN_SENT |        |
+      1  < R.  0:0    ack 1 | CLOSED?  |        | reset
+    """)
+
+    assert story.ends == [("CLOSED", "CLOSED")]
+    assert story.reasons == ["refused"]
+    assert story.flow("closed_by") == 2
+
+
+def test_a_refusal_of_something_else_is_ignored(climb: Climb) -> None:
+    """In SYN_SENT only a RST that acknowledges the SYN counts (RFC 9293, 3.10.7.3); the connection opens regardless."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < R.  0:0   ack 99 |              |              | reset-ignored
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+     10  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_a_refusal_without_ack_is_ignored(climb: Climb) -> None:
+    """A RST without ACK cannot speak of the SYN at all."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < R   0:0          |              |              | reset-ignored
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+     10  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_the_syns_cross(climb: Climb) -> None:
+    """Both dial each other (RFC 9293, 3.5, figure 7): both pass SYN_RCVD, and each SYN-ACK is the other's ACK.
+
+    A SYN-ACK after a SYN is no repeat of it.
+    """
+    story = climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S   0:0          | SYN_RCVD+    | SYN_SENT     |
+      9  > S.  0:0    ack 1 |              | ESTABLISHED? |
+     10  < S.  0:0    ack 1 | ESTABLISHED? |              |
+     20  > .   1:1    ack 1 |              |              |
+     21  < .   1:1    ack 1 |              |              |
+    """)
+
+    assert story.ends == [("ESTABLISHED", "ESTABLISHED")]
+
+
+def test_the_syns_cross_and_a_syn_ack_is_lost(climb: Climb) -> None:
+    """The server repeats its SYN-ACK: what it had been sent by then did not arrive."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S   0:0          | SYN_RCVD+    | SYN_SENT     |
+      9  > S.  0:0    ack 1 |              |              |
+     10  < S.  0:0    ack 1 | ESTABLISHED? |              |
+   1010  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+   1020  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_data_on_the_syn(climb: Climb) -> None:
+    """TCP Fast Open (RFC 7413): the request travels on the SYN, and the server answers before the last ACK."""
+    story = climb("""
+     ms  segment             | client       | server
+      0  > S   0:60          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 61 | ESTABLISHED+ |
+     10  < P.  1:101  ack 61 |              |
+     18  > .   61:61 ack 101 |              | ESTABLISHED?
+    """)
+
+    assert story.flow("client_bytes") == 60
+
+
+def test_the_data_of_a_lost_syn_follows_by_itself(climb: Climb) -> None:
+    """A SYN-ACK that does not cover the data on the SYN: the data is sent again after the handshake."""
+    story = climb("""
+     ms  segment             | client       | server
+      0  > S   0:60          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1  | ESTABLISHED+ |
+     10  > P.  1:61   ack 1  |              | ESTABLISHED+
+     18  < .   1:1    ack 61 |              |
+    """)
+
+    assert story.flow("client_sent") == 61
+
+
+def test_the_capture_begins_with_the_syn_ack(climb: Climb) -> None:
+    """A SYN-ACK answers a SYN that was not captured: both ends are known, and the roles too."""
+    story = climb("""
+     ms  segment            | client                 | server
+      9  < S.  0:0    ack 1 | SYN_SENT+ ESTABLISHED+ | SYN_RCVD+
+     10  > .   1:1    ack 1 |                        | ESTABLISHED?
+    """)
+
+    assert story.flow("midstream") == 1
+    assert story.flow("roles_assumed") == 0
+
+
+def test_a_late_answer_to_an_abandoned_syn(climb: Climb) -> None:
+    """The client closed its socket in silence; the SYN-ACK that comes later is answered by a RST."""
+    story = climb("""
+     ms  segment            | client   | server
+      0  > S   0:0          | SYN_SENT | SYN_RCVD+
+     90  < S.  0:0    ack 1 |          |
+     91  > R   1:1          | CLOSED   | CLOSED?
+    """)
+
+    assert story.reasons == ["aborted"]
+
+
+def test_every_frame_is_there_twice(climb: Climb) -> None:
+    """Copies made by the capture (same IP identification, at once) are no retransmissions and prove nothing."""
+    climb("""
+     ms  segment                 | client       | server       | marks
+      0  > S   0:0          id 7 | SYN_SENT     |              |
+      0  > S   0:0          id 7 |              | SYN_RCVD+    | duplicate-packet
+      9  < S.  0:0    ack 1 id 9 |              |              |
+      9  < S.  0:0    ack 1 id 9 | ESTABLISHED+ |              | duplicate-packet
+     10  > .   1:1    ack 1 id 8 |              | ESTABLISHED? |
+     10  > .   1:1    ack 1 id 8 |              |              | duplicate-packet
+    """)

@@ -106,7 +106,13 @@ class Story:
         names = [int(code) for code in marks["mark"][marks["frame"] == frame]]
         return " ".join(MARK_NAMES[code] for code in sorted(names) if (code <= PORT_REUSE) == wireshark)
 
-    def ends_of_marks(self, name: str) -> list[tuple[int, str, int]]:
+    def moment(self, endpoint: str, state: str) -> float:
+        """When an endpoint entered a state for the first time, in milliseconds of the ladder."""
+        steps = self.tables.transitions
+        chosen = (steps["endpoint"] == ENDPOINT_NAMES.index(endpoint)) & (steps["new"] == STATE_NAMES.index(state))
+        return float(steps["time_ns"][chosen][0] - START_NS) / 1_000_000
+
+    def marked(self, name: str) -> list[tuple[int, str, int]]:
         """Frame, endpoint and value of every mark of this name."""
         marks = self.tables.marks
         chosen = (marks["mark"] == MARK_NAMES.index(name)).nonzero()[0]

@@ -37,7 +37,8 @@ class Endpoint:
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
         missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood one above all it was seen to
             send: there it may have sent a FIN that was lost before the tap; -1 none.
-        lacked_ns: when it last sent something that showed it had not got what it had been sent; -1 never.
+        lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
+            lacked; -1 never.
     """
 
     def __init__(self, which: i64, hi: i64, lo: i64, port: i64) -> None:

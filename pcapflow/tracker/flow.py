@@ -274,6 +274,9 @@ class Flow:
                 x.timed_rel = end_rel
                 x.timed_ns = time_ns
         elif payload_len > 0:
+            if y.fin_heard_ns >= 0 and rel >= y.acked_rel and (x.hole_bytes > 0 or y.lacked_ns >= y.fin_heard_ns):
+                # A FIN that arrived before data counts when the hole is filled (RFC 9293, 3.10.7.4).
+                y.lacked_ns = time_ns
             if x.timed_rel >= 0 and rel < x.timed_rel:
                 # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
                 x.timed_rel = -1

@@ -103,7 +103,7 @@ def test_nobody_answers(climb: Climb) -> None:
 
     assert story.ends == [("SYN_SENT", "UNKNOWN")]
     assert story.reasons == ["unanswered"]
-    assert story.ends_of_marks("syn-repeated") == [(2, "client", 2), (3, "client", 3)]
+    assert story.marked("syn-repeated") == [(2, "client", 2), (3, "client", 3)]
 
 
 def test_the_syn_ack_never_arrives(climb: Climb) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Final
 
 from setuptools import Extension, setup
@@ -37,6 +36,9 @@ COMPILED: Final = (
 )
 """The hot path, and nothing else: these modules are compiled, all others stay as they are."""
 
+OPTIONS: Final = ("--config-file=", "--follow-imports=skip")
+"""The compiled modules are checked among themselves: a build has neither numpy nor pandas, and need not."""
+
 _BUILDING: Final = {"bdist_wheel", "build", "build_ext", "install"}
 
 
@@ -54,7 +56,7 @@ def extensions() -> list[Extension]:
     try:
         from mypyc.build import mypycify
 
-        modules: list[Extension] = mypycify([path for path in COMPILED if Path(path).exists()], opt_level="3")
+        modules: list[Extension] = mypycify([*OPTIONS, *COMPILED], opt_level="3")
     # mypyc ends the process when it finds a fault; that must not end the installation.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         print(f"pcapflow: not compiled, the interpreted modules will be used ({error!r})", file=sys.stderr)

@@ -62,6 +62,8 @@ from pcapflow.tracker.states import (
     TIME_WAIT,
 )
 
+HAS_ACK = 4
+"""Bit of Wireshark's ``tcp.completeness``: the handshake was finished."""
 SHORT_WAIT_S = 10.0
 """Somebody who watches would not yet wonder about a close that takes less than this."""
 PATIENT_REPEATS = 5
@@ -585,6 +587,9 @@ def half_close(tables: Tables, config: Config) -> Hits:
     del config
     f = tables.flows
     closed = f["end_reason"] == END_REASONS.index("closed")
+    closed &= (f["client_after_fin"] > 0) | (f["server_after_fin"] > 0)
+    if not closed.any():
+        return no_hits()
     parts = []
     for endpoint in SIDES:
         first, later = endpoint, 1 - endpoint
@@ -787,10 +792,13 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
     Source: RFC 6056; the number of ports is the setting ephemeral_ports (Linux: 32768 to 60999).
     """
     f = tables.flows
-    least = config.ephemeral_ports // 2
-    if len(f) < max(least, 1):
+    least = max(config.ephemeral_ports // 2, 1)
+    # An attempt that nobody answers gives its port back soon.
+    opened = indices((f["completeness"] & HAS_ACK) > 0)
+    if len(opened) < least:
         return no_hits()
-    pairs = group(np.arange(len(f)), keys(host_keys(tables, CLIENT), server_keys(tables))).at_least(max(least, 1))
+    owners = keys(host_keys(tables, CLIENT)[opened], server_keys(tables)[opened])
+    pairs = group(opened, owners).at_least(least)
     waits = times_of(tables, last_rows(tables, endpoint=CLIENT, new=TIME_WAIT)) if pairs else f["end_ns"]
     busy = []
     for flows in pairs:
@@ -798,7 +806,7 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
         until = np.where(state == CLOSED, f["end_ns"][flows], tables.capture.last_ns + 1)
         until = np.where(state == TIME_WAIT, waits[flows] + to_ns(config.msl2_s), until)
         top, when = peak(f["start_ns"][flows], np.maximum(until, f["start_ns"][flows] + 1))
-        if top >= max(least, 1):
+        if top >= least:
             busy.append((flows, top, when))
 
     def describe(positions: IntArray) -> list[Finding]:

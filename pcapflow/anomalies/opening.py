@@ -11,13 +11,13 @@ from pcapflow.anomalies.evidence import (
     Groups,
     Story,
     count_marks,
+    distinct,
     frames_of,
     group,
     host_keys,
     indices,
     keys,
     last_rows,
-    peak,
     remembered,
     reopened,
     same_frames,
@@ -239,8 +239,8 @@ def _scans(tables: Tables, config: Config) -> Groups:
         members
         for members in by_client.at_least(config.scan_ports)
         # Many tries at one port are no scan, whatever their number.
-        if len(np.unique(keys(side(f, SERVER, "lo")[members], f["server_port"][members]))) >= config.scan_ports
-        and len(np.unique(f["server_port"][members])) >= min(config.scan_ports, len(members) // 2)
+        if distinct(keys(side(f, SERVER, "lo")[members], f["server_port"][members])) >= config.scan_ports
+        and distinct(f["server_port"][members]) >= min(config.scan_ports, len(members) // 2)
     ]
     members = np.concatenate(scanning) if scanning else np.zeros(0, dtype=np.int64)
     return Groups(
@@ -255,8 +255,8 @@ def _scan_groups(tables: Tables, flows: IntArray) -> Groups:
 def _scan(tables: Tables, members: IntArray, outcome: str) -> Finding:
     f = tables.flows
     first = int(members[0])
-    ports = len(np.unique(f["server_port"][members]))
-    hosts = len(np.unique(host_keys(tables, SERVER)[members]))
+    ports = distinct(f["server_port"][members])
+    hosts = distinct(host_keys(tables, SERVER)[members])
     span = int(f["start_ns"][members].max() - f["start_ns"][members].min())
     return Finding(
         severity=Severity.LOW,
@@ -450,9 +450,10 @@ def _flooded(tables: Tables, config: Config) -> list[Flood]:
         if len(lost) * 2 < total or len(lost) < config.flood_flows:
             continue
         starts = np.sort(f["start_ns"][lost])
-        at_once, since = peak(starts, starts + to_ns(FLOOD_WINDOW_S))
+        recent = np.arange(1, len(starts) + 1) - np.searchsorted(starts, starts - to_ns(FLOOD_WINDOW_S), "right")
+        at_once = int(recent.max())
         if at_once >= config.flood_flows:
-            floods.append(Flood(lost, total, at_once, since))
+            floods.append(Flood(lost, total, at_once, int(starts[np.argmax(recent) - at_once + 1])))
     return floods
 
 
@@ -487,7 +488,7 @@ def syn_flood(tables: Tables, config: Config) -> Hits:
 def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:
     f = tables.flows
     first = int(flood.flows[0])
-    sources = len(np.unique(host_keys(tables, CLIENT)[flood.flows]))
+    sources = distinct(host_keys(tables, CLIENT)[flood.flows])
     starts = f["start_ns"][flood.flows]
     span = max(int(starts.max() - starts.min()), 1)
     answered = int(np.count_nonzero(f["completeness"][flood.flows] & HAS_SYN_ACK))

@@ -131,6 +131,8 @@ def resets(tables: Tables, config: Config) -> Resets:
     """Reads every accepted reset of the capture."""
     f = tables.flows
     flows = indices(f["reset_frame"] > 0)
+    if not len(flows):
+        return _none()
     senders = _senders(tables, flows)
     flows, senders = flows[senders >= 0], senders[senders >= 0]
     receivers = 1 - senders
@@ -205,6 +207,25 @@ def resets(tables: Tables, config: Config) -> Resets:
         idle_ns=idle,
         causes=np.select(conditions, [np.int64(cause) for _, cause, _ in rules]),
         sure=np.select(conditions, [np.int64(sure) for _, _, sure in rules]),
+    )
+
+
+def _none() -> Resets:
+    nothing, never = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+    return Resets(
+        flows=nothing,
+        senders=nothing,
+        times_ns=nothing,
+        passive=never,
+        opening=never,
+        refused=never,
+        both_closed=never,
+        sender_closed=never,
+        lost=nothing,
+        signs=nothing,
+        idle_ns=nothing,
+        causes=nothing,
+        sure=nothing,
     )
 
 

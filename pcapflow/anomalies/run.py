@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from pcapflow.anomalies.evidence import server_keys
+from pcapflow.anomalies.evidence import forget, server_keys
 from pcapflow.anomalies.model import (
     CERTAIN,
     LIKELY,
@@ -38,6 +38,7 @@ def find_anomalies(tables: Tables, config: Config) -> list[Anomaly]:
     found: list[Anomaly] = []
     for rule in catalogue():
         found += run_rule(rule, tables, config, known)
+    forget(tables)
     # The sort is stable: within a rule and a severity the rule's own order stays.
     return sorted(found, key=lambda anomaly: (-anomaly.severity, anomaly.code))
 

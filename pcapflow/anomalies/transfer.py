@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.evidence import SIDES, Story, count_marks, frames_of, indices, side
-from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity, no_hits
 from pcapflow.anomalies.registry import Doubt, rule
 from pcapflow.anomalies.wording import duration, in_frame, in_frames, many, proof, to_ns
 from pcapflow.config import Config
@@ -254,10 +254,12 @@ def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
     Source: RFC 2923, 2.1; RFC 4821.
     """
     f, m = tables.flows, tables.marks
+    repeats = np.flatnonzero(np.isin(m["mark"], REPEATS))
+    if len(repeats) < config.black_hole_retries:
+        return no_hits()
     agreed = np.minimum(
         np.where(f["client_mss"] > 0, f["client_mss"], 1 << 20), np.where(f["server_mss"] > 0, f["server_mss"], 1 << 20)
     ).astype(np.int64)
-    repeats = np.flatnonzero(np.isin(m["mark"], REPEATS))
     of_flow = m["flow"][repeats]
     # Options take up to 40 bytes of what the MSS allows.
     full = m["value"][repeats] >= agreed[of_flow] - 40

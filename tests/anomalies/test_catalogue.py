@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from pcapflow.anomalies.evidence import group, keys, peak
+from pcapflow.anomalies.evidence import group, in_order, keys, peak
 from pcapflow.anomalies.registry import SIDES, Rule, catalogue, parse_help, rule_of
 from tests.anomalies.cases import FIRING, SPARING
 
@@ -84,3 +84,10 @@ def test_equal_rows_have_equal_keys_and_groups_keep_their_order() -> None:
 def test_touching_intervals_do_not_overlap() -> None:
     assert peak(np.array([0, 10, 12]), np.array([10, 20, 15])) == (2, 12)
     assert peak(np.array([], dtype=np.int64), np.array([], dtype=np.int64)) == (0, -1)
+
+
+def test_the_fast_order_is_the_stable_one() -> None:
+    values = np.random.default_rng(7).integers(-5, 5, 1000)
+
+    assert in_order(values).tolist() == np.argsort(values, kind="stable").tolist()
+    assert in_order(values[:0]).tolist() == []

@@ -37,7 +37,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := _reason():
         pytest.skip(reason)
     out = tmp_path_factory.mktemp("laboratory")
-    failed = [outcome for outcome in run_all(chosen(LIVE), out, jobs=2) if outcome.error]
+    failed = [outcome for outcome in run_all(chosen(LIVE), out, jobs=2, attempts=2) if outcome.error]
     assert failed == []
     return out
 

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pcapflow.capture import Capture
+from pcapflow.community_id import community_ids
 from pcapflow.tracker.marks import MARK_NAMES
 from pcapflow.tracker.states import BASIS_NAMES, CLIENT, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
+from pcapflow.zeek import CONN_STATES, conn_states, histories
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +87,7 @@ FLOWS: Final[Schema] = {
     "idle_endpoint": np.int32,
     "reset_frame": np.int64,
     "reset_ns": np.int64,
+    "reset_by": np.int32,
     "reset_flags": np.int32,
     "reset_window": np.int32,
     "reset_ttl": np.int32,
@@ -208,7 +211,8 @@ def flows_frame(tables: Tables) -> pd.DataFrame:
     Returns:
         A row per connection in order of first frame: ``flow``, ``stream``, addresses and ports of both sides,
         ``first_frame``, ``last_frame``, ``start`` and ``end`` (datetime64[ns, UTC]), ``duration_s``, states at the
-        end, ``closed_by``, ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``,
+        end, ``closed_by``, ``end_reason``, ``completeness``, ``conn_state`` and ``history`` (Zeek's), ``community_id``, and
+        per side ``*_packets``, ``*_bytes``,
         ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without).
     """
     import pandas as pd
@@ -228,6 +232,9 @@ def flows_frame(tables: Tables) -> pd.DataFrame:
     columns["closed_by"] = _names(t["closed_by"], CLOSED_BY_NAMES)
     columns["end_reason"] = _names(t["end_reason"], END_REASONS)
     columns["completeness"] = t["completeness"].astype(np.int64)
+    columns["conn_state"] = _names(conn_states(t), CONN_STATES)
+    columns["history"] = pd.array(histories(t), dtype="str")
+    columns["community_id"] = pd.array(community_ids(t), dtype="str")
     for side in ENDPOINT_NAMES:
         for name in ("packets", "bytes", "retransmitted"):
             columns[f"{side}_{name}"] = t[f"{side}_{name}"]
@@ -342,4 +349,4 @@ def _times(ns: Column) -> Any:
 def _names(codes: Column, names: Sequence[str]) -> Any:
     import pandas as pd
 
-    return pd.Categorical.from_codes(codes.astype(np.int16), categories=list(dict.fromkeys(names)))
+    return pd.Categorical.from_codes(codes.astype(np.int16), categories=pd.Index(list(names), dtype="str"))

@@ -113,6 +113,7 @@ class Flow:
         stream: Wireshark's ``tcp.stream``.
         client, server: its endpoints.
         ended_ns: when it had nothing left to do (both ends CLOSED or in TIME_WAIT), -1 before.
+        before: the connection of the same tuple that was alive when this one's SYN came, until that SYN is answered.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Flow:
         self.start_ns: i64 = time_ns
         self.end_ns: i64 = time_ns
         self.ended_ns: i64 = -1
+        self.before: Flow | None = None
         self.is_midstream = False
         self.roles_assumed = False
         self.first_closer: i64 = -1

@@ -35,7 +35,7 @@ WIDE_COLUMNS: Final = (
 """Names of the 64-bit columns, in the order in which :meth:`FlowLog.write` appends them."""
 NARROW_COLUMNS: Final = (
     "stream", "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
-    "idle_endpoint", "reset_flags", "reset_window", "reset_ttl", "reset_options",
+    "idle_endpoint", "reset_by", "reset_flags", "reset_window", "reset_ttl", "reset_options",
     *(f"client_{name}" for name in _NARROW_SIDE),
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
@@ -81,6 +81,7 @@ class FlowLog:
         n = append(n, i32(flow.is_midstream))
         n = append(n, i32(flow.roles_assumed))
         n = append(n, i32(flow.idle_endpoint))
+        n = append(n, i32(flow.reset_by))
         n = append(n, i32(flow.reset_flags))
         n = append(n, i32(flow.reset_window))
         n = append(n, i32(flow.reset_ttl))

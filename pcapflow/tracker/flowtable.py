@@ -19,6 +19,7 @@ from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flowlog import FlowLog
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import PORT_REUSE
+from pcapflow.tracker.seq import delta
 from pcapflow.tracker.states import CLIENT, SERVER
 
 FIRST_SLOTS: Final = 1 << 12
@@ -112,17 +113,23 @@ class FlowTable:
                 i += 1
                 continue
             flow = None
+            alive: Flow | None = None
             if entry != 0:
                 flow = self._open[(entry & 0xFFFF_FFFF) - 1]
-                if flow is not None and flags & (SYN | ACK) == SYN:
-                    before = flow.client if self._is_from(flow.client, src_hi, src_lo, sport) else flow.server
-                    if before.isn >= 0 and before.isn != seqs[i]:
-                        flow = None
+                if flow is not None:
+                    if flags & (SYN | ACK) == SYN:
+                        known = flow.client if self._is_from(flow.client, src_hi, src_lo, sport) else flow.server
+                        if known.isn >= 0 and known.isn != seqs[i]:
+                            alive = flow if flow.ended_ns < 0 else None
+                            flow = None
+                    elif flow.before is not None:
+                        flow = self._sort_out(flow, flow.before, src_hi, src_lo, sport, seqs[i], acks[i], flags)
             is_reuse = entry != 0 and flow is None
             if flow is None:
                 flow = self._new(
                     frames[i], time_ns, src_hi, src_lo, sport, dst_hi, dst_lo, dport, flags, slot, hashed, vlans[i], tunnel
                 )
+                flow.before = alive
                 if is_reuse:
                     flow.mark(frames[i], time_ns, flow.client, PORT_REUSE, 0)
             if self._is_from(flow.client, src_hi, src_lo, sport):
@@ -252,6 +259,29 @@ class FlowTable:
                 break
             at += 1
         self._oldest = at
+
+    def _sort_out(
+        self, flow: Flow, before: Flow, hi: i64, lo: i64, port: i64, seq: i64, ack: i64, flags: i64
+    ) -> Flow:
+        """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered.
+
+        The older one's numbers go on where the other side answers the SYN with a challenge ACK (RFC 5961, 4.2).
+        """
+        if flags & SYN:
+            flow.before = None
+            return flow
+        x = flow.client if self._is_from(flow.client, hi, lo, port) else flow.server
+        y = flow.server if x is flow.client else flow.client
+        if flags & ACK and y.isn >= 0 and ack == (y.isn + y.next_rel) & 0xFFFF_FFFF:
+            return flow
+        older = before.client if self._is_from(before.client, hi, lo, port) else before.server
+        if older.isn < 0:
+            return flow
+        if x.isn < 0:
+            return before
+        off: i64 = delta(seq, (x.isn + x.next_rel) & 0xFFFF_FFFF)
+        off_older: i64 = delta(seq, (older.isn + older.next_rel) & 0xFFFF_FFFF)
+        return flow if off * off <= off_older * off_older else before
 
     def _is_from(self, x: Endpoint, hi: i64, lo: i64, port: i64) -> bool:
         return x.port == port and x.lo == lo and x.hi == hi

@@ -110,9 +110,12 @@ def wireshark_marks(
         if payload_len > 0 and y.ws_last_ack > 0 and delta((seq + payload_len) & M32, y.ws_last_ack) <= 0:
             marks |= 1 << SPURIOUS_RETRANSMISSION
         elif expected >= 0 and delta(seq, expected) < 0 and not (payload_len > 1 and seq == (expected - 1) & M32):
-            if y.ws_dup_acks >= 2 and y.ws_last_ack == seq and time_ns - y.ws_last_ack_ns < FAST_RETRANSMISSION_NS:
+            # Its times are unsigned: where the clock went back, much time has passed.
+            since_ack_ns: i64 = time_ns - y.ws_last_ack_ns
+            since_ns: i64 = time_ns - x.ws_next_ns
+            if y.ws_dup_acks >= 2 and y.ws_last_ack == seq and 0 <= since_ack_ns < FAST_RETRANSMISSION_NS:
                 marks |= 1 << FAST_RETRANSMISSION
-            elif expected != (seq + occupies) & M32 and time_ns - x.ws_next_ns < (first_rtt_ns or OUT_OF_ORDER_NS):
+            elif expected != (seq + occupies) & M32 and 0 <= since_ns < (first_rtt_ns or OUT_OF_ORDER_NS):
                 marks |= 1 << OUT_OF_ORDER
             else:
                 marks |= 1 << RETRANSMISSION

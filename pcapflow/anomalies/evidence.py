@@ -29,6 +29,11 @@ def chosen(flows: Table, endpoints: IntArray, column: str) -> IntArray:
     return np.where(endpoints == CLIENT, side(flows, CLIENT, column), side(flows, SERVER, column))
 
 
+def everywhere(value: int, length: int) -> IntArray:
+    """A column that holds one value, to be read only: it takes no memory however many flows there are."""
+    return np.broadcast_to(np.int64(value), (length,))
+
+
 def last_rows(
     tables: Tables,
     *,
@@ -44,6 +49,8 @@ def last_rows(
         if wanted is not None:
             fits &= t[column] == wanted
     rows = np.flatnonzero(fits)
+    if not len(rows):
+        return everywhere(-1, len(tables.flows))
     found = np.full(len(tables.flows), -1, dtype=np.int64)
     # Of a repeated index the last assignment stays, and transitions are in time order.
     found[t["flow"][rows]] = rows
@@ -52,8 +59,8 @@ def last_rows(
 
 def times_of(tables: Tables, rows: IntArray) -> IntArray:
     """The times of these transitions; -1 where the position is -1."""
-    if not len(tables.transitions):
-        return np.full(len(rows), -1, dtype=np.int64)
+    if not np.any(rows >= 0):
+        return everywhere(-1, len(rows))
     return np.where(rows >= 0, tables.transitions["time_ns"][rows], -1)
 
 
@@ -68,6 +75,8 @@ def count_marks(
     """
     t = tables.marks
     fits = np.isin(t["mark"], marks)
+    if not fits.any():
+        return everywhere(0, len(tables.flows))
     if endpoint is not None:
         fits &= t["endpoint"] == endpoint
     if least is not None:

@@ -23,8 +23,10 @@ from pcapflow.reader.link import (
     ETHERTYPE_IPV6,
     ETHERTYPE_NOT_IP,
     LINKTYPE_ETHERNET,
+    LINKTYPE_PPP,
     ethernet,
     link_header,
+    ppp,
 )
 
 MAX_HEADERS: Final = 32
@@ -56,9 +58,10 @@ ETHERTYPE_ERSPAN_3: Final = 0x22EB
 PORT_VXLAN: Final = 4789
 PORT_GENEVE: Final = 6081
 PORT_GTPU: Final = 2152
+PORT_L2TP: Final = 1701
 
 NO_TUNNEL: Final = 0
-TUNNELS: Final = ("", "ip-in-ip", "gre", "erspan", "vxlan", "geneve", "gtp-u", "mpls", "pppoe")
+TUNNELS: Final = ("", "ip-in-ip", "gre", "erspan", "vxlan", "geneve", "gtp-u", "mpls", "pppoe", "l2tp")
 _IPIP: Final = 1
 _GRE: Final = 2
 _ERSPAN: Final = 3
@@ -67,6 +70,7 @@ _GENEVE: Final = 5
 _GTPU: Final = 6
 _MPLS: Final = 7
 _PPPOE: Final = 8
+_L2TP: Final = 9
 
 
 @final
@@ -455,8 +459,40 @@ class Decoder:
             return _GENEVE << 56 | following << 16 | (16 + options_len)
         if destination == PORT_GTPU or ports >> 16 == PORT_GTPU:
             return self._gtpu(data, at, end)
+        if destination == PORT_L2TP or ports >> 16 == PORT_L2TP:
+            return self._l2tp(data, at, end)
         self.other += 1
         return 0
+
+    def _l2tp(self, data: bytes, at: i64, end: i64) -> i64:
+        """L2TP version 2 (RFC 2661, 3.1): a data message carries PPP; control messages are signalling."""
+        if at + 14 > end:
+            self.skip("l2tp", "truncated header")
+            return 0
+        bits: i64 = i64(read_i16_be(data, at + 8)) & M16
+        if bits & 0x800F != 2:
+            self.other += 1
+            return 0
+        # Tunnel and session are always there; length, sequence numbers and padding where their bits say so.
+        advance: i64 = 14
+        if bits & 0x4000:
+            advance += 2
+        if bits & 0x0800:
+            advance += 4
+        if bits & 0x0200:
+            if at + advance + 2 > end:
+                self.skip("l2tp", "truncated header")
+                return 0
+            advance += 2 + (i64(read_i16_be(data, at + advance)) & M16)
+        link: i64 = ppp(data, at + advance, end)
+        if link < 0:
+            self._skip_link(link, LINKTYPE_PPP)
+            return 0
+        advance += link & M16
+        if advance > M16:
+            self.skip("l2tp", "bad offset")
+            return 0
+        return _L2TP << 56 | (link >> 16) << 16 | advance
 
     def _gtpu(self, data: bytes, at: i64, end: i64) -> i64:
         """GTP-U version 1 (3GPP TS 29.281, 5.1): a T-PDU is an IP packet; everything else is signalling."""

@@ -47,7 +47,7 @@ class OpenCapture:
         self._records: Records | None = None
         self._next = 0
         self._closed_bytes = 0
-        self._may_fall_back = engine == "auto" and _all_paths(inputs)
+        self._may_fall_back = engine == "auto" and _all_files(inputs)
         self._open_next()
         if engine == "auto":
             self.engine = "native"
@@ -190,7 +190,7 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCaptur
     try:
         return OpenCapture(inputs, "auto")
     except UnknownFormat as unknown:
-        if not _all_paths(inputs):
+        if not _all_files(inputs):
             raise
         try:
             return OpenCapture(inputs, "pyshark")
@@ -198,9 +198,9 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCaptur
             raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
 
 
-def _all_paths(inputs: Sequence[Input]) -> bool:
-    """Whether everything can be read a second time."""
-    return all(isinstance(item, (str, os.PathLike)) and item != "-" for item in inputs)
+def _all_files(inputs: Sequence[Input]) -> bool:
+    """Whether everything can be read a second time: a pipe cannot, though it may have a path."""
+    return all(isinstance(item, (str, os.PathLike)) and item != "-" and Path(item).is_file() for item in inputs)
 
 
 def is_compiled() -> bool:
@@ -213,6 +213,8 @@ def _unknown_link(link_type: int) -> str:
 
 
 def _unknown(source: Source) -> str:
+    if not source.head:
+        return source.failure or "the file is empty inside its compression"
     shown = source.head[:4].hex(" ")
     return f"not a capture that is known here (it begins with {shown})"
 
@@ -230,7 +232,7 @@ class _Checksum:
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._digest = ""
         self._thread: threading.Thread | None = None
-        if len(inputs) == 1 and isinstance(inputs[0], (str, os.PathLike)) and inputs[0] != "-":
+        if len(inputs) == 1 and isinstance(inputs[0], (str, os.PathLike)) and _all_files(inputs):
             self._path = os.fspath(inputs[0])
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()

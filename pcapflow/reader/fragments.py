@@ -24,17 +24,16 @@ class _Datagram:
         self.first_frame = first_frame
         self.starts: list[int] = []
         self.ends: list[int] = []
-        self.head = bytearray(HEAD_BYTES)
-        self.head_end = 0
         self.total = -1
+        self._head = bytearray(HEAD_BYTES)
+        # A bit for each byte of the head that was captured.
+        self._captured = 0
 
     def add(self, start: int, end: int, captured: bytes) -> None:
         if start < HEAD_BYTES and captured:
             piece = captured[: HEAD_BYTES - start]
-            self.head[start : start + len(piece)] = piece
-            # A snap length can leave a hole in the head: it then ends where the hole begins.
-            if start <= self.head_end < start + len(piece):
-                self.head_end = start + len(piece)
+            self._head[start : start + len(piece)] = piece
+            self._captured |= ((1 << len(piece)) - 1) << start
         at = 0
         while at < len(self.starts) and self.ends[at] < start:
             at += 1
@@ -45,6 +44,11 @@ class _Datagram:
             last += 1
         self.starts[at:last] = [start]
         self.ends[at:last] = [end]
+
+    def head(self) -> bytes:
+        """The first bytes, up to the first one that a snap length left out."""
+        first_hole = ~self._captured & (self._captured + 1)
+        return bytes(self._head[: first_hole.bit_length() - 1])
 
     def is_whole(self) -> bool:
         return self.total >= 0 and self.starts == [0] and self.ends[0] >= self.total
@@ -90,7 +94,7 @@ class Fragments:
         if datagram.is_whole():
             del self._open[key]
             self.length = datagram.total
-            return bytes(datagram.head[: datagram.head_end])
+            return datagram.head()
         if len(datagram.starts) > MAX_PIECES:
             self._give_up(self._open.pop(key))
         return None

@@ -80,9 +80,9 @@ def link_header(data: bytes, at: i64, end: i64, link_type: i64) -> i64:
     if link_type == LINKTYPE_NULL or link_type == LINKTYPE_LOOP:
         return _loopback(data, at, end)
     if link_type == LINKTYPE_PPP or link_type == LINKTYPE_PPP_HDLC:
-        return _ppp(data, at, end)
+        return ppp(data, at, end)
     if link_type == LINKTYPE_C_HDLC:
-        return TRUNCATED if at + 4 > end else (i64(read_i16_be(data, at + 2)) & M16) << 16 | 4
+        return _c_hdlc(data, at, end)
     return UNKNOWN_LINK_TYPE
 
 
@@ -90,7 +90,8 @@ def _llc(data: bytes, at: i64, end: i64, header_len: i64) -> i64:
     """LLC at ``at``: followed by SNAP with an EtherType, or nothing that carries IP."""
     if at + 8 > end or i64(read_i32_be(data, at)) & 0xFFFF_FF00 != 0xAAAA_0300:
         return ETHERTYPE_NOT_IP
-    return (i64(read_i16_be(data, at + 6)) & M16) << 16 | (header_len + 8)
+    protocol: i64 = i64(read_i16_be(data, at + 6)) & M16
+    return protocol << 16 | (header_len + 8) if protocol >= 0x600 else ETHERTYPE_NOT_IP
 
 
 def _linux_sll(data: bytes, at: i64, end: i64) -> i64:
@@ -140,7 +141,15 @@ def _loopback(data: bytes, at: i64, end: i64) -> i64:
     return ETHERTYPE_NOT_IP
 
 
-def _ppp(data: bytes, at: i64, end: i64) -> i64:
+def _c_hdlc(data: bytes, at: i64, end: i64) -> i64:
+    """Cisco HDLC: address and control, then an EtherType."""
+    if at + 4 > end:
+        return TRUNCATED
+    protocol: i64 = i64(read_i16_be(data, at + 2)) & M16
+    return protocol << 16 | 4 if protocol >= 0x600 else ETHERTYPE_NOT_IP
+
+
+def ppp(data: bytes, at: i64, end: i64) -> i64:
     """PPP (RFC 1661), with or without the address and control bytes of RFC 1662; the protocol may be one byte."""
     if at + 4 > end:
         return TRUNCATED

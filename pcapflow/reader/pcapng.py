@@ -67,21 +67,28 @@ class Interface:
 
     def time_ns(self, high: i64, low: i64) -> i64:
         """Nanoseconds since 1970 of a time stamp in two halves; what no 64-bit clock can show is clamped."""
-        ticks: i64 = (high & 0x3FFF_FFFF) << 32 | low
-        if self.scale == 0:
-            seconds: i64 = ticks >> self.shift
-            if seconds > MAX_OFFSET_S:
+        shift: i64 = self.shift
+        divisor: i64 = self.divisor
+        if shift > 32:
+            seconds: i64 = high >> shift - 32
+            fraction: i64 = (high - (seconds << shift - 32)) << 64 - shift | low >> shift - 32
+            ns: i64 = seconds * 1_000_000_000 + (fraction * 1_000_000_000 >> 32)
+        elif self.scale == 0:
+            if high >> shift:
                 return LARGEST
-            fraction: i64 = ticks - (seconds << self.shift)
-            shift: i64 = self.shift
-            if shift > 32:
-                fraction >>= shift - 32
-                shift = 32
-            ns: i64 = seconds * 1_000_000_000 + ((fraction * 1_000_000_000) >> shift)
-        elif ticks > LARGEST // self.scale:
+            seconds = high << 32 - shift | low >> shift
+            fraction = low & (1 << shift) - 1
+            ns = seconds * 1_000_000_000 + (fraction * 1_000_000_000 >> shift)
+        elif divisor > M32:
+            # Units this small cannot reach far: a clock of theirs runs over within seconds.
+            ns = ((high & 0x3FFF_FFFF) << 32 | low) // divisor
+        elif divisor > 1:
+            # 64 bits by at most 30, as in long division: no step of it needs more than 63.
+            ns = (high // divisor << 32) + (high % divisor << 32 | low) // divisor
+        elif high >> 30 or (high << 32 | low) > LARGEST // self.scale:
             return LARGEST
         else:
-            ns = ticks * self.scale // self.divisor
+            ns = (high << 32 | low) * self.scale
         ns += self.offset_ns
         return min(max(ns, 0), LARGEST)
 

@@ -96,9 +96,10 @@ class Source:
             return data
         try:
             if self._decompressed is not None:
-                return self._decompressed.read(CHUNK_BYTES)
+                # One read of the compressed file at a time: a longer one that fails would take with it what it had.
+                return self._decompressed.read1(CHUNK_BYTES)
             return self._raw.chunk(CHUNK_BYTES)
-        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, OSError, MemoryError) as error:
             self.failure = f"the file cannot be read on ({_reason(error)})"
             return b""
 
@@ -114,15 +115,17 @@ def open_source(path: str | os.PathLike[str] | IO[bytes]) -> Source:
         CaptureError: it does not exist, is a directory, may not be read, or is empty.
     """
     if not isinstance(path, (str, os.PathLike)):
-        return Source(str(getattr(path, "name", "<file>")), path)
+        return _stream_source(str(getattr(path, "name", "<file>")), path)
     name = os.fspath(path)
     if name == "-":
-        return Source("-", sys.stdin.buffer)
+        if sys.stdin is None:
+            raise CaptureError("-", "standard input is closed")
+        return _stream_source("-", sys.stdin.buffer)
     try:
         if Path(name).is_dir():
             raise CaptureError(name, "is a directory; name a capture in it, or use `pcapflow batch`")
         stream = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by Source.close
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CaptureError(name, _reason(error)) from error
     try:
         return Source(name, stream, os.fstat(stream.fileno()).st_size, stream.close)
@@ -134,7 +137,15 @@ def open_source(path: str | os.PathLike[str] | IO[bytes]) -> Source:
         raise
 
 
-def _decompressed(head: bytes, raw: _Rewound) -> Readable | None:
+def _stream_source(name: str, stream: Readable) -> Source:
+    """A source over a stream that somebody else opened and will close."""
+    try:
+        return Source(name, stream)
+    except (OSError, ValueError) as error:
+        raise CaptureError(name, _reason(error)) from error
+
+
+def _decompressed(head: bytes, raw: _Rewound) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | None:
     """A decompressor over the stream where its magic asks for one."""
     if head[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=io.BufferedReader(raw, CHUNK_BYTES))

@@ -40,7 +40,7 @@ from pcapflow.errors import CaptureError
 from pcapflow.reader.batch import CAPACITY, IS_IPV6, Batch
 from pcapflow.reader.decode import Decoder
 from pcapflow.reader.pcap import is_pcap
-from pcapflow.reader.pcapng import is_pcapng
+from pcapflow.reader.pcapng import LARGEST, is_pcapng
 from pcapflow.reader.records import Records
 from pcapflow.reader.source import Source, open_source
 
@@ -116,6 +116,7 @@ _TUNNELS: Final = {
     "gtp": "gtp-u",
     "mpls": "mpls",
     "pppoes": "pppoe",
+    "l2tp": "l2tp",
 }
 """Wireshark's protocols whose payload is another network, by the native reader's names."""
 _ICMP_ERRORS: Final = (3, 4, 5, 11, 12)
@@ -423,7 +424,7 @@ def _time_ns(text: str) -> int:
     whole, _, fraction = text.rstrip("Z").partition(".")
     is_date = "T" in whole
     seconds = int(datetime.datetime.fromisoformat(f"{whole}+00:00").timestamp()) if is_date else int(whole)
-    return max(seconds * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or "0"), 0)
+    return min(max(seconds * 1_000_000_000 + int(fraction[:9].ljust(9, "0") or "0"), 0), LARGEST)
 
 
 class _FieldParser(TsharkEkJsonParser):  # type: ignore[misc]

@@ -36,13 +36,13 @@ class OpenCapture:
         bytes_read: bytes of the inputs read so far, as they lie on disk.
     """
 
-    def __init__(self, inputs: Sequence[Input], engine: Engine) -> None:
+    def __init__(self, inputs: Sequence[Input], engine: Engine, *, checksum: bool = True) -> None:
         self.engine = engine
         self.bytes_read = 0
         self._inputs = list(inputs)
         self._decoder = Decoder()
         self._done: list[Records] = []
-        self._checksum = _Checksum(self._inputs)
+        self._checksum = _Checksum(self._inputs if checksum else ())
         self._source: Source | None = None
         self._records: Records | None = None
         self._next = 0
@@ -171,12 +171,13 @@ class OpenCapture:
         self.close()
 
 
-def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCapture:
+def open_capture(inputs: Sequence[Input], engine: Engine = "auto", *, checksum: bool = True) -> OpenCapture:
     """Opens one or more inputs as one capture.
 
     Args:
         inputs: paths, ``-`` for standard input, or binary files, in order.
         engine: ``native``, ``pyshark``, or ``auto``: native, and pyshark where the format or link type is unknown.
+        checksum: whether to take the SHA-256 of a single file beside the reading.
 
     Raises:
         CaptureError: an input does not exist, cannot be read, is empty, or is no capture.
@@ -186,14 +187,14 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCaptur
     if len(inputs) > MAX_FILES:
         raise CaptureError(_name(inputs[0]), f"more than {MAX_FILES} files cannot be one capture")
     if engine != "auto":
-        return OpenCapture(inputs, engine)
+        return OpenCapture(inputs, engine, checksum=checksum)
     try:
-        return OpenCapture(inputs, "auto")
+        return OpenCapture(inputs, "auto", checksum=checksum)
     except UnknownFormat as unknown:
         if not _all_files(inputs):
             raise
         try:
-            return OpenCapture(inputs, "pyshark")
+            return OpenCapture(inputs, "pyshark", checksum=checksum)
         except CaptureError as error:
             raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
 

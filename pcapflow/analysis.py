@@ -107,7 +107,9 @@ class Analysis:
         from pcapflow.report.view import build
 
         drawn = wanted_flows(self.tables, self.findings, self.config)
-        evidence = {frame for anomaly in self.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames}
+        evidence = {
+            frame for anomaly in self.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames
+        }
         return render(build(self.tables, self.findings, self.config, self.segments(drawn, frames=evidence)))
 
     def to_json(self) -> str:

@@ -21,9 +21,7 @@ def community_ids(flows: Table) -> list[str]:
     for side in ("client", "server"):
         high, low = flows[f"{side}_hi"].tolist(), flows[f"{side}_lo"].tolist()
         ports = flows[f"{side}_port"].tolist()
-        sides.append(
-            [(_packed(f, h, n), port) for f, h, n, port in zip(family, high, low, ports, strict=True)]
-        )
+        sides.append([(_packed(f, h, n), port) for f, h, n, port in zip(family, high, low, ports, strict=True)])
     return [_community_id(client, server) for client, server in zip(*sides, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Thresholds and limits, in one frozen object; read from ``pcapflow.toml`` or ``[tool.pcapflow]`` of a pyproject.toml."""
+"""Thresholds and limits, in one frozen object, read from ``pcapflow.toml`` or ``[tool.pcapflow]`` in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def load_config(path: Path | None = None, *, search: Path | None = None) -> Conf
     """
     if path is not None:
         return _from_file(path)
-    for candidate in (() if search is None else (search / "pcapflow.toml", search / "pyproject.toml")):
+    for candidate in () if search is None else (search / "pcapflow.toml", search / "pyproject.toml"):
         if candidate.is_file():
             return _from_file(candidate)
     return Config()

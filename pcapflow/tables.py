@@ -138,7 +138,9 @@ class Table:
             raise ValueError(f"{name}: columns of unequal length")
         self.name = name
         self.schema = schema
-        self.columns = {key: columns[key].astype(dtype, casting="same_kind", copy=False) for key, dtype in schema.items()}
+        self.columns = {
+            key: columns[key].astype(dtype, casting="same_kind", copy=False) for key, dtype in schema.items()
+        }
 
     def __getitem__(self, column: str) -> Column:
         return self.columns[column]
@@ -162,8 +164,10 @@ class Tables:
 
     @functools.cached_property
     def _transitions_by_flow(self) -> tuple[Column, Column]:
-        order = np.argsort(self.transitions["flow"], kind="stable")
-        return order, self.transitions["flow"][order]
+        # Sorting one number that holds flow and position is several times faster than a stable argsort.
+        flow = self.transitions["flow"]
+        keys = np.sort(flow << 32 | np.arange(len(flow), dtype=np.int64))
+        return keys & 0xFFFF_FFFF, keys >> 32
 
     def transitions_of(self, flow: int) -> Column:
         """Positions of this flow's rows in ``transitions``, in time order."""
@@ -211,8 +215,8 @@ def flows_frame(tables: Tables) -> pd.DataFrame:
     Returns:
         A row per connection in order of first frame: ``flow``, ``stream``, addresses and ports of both sides,
         ``first_frame``, ``last_frame``, ``start`` and ``end`` (datetime64[ns, UTC]), ``duration_s``, states at the
-        end, ``closed_by``, ``end_reason``, ``completeness``, ``conn_state`` and ``history`` (Zeek's), ``community_id``, and
-        per side ``*_packets``, ``*_bytes``,
+        end, ``closed_by``, ``end_reason``, ``completeness``, ``conn_state`` and ``history`` (Zeek's),
+        ``community_id``, and per side ``*_packets``, ``*_bytes``,
         ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without).
     """
     import pandas as pd

@@ -16,7 +16,7 @@ ROOMS = (
     ("pcapflow", "pcapflow.errors", "pcapflow.config", "pcapflow.times", "pcapflow.segments", "pcapflow.capture"),
     ("pcapflow.tracker.states", "pcapflow.tracker.marks", "pcapflow.anomalies.model", "pcapflow.reader"),
     ("pcapflow.tracker",),
-    ("pcapflow.tables", "pcapflow.collect"),
+    ("pcapflow.tables", "pcapflow.collect", "pcapflow.zeek", "pcapflow.community_id"),
     ("pcapflow.anomalies",),
     ("pcapflow.summary", "pcapflow.outcome", "pcapflow.templating", "pcapflow.templates"),
     ("pcapflow.report",),

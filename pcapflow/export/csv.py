@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> lis
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with times and lists as the text that CSV has for them."""
-    texts: dict[str, object] = {}
+    texts: dict[str, Any] = {}
     for name in frame.columns:
         if name == "frames":
             texts[name] = [" ".join(map(str, frames)) for frames in frame[name]]

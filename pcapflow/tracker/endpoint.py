@@ -35,6 +35,8 @@ class Endpoint:
         fin_before_ns, fin_before_frame, fin_before_acks: the pass before that one; -1 none.
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
+        hole_bytes, hole_start_rel, hole_end_rel: bytes that it must have sent and that have not passed, and between
+            which numbers they are.
         missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood one above all it was seen to
             send: there it may have sent a FIN that was lost before the tap; -1 none.
         lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
@@ -94,6 +96,8 @@ class Endpoint:
         self.timed_ns: i64 = 0
         self.after_fin: i64 = 0
         self.hole_bytes: i64 = 0
+        self.hole_start_rel: i64 = 0
+        self.hole_end_rel: i64 = 0
         self.missed_fin_rel: i64 = -1
         self.missed_fin_ns: i64 = -1
         self.missed_fin_frame: i64 = -1
@@ -134,8 +138,7 @@ class Endpoint:
         new: i64 = EDGES[self.state * N_EVENTS + event]
         if new == NO_EDGE:
             return False
-        if time_ns < self.changed_ns:
-            time_ns = self.changed_ns
+        time_ns = max(time_ns, self.changed_ns)
         self.last_row = log.add(flow, self.which, self.state, new, time_ns, frame, event, basis, self.last_row)
         self.changed_ns = time_ns
         self.state = new

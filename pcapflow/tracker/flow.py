@@ -23,7 +23,6 @@ from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import (
     DUPLICATE_ACK,
     FAST_RETRANSMISSION,
-    MARK_CHALLENGE_ACK,
     MARK_DATA_AFTER_CLOSE,
     MARK_DATA_AFTER_FIN,
     MARK_DUPLICATE_PACKET,
@@ -46,7 +45,6 @@ from pcapflow.tracker.states import (
     ASSUMED,
     CLIENT,
     CLOSED,
-    CLOSE_WAIT,
     CLOSING,
     ESTABLISHED,
     FIN_RX,
@@ -69,7 +67,7 @@ from pcapflow.tracker.states import (
     TIME_WAIT,
     UNKNOWN,
 )
-from pcapflow.tracker.wireshark_marks import WSCALE_UNKNOWN, WSCALE_UNUSED, wireshark_marks
+from pcapflow.tracker.wireshark_marks import WSCALE_UNUSED, wireshark_marks
 
 COPY_NS: Final = 50_000_000
 """A segment repeated with the same IP identification and time stamp within this is a copy made on the way, not a
@@ -194,7 +192,8 @@ class Flow:
         sack_left: i64,
     ) -> None:
         """Takes one segment sent by ``x`` towards ``y``."""
-        self._count(x, y, frame, time_ns, flags, payload_len, ttl, tsval)
+        first_rtt_ns: i64 = self.first_rtt_ns
+        self._count(x, frame, time_ns, flags, payload_len, ttl, tsval)
         is_copy = False
         if ip_id == x.previous_ip_id and seq == x.previous_seq and tsval == x.previous_tsval:
             is_copy = (
@@ -221,10 +220,7 @@ class Flow:
             y.isn = (ack - 1) & 0xFFFF_FFFF
             y.next_rel = 1
 
-        if not is_copy or flags & (SYN | FIN | RST):
-            ws: i64 = wireshark_marks(x, y, seq, ack, flags, window, payload_len, time_ns, self.first_rtt_ns)
-        else:
-            ws = wireshark_marks(x, y, seq, ack, flags, window, payload_len, time_ns, self.first_rtt_ns)
+        ws: i64 = wireshark_marks(x, y, seq, ack, flags, window, payload_len, time_ns, first_rtt_ns)
         if ws:
             self._wireshark(x, frame, time_ns, ws, payload_len)
         self._window(x, flags, window, syn_options, frame, time_ns)
@@ -253,6 +249,8 @@ class Flow:
         if x.state == CLOSED and x.last_row >= 0:
             was_in_flight = self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel)
         if has_ack:
+            if x.state == SYN_SENT and x.syn_heard_ns < 0 and rel == x.next_rel and not flags & SYN:
+                self._unseen_syn_ack(x, y, frame, time_ns)
             self._proves(x, y, frame, time_ns, flags, payload_len, ack_rel, tsecr, sack_left)
 
         # 2. What x does.
@@ -266,6 +264,9 @@ class Flow:
             x.take(self._log, self.number, RST_RX, self.reset_ns, self.reset_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
+                if x.hole_bytes == 0:
+                    x.hole_start_rel = x.next_rel
+                x.hole_end_rel = rel
                 x.hole_bytes += rel - x.next_rel
                 if rel == x.next_rel + 1 and payload_len == 0 and x.fin_rel < 0:
                     x.missed_fin_rel = x.next_rel
@@ -282,8 +283,10 @@ class Flow:
             if x.timed_rel >= 0 and rel < x.timed_rel:
                 # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
                 x.timed_rel = -1
-            if x.hole_bytes > 0 and not is_copy and ws & RETRANSMISSIONS == 0:
-                x.hole_bytes = x.hole_bytes - payload_len if x.hole_bytes > payload_len else 0
+            if x.hole_bytes > 0:
+                filled: i64 = min(end_rel, x.hole_end_rel) - max(rel, x.hole_start_rel)
+                if filled > 0:
+                    x.hole_bytes = max(x.hole_bytes - filled, 0)
 
         # 3. What y hears.
         if has_ack:
@@ -304,16 +307,15 @@ class Flow:
                 self._ack_of_syn(x, y, frame, time_ns)
             if y.fin_rel >= 0 and ack_rel > y.fin_rel:
                 self._ack_of_fin(y, frame, time_ns)
-        if flags & FIN:
-            if self._awaits_fin(y):
-                if y.fin_heard_ns >= 0 and not is_copy:
-                    y.fin_before_ns = y.fin_heard_ns
-                    y.fin_before_frame = y.fin_heard_frame
-                    y.fin_before_acks = y.fin_heard_acks
-                y.fin_heard_ns = time_ns
-                y.fin_heard_tsval = tsval
-                y.fin_heard_frame = frame
-                y.fin_heard_acks = y.fin_rel >= 0 and ack_rel > y.fin_rel
+        if flags & FIN and self._awaits_fin(y):
+            if y.fin_heard_ns >= 0 and not is_copy:
+                y.fin_before_ns = y.fin_heard_ns
+                y.fin_before_frame = y.fin_heard_frame
+                y.fin_before_acks = y.fin_heard_acks
+            y.fin_heard_ns = time_ns
+            y.fin_heard_tsval = tsval
+            y.fin_heard_frame = frame
+            y.fin_heard_acks = y.fin_rel >= 0 and ack_rel > y.fin_rel
         x.last_ns = time_ns
         if self.ended_ns < 0 and self._is_over():
             self.ended_ns = time_ns
@@ -336,10 +338,17 @@ class Flow:
         """
         for x, y in ((self.client, self.server), (self.server, self.client)):
             if x.syn_heard_ns >= 0 and x.state == SYN_SENT and self._has_syn_ack(x, y, last_ns, rto_ns):
-                x.take(self._log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, ASSUMED)
+                x.take(
+                    self._log,
+                    self.number,
+                    SYN_RX if x.syn_heard_bare else SYN_ACK_RX,
+                    x.syn_heard_ns,
+                    x.syn_heard_frame,
+                    ASSUMED,
+                )
             if x.fin_heard_ns >= 0:
                 if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns:
-                    self._fin_arrived(x, y, ASSUMED)
+                    self._fin_arrived(x, ASSUMED)
                 elif x.fin_acked_ns >= 0:
                     x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
             if x.missed_fin_rel >= 0 and x.fin_rel < 0:
@@ -409,17 +418,23 @@ class Flow:
                     x.fin_heard_acks = x.fin_before_acks
                     x.fin_before_ns = -1
                 x.fin_proven_frame = frame
-                self._fin_arrived(x, y, PROVEN)
+                self._fin_arrived(x, PROVEN)
             else:
                 x.lacked_ns = time_ns
                 x.fin_before_ns = -1
 
-    def _fin_arrived(self, x: Endpoint, y: Endpoint, basis: i64) -> None:
-        """The FIN of ``y`` reached ``x``; an ACK that waits behind it is sorted in before or after it."""
+    def _unseen_syn_ack(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64) -> None:
+        """A segment that goes on from its sender's SYN: there was a SYN-ACK, and it did not pass the tap."""
+        if y.state == UNKNOWN:
+            y.state = LISTEN
+            y.take(self._log, self.number, SYN_RX, time_ns, frame, PROVEN)
+        x.take(self._log, self.number, SYN_ACK_RX, time_ns, frame, PROVEN)
+
+    def _fin_arrived(self, x: Endpoint, basis: i64) -> None:
+        """The peer's FIN reached ``x``; an ACK that waits behind it is sorted in before or after it."""
         log = self._log
         heard_ns: i64 = x.fin_heard_ns
-        if heard_ns < x.lacked_ns:
-            heard_ns = x.lacked_ns
+        heard_ns = max(heard_ns, x.lacked_ns)
         if x.state == FIN_WAIT_1 and x.fin_heard_acks:
             # The FIN brought the ACK along: the ACK is looked at first (RFC 9293, 3.10.7.4). An earlier FIN had passed
             # without it; that one arrived and its answer was lost, or it was lost: nobody here can know.
@@ -537,8 +552,7 @@ class Flow:
             x.missed_fin_rel = -1
         if new_bytes <= 0:
             return
-        if new_bytes > payload_len:
-            new_bytes = payload_len
+        new_bytes = min(new_bytes, payload_len)
         x.data_ns = time_ns
         if x.fin_rel >= 0 and rel + payload_len > x.fin_rel + 1:
             self.mark(frame, time_ns, x, MARK_DATA_AFTER_FIN, rel + payload_len - x.fin_rel)
@@ -629,12 +643,24 @@ class Flow:
 
     def _awaits_fin(self, y: Endpoint) -> bool:
         state: i64 = y.state
-        return state == ESTABLISHED or state == FIN_WAIT_1 or state == FIN_WAIT_2 or state == SYN_RCVD or state == SYN_SENT
+        return (
+            state == ESTABLISHED or state == FIN_WAIT_1 or state == FIN_WAIT_2 or state == SYN_RCVD or state == SYN_SENT
+        )
 
     # Resets.
 
     def _reset(
-        self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, seq: i64, ack: i64, flags: i64, window: i64, ttl: i64, tsval: i64
+        self,
+        x: Endpoint,
+        y: Endpoint,
+        frame: i64,
+        time_ns: i64,
+        seq: i64,
+        ack: i64,
+        flags: i64,
+        window: i64,
+        ttl: i64,
+        tsval: i64,
     ) -> None:
         """A RST from ``x``; whether ``y`` accepts it is RFC 9293, 3.5.3 and 3.10.7.4, and RFC 5961, 3.2."""
         log = self._log
@@ -659,7 +685,7 @@ class Flow:
         was_over = self._is_over()
         pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
         if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel > x.fin_rel:
-            self._fin_arrived(y, x, ASSUMED)
+            self._fin_arrived(y, ASSUMED)
         if y.fin_acked_ns >= 0:
             y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
             y.fin_acked_ns = -1
@@ -670,7 +696,7 @@ class Flow:
             return
         if self.reset_frame >= 0:
             return
-        self.mark(frame, time_ns, x, MARK_RESET, pending if pending > 0 else 0)
+        self.mark(frame, time_ns, x, MARK_RESET, max(0, pending))
         if self.first_closer < 0:
             self.first_closer = x.which
         self.reset_frame = frame
@@ -681,14 +707,14 @@ class Flow:
         self.reset_ttl = ttl
         self.reset_options = 1 if tsval >= 0 else 0
         self.reset_gap = gap
-        self.reset_pending = pending if pending > 0 else 0
+        self.reset_pending = max(0, pending)
         if self._is_over():
             self.ended_ns = time_ns
 
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
-            self._fin_arrived(x, y, PROVEN)
+            self._fin_arrived(x, PROVEN)
         if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:
             x.take(self._log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
         if x.state == UNKNOWN and not self.is_midstream:
@@ -708,9 +734,7 @@ class Flow:
 
     # 4. Counts and marks.
 
-    def _count(
-        self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64
-    ) -> None:
+    def _count(self, x: Endpoint, frame: i64, time_ns: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64) -> None:
         self.packets += 1
         x.packets += 1
         x.payload_bytes += payload_len
@@ -724,8 +748,7 @@ class Flow:
             self.idle_frame = frame
             self.idle_endpoint = x.which
         self.last_frame = frame
-        if time_ns > self.end_ns:
-            self.end_ns = time_ns
+        self.end_ns = max(self.end_ns, time_ns)
         self._complete(flags, payload_len)
         self._write_history(x, flags, payload_len)
         if flags & SYN:
@@ -800,7 +823,7 @@ class Flow:
                 x.mss = syn_options & 0xFFFF
             scale: i64 = (syn_options >> 16 & 0xFF) - 1
             x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
-            x.wscale = scale if scale >= 0 else 0
+            x.wscale = max(scale, 0)
             x.ws_first_ack = True
             other = self.server if x.which == CLIENT else self.client
             if scale < 0:

@@ -20,8 +20,8 @@ UNANSWERED: Final = 5
 HALF_OPEN: Final = 6
 
 _WIDE_SIDE: Final = (
-    "hi", "lo", "bytes", "rtt_ns", "first_frame", "last_ns", "data_ns", "sent", "acked", "after_fin", "unseen", "zero_ns",
-    "zero_frame",
+    "hi", "lo", "bytes", "rtt_ns", "first_frame", "last_ns", "data_ns", "sent", "acked", "after_fin", "unseen",
+    "zero_ns", "zero_frame",
 )  # fmt: skip
 _NARROW_SIDE: Final = (
     "port", "state", "packets", "retransmitted", "syns", "fins", "rsts", "mss", "wscale", "ttl", "timestamps",

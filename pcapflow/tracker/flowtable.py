@@ -89,8 +89,7 @@ class FlowTable:
         i: i64 = 0
         while i < size:
             time_ns: i64 = times[i]
-            if time_ns > last_ns:
-                last_ns = time_ns
+            last_ns = max(last_ns, time_ns)
             src_hi: i64 = src_his[i]
             src_lo: i64 = src_los[i]
             dst_hi: i64 = dst_his[i]
@@ -127,7 +126,19 @@ class FlowTable:
             is_reuse = entry != 0 and flow is None
             if flow is None:
                 flow = self._new(
-                    frames[i], time_ns, src_hi, src_lo, sport, dst_hi, dst_lo, dport, flags, slot, hashed, vlans[i], tunnel
+                    frames[i],
+                    time_ns,
+                    src_hi,
+                    src_lo,
+                    sport,
+                    dst_hi,
+                    dst_lo,
+                    dport,
+                    flags,
+                    slot,
+                    hashed,
+                    vlans[i],
+                    tunnel,
                 )
                 flow.before = alive
                 if is_reuse:
@@ -241,7 +252,7 @@ class FlowTable:
         return flow
 
     def _reserve_stream(self, src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64) -> None:
-        """Wireshark opens a stream for a segment that is only quoted in an ICMP error; a flow may come into it later."""
+        """Wireshark opens a stream for a segment only quoted in an ICMP error; a flow may come into it later."""
         ends = _ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
         if ends not in self._reserved and len(self._reserved) < MAX_RESERVED:
             self._reserved[ends] = self._streams
@@ -260,9 +271,7 @@ class FlowTable:
             at += 1
         self._oldest = at
 
-    def _sort_out(
-        self, flow: Flow, before: Flow, hi: i64, lo: i64, port: i64, seq: i64, ack: i64, flags: i64
-    ) -> Flow:
+    def _sort_out(self, flow: Flow, before: Flow, hi: i64, lo: i64, port: i64, seq: i64, ack: i64, flags: i64) -> Flow:
         """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered.
 
         The older one's numbers go on where the other side answers the SYN with a challenge ACK (RFC 5961, 4.2).
@@ -323,12 +332,10 @@ class FlowTable:
                 client = flow.client
                 server = flow.server
                 if flow.is_ipv6 == is_ipv6 and flow.tunnel == tunnel:
-                    if client.port == sport and client.lo == src_lo and client.hi == src_hi:
-                        if server.port == dport and server.lo == dst_lo and server.hi == dst_hi:
-                            return slot
-                    if client.port == dport and client.lo == dst_lo and client.hi == dst_hi:
-                        if server.port == sport and server.lo == src_lo and server.hi == src_hi:
-                            return slot
+                    if self._is_from(client, src_hi, src_lo, sport) and self._is_from(server, dst_hi, dst_lo, dport):
+                        return slot
+                    if self._is_from(client, dst_hi, dst_lo, dport) and self._is_from(server, src_hi, src_lo, sport):
+                        return slot
             slot = (slot + 1) & self._mask
             entry = slots[slot]
         return slot
@@ -349,7 +356,9 @@ class FlowTable:
         self._mask = mask
 
 
-def _ends(src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64) -> tuple[int, int, int, int, int, int]:
+def _ends(
+    src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64
+) -> tuple[int, int, int, int, int, int]:
     """Both ends of a tuple, in an order that does not depend on direction."""
     if (src_hi, src_lo, sport) <= (dst_hi, dst_lo, dport):
         return src_hi, src_lo, sport, dst_hi, dst_lo, dport

@@ -29,7 +29,16 @@ class TransitionLog:
         self.previous: vec[i64] = vec[i64]()
 
     def add(
-        self, flow: i64, endpoint: i64, old: i64, new: i64, time_ns: i64, frame: i64, event: i64, basis: i64, previous: i64
+        self,
+        flow: i64,
+        endpoint: i64,
+        old: i64,
+        new: i64,
+        time_ns: i64,
+        frame: i64,
+        event: i64,
+        basis: i64,
+        previous: i64,
     ) -> i64:
         """Appends a transition and returns its row."""
         self.flow = append(self.flow, flow)

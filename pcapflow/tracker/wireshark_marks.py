@@ -56,6 +56,8 @@ def wireshark_marks(
     """Classifies a segment from ``x`` to ``y`` and moves Wireshark's view of both on.
 
     Args:
+        x, y: sender and receiver.
+        seq, ack, flags, window, payload_len, time_ns: the segment, as a batch has it.
         first_rtt_ns: time from the last SYN to the first ACK of the connection, 0 while unknown.
 
     Returns:

@@ -44,6 +44,7 @@ from pcapflow.tracker.states import (
     ACK_OF_SYN_RX,
     ASSUMED,
     CLIENT,
+    CLOSE_WAIT,
     CLOSED,
     CLOSING,
     ESTABLISHED,
@@ -679,6 +680,9 @@ class Flow:
             accepted = True
         else:
             accepted = y.acked_rel <= rel <= max(x.next_rel, y.acked_rel)
+            if rel == y.acked_rel - 1 and (y.state == CLOSE_WAIT or y.state == LAST_ACK or y.state == CLOSING):
+                # A RST that does not count its own FIN is accepted too (Linux, tcp_reset_check).
+                accepted = True
         if not accepted:
             self.mark(frame, time_ns, x, MARK_RESET_IGNORED, gap)
             return
@@ -713,6 +717,9 @@ class Flow:
 
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
+        if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX and time_ns - x.changed_ns < y.rtt_ns // 2:
+            # That ACK passed too shortly before for it to have arrived: what drew the RST came earlier.
+            x.take_back(self._log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
             self._fin_arrived(x, PROVEN)
         if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:

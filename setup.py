@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Final
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 COMPILED: Final = (
     "pcapflow/reader/batch.py",
@@ -51,19 +53,36 @@ def wanted() -> bool:
     return bool(commands & _BUILDING) or (choice == "1" and bool(commands & {"develop", "editable_wheel"}))
 
 
+class BuildAllOrNothing(build_ext):
+    """Builds every extension module or, where one fails, none: the compiled modules only work together."""
+
+    def build_extensions(self) -> None:
+        """Compiles; what goes wrong is said and leaves a pure installation."""
+        try:
+            super().build_extensions()
+        except Exception as error:  # noqa: BLE001 -- whatever is the matter with a compiler, there is a way without
+            give_up(error)
+            for module in self.extensions:
+                Path(self.get_ext_fullpath(module.name)).unlink(missing_ok=True)
+            self.extensions = []
+
+
+def give_up(error: BaseException) -> None:
+    """Says that the installation goes on without compiled modules."""
+    print(f"pcapflow: not compiled, the interpreted modules will be used ({type(error).__name__}: {str(error)[:200]})", file=sys.stderr)
+
+
 def extensions() -> list[Extension]:
-    """The extension modules, each optional; none where mypyc cannot make them."""
+    """The extension modules; none where mypyc cannot make them."""
     try:
         from mypyc.build import mypycify
 
         modules: list[Extension] = mypycify([*OPTIONS, *COMPILED], opt_level="3")
     # mypyc ends the process when it finds a fault; that must not end the installation.
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        print(f"pcapflow: not compiled, the interpreted modules will be used ({error!r})", file=sys.stderr)
+        give_up(error)
         return []
-    for module in modules:
-        module.optional = True
     return modules
 
 
-setup(ext_modules=extensions() if wanted() else [])
+setup(ext_modules=extensions() if wanted() else [], cmdclass={"build_ext": BuildAllOrNothing})

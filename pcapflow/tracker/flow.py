@@ -672,7 +672,7 @@ class Flow:
         gap: i64 = rel - y.acked_rel if y.acked_rel >= 0 else 0
         if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
             self.mark(frame, time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
-            self._reset_sent(x, y, frame, time_ns, ack_rel)
+            self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
             return
         if y.state == SYN_SENT:
             accepted = has_ack and 0 < ack_rel <= y.next_rel
@@ -688,12 +688,12 @@ class Flow:
             return
         was_over = self._is_over()
         pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
-        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel > x.fin_rel:
+        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel:
             self._fin_arrived(y, ASSUMED)
         if y.fin_acked_ns >= 0:
             y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
             y.fin_acked_ns = -1
-        self._reset_sent(x, y, frame, time_ns, ack_rel)
+        self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
         ends = y.state != UNKNOWN and y.take(log, self.number, RST_RX, time_ns, frame, ASSUMED)
         if was_over or not (ends or y.state == UNKNOWN):
             self.mark(frame, time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
@@ -715,11 +715,15 @@ class Flow:
         if self._is_over():
             self.ended_ns = time_ns
 
-    def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, ack_rel: i64) -> None:
+    def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
-        if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX and time_ns - x.changed_ns < y.rtt_ns // 2:
-            # That ACK passed too shortly before for it to have arrived: what drew the RST came earlier.
-            x.take_back(self._log)
+        if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX:
+            # What drew the RST came before that ACK: it passed too shortly before the RST to have arrived, or about a
+            # round trip before, and the RST has the number of a segment that did not acknowledge the FIN (it takes
+            # that segment's ACK field: RFC 9293, 3.5.2).
+            since_ns: i64 = time_ns - x.changed_ns
+            if since_ns < y.rtt_ns // 2 or (ack_rel < 0 and rel <= x.fin_rel and since_ns < 2 * y.rtt_ns):
+                x.take_back(self._log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
             self._fin_arrived(x, PROVEN)
         if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:

@@ -176,9 +176,8 @@ def run(
 ) -> Tables:
     """Feeds segments to a flow table, and finishes it."""
     table = FlowTable(marks_per_flow, max_open_flows, RTO_NS) if table is None else table
-    batch, frame = Batch(), 0
-    for row in rows:
-        frame += 1
+    batch = Batch()
+    for frame, row in enumerate(rows, 1):
         _fill(batch, row, frame)
         if batch.size == len(batch.frame):
             table.consume(batch)

@@ -1,0 +1,194 @@
+"""How connections abort: which resets count (RFC 9293, 3.5.3 and 3.10.7; RFC 5961, 3.2), and what they leave behind."""
+
+from __future__ import annotations
+
+from tests.ladders import Climb
+
+HANDSHAKE = """
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+      2  > .   1:1    ack 1 |              | ESTABLISHED+ |
+      3  > P.  1:6    ack 1 |              |              |
+      4  < P.  1:6    ack 6 |              |              |
+      5  > .   6:6    ack 6 |              |              |"""
+"""Opened, and five bytes each way: what follows begins at 6 on both sides."""
+
+
+def test_an_abort(climb: Climb) -> None:
+    """A RST exactly where the receiver expects the next byte ends both sides; that it arrived cannot be proven."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.reasons == ["aborted"]
+    assert story.flow("closed_by") == 1
+    assert (story.flow("reset_frame"), story.flow("reset_gap"), story.flow("reset_pending")) == (7, 0, 0)
+
+
+def test_an_abort_beyond_data_in_flight(climb: Climb) -> None:
+    """The data before the RST may have arrived meanwhile: anything up to the sender's highest number is acceptable."""
+    story = climb(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6 |              |              |
+     11  > R.  16:16  ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.reasons == ["aborted"]
+    assert story.flow("reset_gap") == 10
+
+
+def test_an_abort_loses_what_was_in_flight(climb: Climb) -> None:
+    """The receiver of the RST had sent 30 bytes that the sender never acknowledged."""
+    story = climb(f"""{HANDSHAKE}
+     10  < P.  6:36   ack 6 |              |              |
+     11  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.marked("reset") == [(8, "client", 30)]
+    assert story.flow("reset_pending") == 30
+
+
+def test_a_reset_below_the_window_is_ignored(climb: Climb) -> None:
+    """Nothing happens to a connection when an old or guessed RST passes."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R   2:2          |              |              | reset-ignored
+     20  < P.  6:16   ack 6 |              |              |
+     21  > .   6:6   ack 16 |              |              |
+    """)
+
+    assert story.reasons == ["open"]
+    assert story.marked("reset-ignored") == [(7, "client", -4)]
+
+
+def test_a_reset_beyond_the_window_is_ignored(climb: Climb) -> None:
+    """A number that the sender has never reached."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R   5006:5006    |              |              | reset-ignored
+     20  < P.  6:16   ack 6 |              |              |
+     21  > .   6:6   ack 16 |              |              |
+    """)
+
+    assert story.reasons == ["open"]
+
+
+def test_a_reset_after_which_the_connection_goes_on_is_taken_back(climb: Climb) -> None:
+    """Exact to the byte, and yet both sides talk on after a round trip: it was not theirs, or it did not arrive."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R   6:6          |                        |              | reset reset-ignored
+    300  < P.  6:16   ack 6 |                        |              | data-after-close taken-back
+    301  > .   6:6   ack 16 |                        |              | taken-back
+    400  > F.  6:6   ack 16 | FIN_WAIT_1             | CLOSE_WAIT+  |
+    401  < F.  16:16  ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+    402  > .   7:7   ack 17 |                        | CLOSED?      |
+    """)
+
+    assert story.reasons == ["closed"]
+    assert story.flow("reset_frame") == -1
+
+
+def test_what_was_in_flight_before_a_reset_does_not_undo_it(climb: Climb) -> None:
+    """The server's data passes within a round trip of the RST: it was sent before the RST could arrive."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+   10.4  < P.  6:16   ack 6 |              |              | data-after-close
+     12  > R   6:6          |              |              | reset-after-close
+    """)
+
+    assert story.ends == [("CLOSED", "CLOSED")]
+    assert story.flow("reset_frame") == 7
+    assert story.marked("taken-back") == []
+
+
+def test_a_fin_in_flight_comes_before_the_reset(climb: Climb) -> None:
+    """The server's FIN was on its way when the client aborted: it closed, and then the RST reached it."""
+    climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+   10.4  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     12  > R   6:6          |              |              | reset-after-close
+    """)
+
+
+def test_a_fin_and_then_a_reset(climb: Climb) -> None:
+    """The FIN lies below the RST's number, so it arrived before: the server passed CLOSE_WAIT."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+     11  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_in_close_wait(climb: Climb) -> None:
+    """The reader has closed; what is written to it is answered by a RST (a half-close that was none)."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+    100  < P.  6:106  ack 7 |              |              |
+    101  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.ends == [("CLOSED", "CLOSED")]
+    assert story.reasons == ["aborted"]
+
+
+def test_a_reset_in_time_wait(climb: Climb) -> None:
+    """TIME_WAIT is cut short by a RST (RFC 1337): when all is over already there is nothing left to abort."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+     12  > .   7:7    ack 7 |                        | CLOSED?      |
+     50  < R   7:7          | CLOSED?                |              | reset-after-close
+    """)
+
+    assert story.reasons == ["closed"]
+
+
+def test_a_reset_after_both_fins(climb: Climb) -> None:
+    """Both had closed, and one resets instead of acknowledging: LAST_ACK ends, and no byte is lost."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2?  | LAST_ACK     |
+     12  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.ends == [("CLOSED", "CLOSED")]
+
+
+def test_nobody_there_any_more(climb: Climb) -> None:
+    """A passive RST, without ACK, at the number that the segment it answers acknowledged."""
+    story = climb(f"""{HANDSHAKE}
+    100  < P.  6:16   ack 6 |              |              |
+    101  > R   6:6    win 0 | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.reasons == ["aborted"]
+    assert story.flow("reset_window") == 0
+
+
+def test_data_to_a_closed_endpoint(climb: Climb) -> None:
+    """The client still talks long after the RST, so it never got it: it is the second one that ends the client."""
+    story = climb(f"""{HANDSHAKE}
+     10  < R.  6:6    ack 6 |              | CLOSED       | reset reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+    301  < R   6:6          | CLOSED?      |              | reset
+    """)
+
+    assert story.flow("reset_frame") == 9
+    assert story.moment("client", "CLOSED") == 301
+
+
+def test_resets_from_both_sides(climb: Climb) -> None:
+    """The second RST finds nothing to abort."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+   10.2  < R.  6:6    ack 6 |              |              | reset-after-close
+    """)
+
+    assert story.flow("closed_by") == 1
+    assert story.flow("reset_frame") == 7
+
+
+def test_a_reset_alone_in_the_capture(climb: Climb) -> None:
+    """Its sender is closed, for what it sent itself is certain. Nothing is said of the other side."""
+    climb("""
+     ms  segment   | client | server | marks
+     10  > R   6:6 | CLOSED |        | reset
+    """)

@@ -1,0 +1,211 @@
+"""The flow table: which segment belongs to which connection, however many there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from fixtures.frames import ACK, FIN, SYN, Segment
+from fixtures.ladder import START_NS
+from pcapflow.reader.batch import ICMP_QUOTE
+from pcapflow.tables import Tables
+from pcapflow.tracker import FlowTable
+from pcapflow.tracker.marks import MARK_NAMES
+from pcapflow.tracker.states import CLIENT
+from tests.ladders import RTO_NS, Row, check_chains, run
+
+SERVER = "198.51.100.2"
+
+
+def rows(*segments: Segment) -> list[Row]:
+    """These segments, a millisecond apart."""
+    return [Row(START_NS + number * 1_000_000, segment) for number, segment in enumerate(segments)]
+
+
+def up(client: str, port: int, flags: int, seq: int, ack: int = 0) -> Segment:
+    """A segment of the client's, to port 80."""
+    return Segment(client, SERVER, port, 80, seq, ack, flags, 64_240)
+
+
+def down(segment: Segment, flags: int, seq: int) -> Segment:
+    """The server's answer to a segment."""
+    return Segment(
+        segment.dst, segment.src, segment.dport, segment.sport, seq, (segment.seq + 1) % 2**32, flags, 65_160
+    )
+
+
+def handshake(client: str, port: int) -> list[Segment]:
+    """SYN, SYN-ACK, ACK."""
+    syn = up(client, port, SYN, 1000)
+    return [syn, down(syn, SYN | ACK, 5000), up(client, port, ACK, 1001, 5001)]
+
+
+def packets(tables: Tables) -> list[int]:
+    """Segments of every flow, both ways."""
+    return [int(count) for count in tables.flows["client_packets"] + tables.flows["server_packets"]]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_both_directions_are_one_flow(family: int) -> None:
+    """Whoever speaks: source and destination may change places, and nothing else may."""
+    client = "192.0.2.1" if family == 4 else "2001:db8::1"
+    segments = handshake("192.0.2.1", 40_000)
+    if family == 6:
+        moved = {"192.0.2.1": client, SERVER: "2001:db8::2"}
+        segments = [dataclasses.replace(one, src=moved[one.src], dst=moved[one.dst]) for one in segments]
+
+    tables = run(rows(*segments))
+
+    assert packets(tables) == [3]
+    assert tables.flows["family"][0] == family
+    assert tables.ip(0, CLIENT) == client
+
+
+def test_ports_swapped_are_another_flow() -> None:
+    """10.0.0.1:1 to 10.0.0.2:2 is not 10.0.0.1:2 to 10.0.0.2:1, although both hash alike if hashed carelessly."""
+    one = Segment("192.0.2.1", SERVER, 1111, 2222, 1, 0, SYN)
+    two = Segment("192.0.2.1", SERVER, 2222, 1111, 1, 0, SYN)
+
+    assert packets(run(rows(one, two, one, two))) == [2, 2]
+
+
+def test_a_host_may_talk_to_itself() -> None:
+    """Both ends have the same address; only the ports tell them apart."""
+    syn = Segment("127.0.0.1", "127.0.0.1", 40_000, 80, 1000, 0, SYN)
+    tables = run(rows(syn, down(syn, SYN | ACK, 5000), dataclasses.replace(syn, seq=1001, ack=5001, flags=ACK)))
+
+    assert (list(tables.flows["client_packets"]), list(tables.flows["server_packets"])) == ([2], [1])
+
+
+def test_the_same_tuple_in_a_tunnel_is_another_flow() -> None:
+    """Two tunnels may carry the same private addresses."""
+    plain = rows(*handshake("192.0.2.1", 40_000))
+    tunnelled = [dataclasses.replace(row, tunnel=1) for row in plain]
+
+    tables = run([row for pair in zip(plain, tunnelled, strict=True) for row in pair])
+
+    assert packets(tables) == [3, 3]
+    assert list(tables.flows["tunnel"]) == [0, 1]
+
+
+def test_an_ipv4_address_is_not_the_ipv6_address_of_the_same_number() -> None:
+    """``::c000:201`` and 192.0.2.1 are the same integer."""
+    four = Segment("192.0.2.1", SERVER, 40_000, 80, 1, 0, SYN)
+    six = Segment("::c000:201", "::c633:6402", 40_000, 80, 1, 0, SYN)
+
+    assert packets(run(rows(four, six))) == [1, 1]
+
+
+def test_many_flows_are_kept_apart() -> None:
+    """Enough to make the table grow, their segments shuffled; every one has its three and its own states."""
+    clients = [(f"10.{n >> 8 & 255}.{n & 255}.1", 1024 + n % 7) for n in range(6000)]
+    segments = [segment for client, port in clients for segment in handshake(client, port)]
+    order = sorted(range(len(segments)), key=lambda at: (at % 3, random.Random(at).random()))
+
+    tables = run(rows(*(segments[at] for at in order)))
+
+    assert packets(tables) == [3] * len(clients)
+    assert list(tables.flows["stream"]) == list(range(len(clients)))
+    check_chains(tables)
+
+
+def test_one_chain_of_the_table_holds_many_flows() -> None:
+    """Sequential addresses and ports, as scans have them: every probe finds its own flow again."""
+    segments = [up("192.0.2.1", port, SYN, port) for port in range(1, 4000)]
+
+    tables = run(rows(*segments, *segments))
+
+    assert packets(tables) == [2] * len(segments)
+
+
+def test_the_hash_is_not_the_same_in_two_runs() -> None:
+    """Its multipliers are random, so that no capture can be made to fill one chain; the tables are the same anyway."""
+    segments = [segment for n in range(50) for segment in handshake("192.0.2.1", 40_000 + n)]
+
+    first, second = (run(rows(*segments), table=FlowTable(1000, 1000, RTO_NS)) for _ in range(2))
+
+    for name in first.flows.schema:
+        assert list(first.flows[name]) == list(second.flows[name])
+
+
+def test_flows_beyond_the_limit_are_let_go_and_counted() -> None:
+    """Memory is bounded: the flow opened first is written out, and its next segment begins a new one."""
+    syns = [up("192.0.2.1", 40_000 + n, SYN, 1000) for n in range(10)]
+
+    tables = run(rows(*syns, up("192.0.2.1", 40_000, ACK, 1001, 1)), max_open_flows=4)
+
+    assert tables.capture.evicted == 7
+    assert packets(tables) == [1] * 11
+    assert list(tables.flows["flow"]) == list(range(11))
+    assert tables.flows["client_port"][10] == 40_000
+    assert tables.flows["midstream"][10] == 1
+
+
+def test_marks_beyond_the_limit_of_a_flow_are_left_out() -> None:
+    """A connection of nothing but repeats fills no memory."""
+    syn = up("192.0.2.1", 40_000, SYN, 1000)
+    other = up("192.0.2.1", 40_001, SYN, 1000)
+
+    tables = run(rows(*[syn] * 100, other, other), marks_per_flow=5)
+
+    assert [int((tables.marks["flow"] == flow).sum()) for flow in (0, 1)] == [5, 2]
+
+
+def test_a_quote_in_an_icmp_error_takes_a_stream() -> None:
+    """Wireshark opens a stream for a segment that is only quoted; the flow that follows comes into it."""
+    quoted = up("192.0.2.1", 40_000, SYN, 1000)
+    quote = dataclasses.replace(quoted, window=3 << 8 | 13, payload=b"\0" * 20)
+    other = up("192.0.2.1", 40_001, SYN, 1000)
+    first, second, third = rows(quote, other, quoted)
+
+    tables = run([dataclasses.replace(first, flags=ICMP_QUOTE), second, third])
+
+    assert list(tables.flows["client_port"]) == [40_001, 40_000]
+    assert list(tables.flows["stream"]) == [1, 0]
+
+
+def test_a_quote_of_a_known_flow_is_a_mark() -> None:
+    """It is no segment of the flow, and changes no state."""
+    syn = up("192.0.2.1", 40_000, SYN, 1000)
+    quote = dataclasses.replace(syn, window=3 << 8 | 13, payload=b"\0" * 20)
+    first, second = rows(syn, quote)
+
+    tables = run([first, dataclasses.replace(second, flags=ICMP_QUOTE)])
+
+    assert packets(tables) == [1]
+    assert [MARK_NAMES[code] for code in tables.marks["mark"]] == ["icmp-unreachable"]
+    assert list(tables.marks["value"]) == [3 << 8 | 13]
+
+
+@pytest.mark.parametrize(
+    ("sport", "dport", "client_port"),
+    [(80, 40_000, 40_000), (40_000, 80, 40_000), (8080, 40_000, 40_000), (2000, 3000, 2000)],
+    ids=["from a well-known port", "to a well-known port", "from a registered port", "nothing to tell by"],
+)
+def test_who_is_the_client_is_guessed_without_a_syn(sport: int, dport: int, client_port: int) -> None:
+    """By the ports, and otherwise whoever spoke first; the guess is marked as one."""
+    tables = run(rows(Segment("192.0.2.1", SERVER, sport, dport, 1, 1, ACK)))
+
+    assert int(tables.flows["client_port"][0]) == client_port
+    assert tables.flows["roles_assumed"][0] == 1
+
+
+def test_random_segments_break_nothing() -> None:
+    """Any flags with any numbers between a few hosts: no exception, and every path is one of the table's."""
+    chance = random.Random(4)
+    made = []
+    for number in range(5000):
+        a, b = chance.sample(range(3), 2)
+        seq, ack = (chance.choice([0, 1, 2, 100, 2**31, 2**32 - 1, chance.randrange(2**32)]) for _ in range(2))
+        payload = b"x" * chance.choice([0, 0, 1, 100])
+        flags = chance.choice([SYN, SYN | ACK, ACK, ACK, FIN | ACK, 4, 4 | ACK, chance.randrange(256)])
+        ends = f"10.0.0.{a}", f"10.0.0.{b}", 80 + a, 80 + b
+        segment = Segment(*ends, seq, ack, flags, chance.choice([0, 500]), b"", payload)
+        made.append(Row(START_NS + number * chance.choice([-1, 1000, 10**7]), segment))
+
+    tables = run(made, marks_per_flow=10**6)
+
+    check_chains(tables)
+    assert sum(packets(tables)) == len(made)

@@ -1,0 +1,95 @@
+"""A new incarnation of a pair of addresses and ports is a new flow, and Wireshark's next stream (RFC 9293, 3.5)."""
+
+from __future__ import annotations
+
+from tests.ladders import Climb
+
+CLOSED = """
+     ms  segment            | client                 | server       | marks
+      0  > S   0:0          | SYN_SENT               | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 | ESTABLISHED+           |              |
+      2  > .   1:1    ack 1 |                        | ESTABLISHED+ |
+      3  < F.  1:1    ack 1 | CLOSE_WAIT+            | FIN_WAIT_1   |
+      4  > F.  1:1    ack 2 | LAST_ACK               | FIN_WAIT_2+ TIME_WAIT+ |
+      5  < .   2:2    ack 2 | CLOSED?                |              |"""
+"""Closed by the server, which stays in TIME_WAIT."""
+
+
+def test_a_syn_with_another_number_is_another_connection(climb: Climb) -> None:
+    """Each flow has its own states; the first keeps those it ended with."""
+    story = climb(f"""{CLOSED}
+   1000  > S   9000:9000          | SYN_SENT     | SYN_RCVD+              |
+   1001  < S.  8000:8000 ack 9001 | ESTABLISHED+ |                        |
+   1002  > .   9001:9001 ack 8001 |              | ESTABLISHED?           |
+    """)
+
+    assert story.ends == [("CLOSED", "TIME_WAIT"), ("ESTABLISHED", "ESTABLISHED")]
+    assert list(story.tables.flows["stream"]) == [0, 1]
+    assert list(story.tables.flows["first_frame"]) == [1, 7]
+    assert list(story.tables.flows["last_frame"]) == [6, 9]
+
+
+def test_a_syn_sent_again_is_the_same_connection(climb: Climb) -> None:
+    """The same number: a retransmission, however late."""
+    story = climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     |              |
+  60000  > S   0:0          |              | SYN_RCVD+    | syn-repeated
+  60001  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+  60002  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+    assert len(story.tables.flows) == 1
+
+
+def test_a_syn_from_the_other_side_is_the_same_connection(climb: Climb) -> None:
+    """A SYN of the side that had sent none yet: a simultaneous open, of which neither SYN-ACK has passed."""
+    story = climb("""
+     ms  segment   | client    | server    | marks
+      0  > S   0:0 | SYN_SENT  | SYN_RCVD? |
+      1  < S   0:0 | SYN_RCVD? | SYN_SENT  |
+    """)
+
+    assert len(story.tables.flows) == 1
+
+
+def test_a_syn_challenged_in_time_wait(climb: Climb) -> None:
+    """A new SYN meets TIME_WAIT and is answered by the old ACK, reset, and sent again (RFC 9293, 3.10.7.4)."""
+    story = climb(f"""{CLOSED}
+   1000  > S   9000:9000          | SYN_SENT     |                        |
+   1001  < .   2:2    ack 2       |              |                        |
+   1002  > R   2:2                |              |                        | reset
+   2000  > S   9000:9000          |              | SYN_RCVD+              | syn-repeated taken-back
+   2001  < S.  8000:8000 ack 9001 | ESTABLISHED+ |                        |
+   2002  > .   9001:9001 ack 8001 |              | ESTABLISHED?           |
+    """)
+
+    assert story.ends == [("CLOSED", "TIME_WAIT"), ("ESTABLISHED", "ESTABLISHED")]
+
+
+def test_a_lost_client_dials_again(climb: Climb) -> None:
+    """The server still has the old connection open: challenge, RST, and the SYN again (RFC 9293, 3.5.1, figure 9)."""
+    story = climb("""
+     ms  segment                     | client       | server       | marks
+      0  > S   0:0                   | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1          | ESTABLISHED+ |              |
+      2  > .   1:1    ack 1          |              | ESTABLISHED? |
+   5000  > S   70000:70000           | SYN_SENT     |              |
+   5001  < .   1:1    ack 1          |              |              |
+   5002  > R   1:1                   | CLOSED       | CLOSED?      | reset
+   6000  > S   70000:70000           |              | SYN_RCVD+    | syn-repeated
+   6001  < S.  90000:90000 ack 70001 | ESTABLISHED+ |              |
+   6002  > .   70001:70001 ack 90001 |              | ESTABLISHED? |
+    """)
+
+    assert list(story.tables.flows["stream"]) == [0, 1]
+    assert story.ends[1] == ("ESTABLISHED", "ESTABLISHED")
+
+
+def test_the_port_is_marked_as_reused(climb: Climb) -> None:
+    """As Wireshark does, on the first frame of the new flow."""
+    story = climb(f"""{CLOSED}
+   1000  > S   9000:9000    | SYN_SENT     |                        |
+    """)
+
+    assert story.marked("port-reuse") == [(7, "client", 0)]

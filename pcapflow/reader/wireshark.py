@@ -511,6 +511,7 @@ class _Tshark:
         self._chunk: list[Fields] = []
         self._closing = threading.Event()
         self._loop = asyncio.new_event_loop()
+        self._reading: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="pcapflow-tshark", daemon=True)
         self._thread.start()
 
@@ -527,20 +528,22 @@ class _Tshark:
         self._thread.join()
 
     def _cancel(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
 
     def _run(self) -> None:
         loop = self._loop
         try:
             capture = _FieldCapture(self._program, self.path, loop)
+            # Ending tshark is no part of the task that may be cancelled.
+            self._reading = loop.create_task(capture.packets_from_tshark(self._take, close_tshark=False))
             try:
-                loop.run_until_complete(capture.packets_from_tshark(self._take))
+                with contextlib.suppress(asyncio.CancelledError):
+                    loop.run_until_complete(self._reading)
             finally:
+                loop.run_until_complete(capture.close_async())
                 self.status = capture.status
                 self.complaint = _complaint("".join(capture.said))
-        except asyncio.CancelledError:
-            pass
         except Exception as error:  # noqa: BLE001 - whatever pyshark raises is told in the caller's thread
             self.failure = error
         finally:

@@ -77,6 +77,9 @@ REORDER_NS: Final = 3_000_000
 """Segments of one sender may overtake each other by about this much."""
 FAR: Final = 1 << 30
 """A sequence number this far from all others of its sender is not of this connection (the largest window)."""
+LANDED: Final = 0
+RST_IN_FLIGHT: Final = 1
+FIN_AND_RST_IN_FLIGHT: Final = 2
 RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
 
 COMPLETE_SYN: Final = 1
@@ -246,9 +249,9 @@ class Flow:
             return
 
         # 1. What this proves about x.
-        was_in_flight = False
+        in_flight: i64 = LANDED
         if x.state == CLOSED and x.last_row >= 0:
-            was_in_flight = self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel)
+            in_flight = self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel, ack_rel)
         if has_ack:
             if x.state == SYN_SENT and x.syn_heard_ns < 0 and rel == x.next_rel and not flags & SYN:
                 self._unseen_syn_ack(x, y, frame, time_ns)
@@ -261,7 +264,9 @@ class Flow:
             self._data(x, y, frame, time_ns, rel, payload_len)
         if flags & FIN:
             self._fin(x, y, frame, time_ns, rel + payload_len, ack_rel, ip_id, tsval, is_copy)
-        if was_in_flight:
+        if in_flight != LANDED:
+            if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0:
+                self._fin_arrived(x, ASSUMED)
             x.take(self._log, self.number, RST_RX, self.reset_ns, self.reset_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
@@ -453,12 +458,12 @@ class Flow:
         x.fin_heard_ns = -1
         x.fin_before_ns = -1
 
-    def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool) -> bool:
+    def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool, ack_rel: i64) -> i64:
         """A segment without RST from an endpoint that was thought closed by one.
 
         Returns:
-            Whether it may have been sent before the RST arrived: what it shows then comes before the RST, which the
-            caller applies again.
+            Whether it may have been sent before the RST arrived, and the FIN before the RST: what it shows then comes
+            before those, which the caller applies again.
         """
         event: i64 = x.last_event(self._log)
         if event == RST_TX:
@@ -469,11 +474,15 @@ class Flow:
             flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else 200_000_000
             if time_ns - self.reset_ns <= flight_ns:
                 x.take_back(self._log)
-                return True
+                if x.unsure and x.last_event(self._log) == FIN_RX and ack_rel <= y.fin_rel:
+                    x.fin_heard_ns = self._log.time_ns[x.last_row]
+                    x.fin_heard_frame = x.take_back(self._log)
+                    return FIN_AND_RST_IN_FLIGHT
+                return RST_IN_FLIGHT
             # Later than a round trip, it shows that the RST was not accepted.
             self._take_back(x, frame, time_ns)
             self._reset_did_not_count(y)
-        return False
+        return LANDED
 
     def _reset_did_not_count(self, sender: Endpoint) -> None:
         """The RST noted as the end was not accepted."""

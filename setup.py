@@ -69,7 +69,8 @@ class BuildAllOrNothing(build_ext):
 
 def give_up(error: BaseException) -> None:
     """Says that the installation goes on without compiled modules."""
-    print(f"pcapflow: not compiled, the interpreted modules will be used ({type(error).__name__}: {str(error)[:200]})", file=sys.stderr)
+    reason = f"{type(error).__name__}: {str(error)[:200]}"
+    print(f"pcapflow: not compiled, the interpreted modules will be used ({reason})", file=sys.stderr)
 
 
 def extensions() -> list[Extension]:

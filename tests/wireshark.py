@@ -1,7 +1,7 @@
 """Many captures in one, so that one run of tshark judges them all: starting it takes longer than most captures.
 
-Each capture's addresses are moved to a range of their own, so that their connections do not meet (where
-tunnels carry the same ones, they meet for both programs). Neither looks at checksums here, so nothing else has to change.
+Each capture's addresses are moved to a range of their own, so that their connections do not meet (where tunnels carry
+the same ones, they meet for both programs). Neither looks at checksums here, so nothing else has to change.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def pip(interpreter: Path, *arguments: str | Path, env: Mapping[str, str] | None
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
     if done.returncode != 0 and any(sign in done.stderr for sign in NO_INDEX):
         pytest.skip("no package index can be reached")
@@ -142,7 +142,7 @@ def test_an_sdist_holds_what_a_build_needs(source: Path, python: Path, tmp_path:
         env=clean_environment(),
         check=True,
         capture_output=True,
-        timeout=600,
+        timeout=1800,
     )
     (sdist,) = tmp_path.glob("*.tar.gz")
     pip(python, "install", "--no-deps", "--force-reinstall", sdist, env={"PCAPFLOW_COMPILE": "0"})

@@ -189,7 +189,8 @@ def run(
 
 def check_chains(tables: Tables) -> None:
     """Every endpoint's transitions follow on one another, along the edges of the table, up to its state at the end."""
-    steps, state = tables.transitions, {}
+    steps = tables.transitions
+    state: dict[tuple[int, int], int] = {}
     for at in range(len(steps)):
         end = int(steps["flow"][at]), int(steps["endpoint"][at])
         old, new, event = (int(steps[name][at]) for name in ("old", "new", "event"))

@@ -254,11 +254,13 @@ def _raw_row(batch: Batch, i: int) -> tuple[int, ...]:
 
 
 def _row(values: tuple[int, ...], tunnels: Sequence[str]) -> Row:
-    frame, time_ns, src_hi, src_lo, dst_hi, dst_lo, ports, seq, ack, flags, *middle = values[:15]
-    tunnel, *rest = values[15:]
+    frame, time_ns, src_hi, src_lo, dst_hi, dst_lo, ports, seq, ack, flags = values[:10]
+    window, payload_len, ip_id, ttl, vlan, tunnel = values[10:16]
+    syn_options, tsval, tsecr, sack_left, sack_right = values[16:]
     is_ipv6 = flags & 0x1000
     src = struct.pack("!qq", src_hi, src_lo) if is_ipv6 else struct.pack("!I", src_lo)
     dst = struct.pack("!qq", dst_hi, dst_lo) if is_ipv6 else struct.pack("!I", dst_lo)
     return Row(
-        frame, time_ns, src, dst, ports >> 16, ports & 0xFFFF, seq, ack, flags, *middle, tunnels[tunnel], *rest
+        frame, time_ns, src, dst, ports >> 16, ports & 0xFFFF, seq, ack, flags, window, payload_len, ip_id, ttl, vlan,
+        tunnels[tunnel], syn_options, tsval, tsecr, sack_left, sack_right,
     )  # fmt: skip

@@ -238,7 +238,7 @@ def test_a_stream_that_fails_at_once_is_an_error_and_later_a_capture_cut_short()
             return super().read(size)
 
     with pytest.raises(CaptureError, match="input/output error"):
-        open_capture([Failing(CAPTURE, 0)], "native")
+        open_capture([Failing(CAPTURE, 0)], "native")  # type: ignore[list-item]
     reading = read_input(Failing(CAPTURE, 24 + 10 * RECORD), "native")  # type: ignore[arg-type]
     assert len(reading.rows) == 20
     assert "input/output error" in reading.capture.truncated

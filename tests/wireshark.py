@@ -1,7 +1,7 @@
 """Many captures in one, so that one run of tshark judges them all: starting it takes longer than most captures.
 
-Each capture's addresses are moved to a range of their own, so that their connections do not meet (where tunnels carry
-the same ones, they meet for both programs). Neither looks at checksums here, so nothing else has to change.
+Each capture's addresses are moved to a range of their own, so that connections of two captures do not meet (where a
+tunnel carries the same ones, they meet for both programs). Neither looks at checksums here: nothing else has to change.
 """
 
 from __future__ import annotations
@@ -49,10 +49,14 @@ def merge(captures: Iterable[Path], out: Path) -> int:
     return used
 
 
-def fields(tshark: str, capture: Path, names: Sequence[str]) -> Iterator[list[str]]:
-    """The named fields of every frame with a TCP segment, in one pass of tshark; several are joined by ``;``."""
+def fields(tshark: str, capture: Path, names: Sequence[str], *, passes: int = 1) -> Iterator[list[str]]:
+    """The named fields of every frame with a TCP segment, by tshark in one or two passes; several are joined by ``;``.
+
+    In two passes it shows in every frame what it knows at the end of the capture.
+    """
     command = [tshark, "-n", "-r", str(capture), "-Y", "tcp", "-T", "fields"]
     command += ["-E", "occurrence=a", "-E", "aggregator=;"]
+    command += ["-2"] if passes == 2 else []
     for name in names:
         command += ["-e", name]
     done = subprocess.run(command, capture_output=True, check=True, timeout=300)

@@ -22,6 +22,7 @@ import dataclasses
 import difflib
 import ipaddress
 import re
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -150,6 +151,7 @@ def climb(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
     check_chains(story.tables)
 
     expected, found, frame = [], [], 0
+    width = max(len(line.split("|")[0].strip()) for line in lines)
     for line in lines:
         rung, *cells = (cell.strip() for cell in line.split("|"))
         if line is lines[0] or rung.split()[1:] == ["end"]:
@@ -159,8 +161,8 @@ def climb(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
             actual = [*story.states(frame)]
             if len(heading) > 3:
                 actual.append(story.marks(frame, wireshark=heading[3] == "wireshark"))
-        expected.append(_line(rung, cells, len(heading)))
-        found.append(_line(rung, actual, len(heading)))
+        expected.append(_line(rung, cells, len(heading), width))
+        found.append(_line(rung, actual, len(heading), width))
     if expected != found:
         raise AssertionError("the ladder says (-), the machine says (+):\n" + "\n".join(difflib.ndiff(expected, found)))
     return story
@@ -205,18 +207,34 @@ def check_chains(tables: Tables) -> None:
 def _row(rung: str, isn: tuple[int, int]) -> Row:
     words = {name: int(value) for name, value in _WORD.findall(rung)}
     (plain,) = read_rungs(_WORD.sub("", rung), client=CLIENT, server=SERVER, isn=isn)
+    peer_isn = isn[1] if plain.segment.src == CLIENT[0] else isn[0]
+    sack_left = (peer_isn + words["sack"]) % 2**32 if "sack" in words else -1
     segment = dataclasses.replace(
-        plain.segment, window=words.get("win", plain.segment.window), ident=words.get("id", 0)
+        plain.segment,
+        window=words.get("win", plain.segment.window),
+        ident=words.get("id", 0),
+        options=_options(words, sack_left),
     )
-    peer_isn = isn[1] if segment.src == CLIENT[0] else isn[0]
     return Row(
         time_ns=plain.time_ns,
         segment=segment,
         tsval=words.get("ts", -1),
         tsecr=words.get("ecr", -1),
-        sack_left=(peer_isn + words["sack"]) % 2**32 if "sack" in words else -1,
+        sack_left=sack_left,
         syn_options=(words["scale"] + 1) << 16 if "scale" in words else 0,
     )
+
+
+def _options(words: dict[str, int], sack_left: int) -> bytes:
+    """The TCP options that say the same in a capture (RFC 7323, 2.2 and 3.2; RFC 2018, 3)."""
+    options = b""
+    if "scale" in words:
+        options += struct.pack("!4B", 1, 3, 3, words["scale"])
+    if "ts" in words:
+        options += struct.pack("!4BII", 1, 1, 8, 10, words["ts"], words.get("ecr", 0))
+    if sack_left >= 0:
+        options += struct.pack("!4BII", 1, 1, 5, 10, sack_left, (sack_left + 1) % 2**32)
+    return options
 
 
 def _fill(batch: Batch, row: Row, frame: int) -> None:
@@ -261,9 +279,9 @@ def _signed(half: int) -> int:
     return half - (1 << 64) if half >> 63 else half
 
 
-def _line(rung: str, cells: Sequence[str], columns: int) -> str:
+def _line(rung: str, cells: Sequence[str], columns: int, width: int) -> str:
     padded = [*cells, *[""] * (columns - 1 - len(cells))]
-    return (f"{rung:34}" + "".join(f" | {cell:24}" for cell in padded)).rstrip()
+    return (f"{rung:{width}}" + "".join(f" | {cell:24}" for cell in padded)).rstrip()
 
 
 _NO_CAPTURE = Capture(

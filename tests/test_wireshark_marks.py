@@ -4,7 +4,7 @@ Left out, with the reason, is where we differ on purpose (docs/wireshark.md):
 
 - ISNs of 2**32-1, where Wireshark takes the next number, 0, for "not known yet";
 - streams with a SYN that the other side merely challenged, where Wireshark counts the challenge to the new connection;
-- segments that are no segments: quotes in ICMP errors, several headers in one frame, headers that are cut off or too short.
+- segments that are no segments: quotes in ICMP errors, several headers in a frame, headers that are cut off.
 """
 
 from __future__ import annotations

@@ -727,11 +727,9 @@ class Flow:
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
         if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX:
-            # What drew the RST came before that ACK: it passed too shortly before the RST to have arrived, or about a
-            # round trip before, and the RST has the number of a segment that did not acknowledge the FIN (it takes
-            # that segment's ACK field: RFC 9293, 3.5.2).
-            since_ns: i64 = time_ns - x.changed_ns
-            if since_ns < y.rtt_ns // 2 or (ack_rel < 0 and rel <= x.fin_rel and since_ns < 2 * y.rtt_ns):
+            # That ACK passed too shortly before for it to have arrived: what drew the RST came earlier. Not so where the
+            # RST has the number after the FIN without an ACK of its own: it took it from that very ACK field.
+            if time_ns - x.changed_ns < y.rtt_ns // 2 and (ack_rel >= 0 or rel <= x.fin_rel):
                 x.take_back(self._log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
             self._fin_arrived(x, PROVEN)

@@ -276,13 +276,13 @@ class Decoder:
                         proto = ETHERTYPE_IPV4
                     elif version == 6:
                         proto = ETHERTYPE_IPV6
-                    elif version == 0:
-                        # A pseudowire's control word, then Ethernet (RFC 4448).
-                        at += 4
-                        proto = ETHERTYPE_TRANSPARENT_ETHERNET
                     else:
-                        self.other += 1
-                        return
+                        step = _pseudowire(data, at, end)
+                        if step < 0:
+                            self.other += 1
+                            return
+                        at += step
+                        proto = ETHERTYPE_TRANSPARENT_ETHERNET
             elif proto == ETHERTYPE_PPPOE:
                 if at + 8 > end:
                     self.skip("pppoe", "truncated header")
@@ -361,10 +361,16 @@ class Decoder:
         word: i64 = i64(read_i32_be(data, at + 12))
         header_len: i64 = (word >> 26) & 0x3C
         flags: i64 = (word >> 16) & 0x1FF | facts
+        ack: i64 = i64(read_i32_be(data, at + 8)) & M32
         payload_len: i64 = limit - at - header_len
         if header_len < 20 or payload_len < 0:
             # The stream is known all the same, and Wireshark counts the frame in it.
             self.skip("tcp", "bad header length")
+            if header_len < 20:
+                # Like Wireshark, read no further than a length that no header has.
+                ack = 0
+                flags = facts
+                word = 0
             payload_len = 0
             header_len = 20
         tsval: i64 = -1
@@ -418,7 +424,7 @@ class Decoder:
         batch.dst_lo[row] = dst_lo
         batch.ports[row] = i64(read_i32_be(data, at)) & M32
         batch.seq[row] = i64(read_i32_be(data, at + 4)) & M32
-        batch.ack[row] = i64(read_i32_be(data, at + 8)) & M32
+        batch.ack[row] = ack
         batch.flags[row] = flags
         batch.window[row] = word & M16
         batch.payload_len[row] = payload_len
@@ -684,3 +690,25 @@ class Decoder:
         batch.sack_left[row] = -1
         batch.sack_right[row] = -1
         batch.size = row + 1
+
+
+def _pseudowire(data: bytes, at: i64, end: i64) -> i64:
+    """Ethernet below an MPLS label, with a control word of 4 bytes or without (RFC 4448): no label tells which.
+
+    Returns:
+        How far the Ethernet header is, -1 where nothing looks like one.
+    """
+    if at + 18 <= end and i64(data[at]) >> 4 == 0 and _carries_ip(i64(read_i16_be(data, at + 16)) & M16):
+        return 4
+    if at + 14 <= end and _carries_ip(i64(read_i16_be(data, at + 12)) & M16):
+        return 0
+    return -1
+
+
+def _carries_ip(ethertype: i64) -> bool:
+    return (
+        ethertype == ETHERTYPE_IPV4
+        or ethertype == ETHERTYPE_IPV6
+        or ethertype == ETHERTYPE_VLAN
+        or ethertype == ETHERTYPE_QINQ
+    )

@@ -105,8 +105,12 @@ _POLL_S: Final = 0.2
 _EXIT_S: Final = 5.0
 _RECORD_BYTES: Final = 16
 
+_FOREIGN: Final = "read by Wireshark"
+"""What a capture's format is called that only Wireshark knows; it does not tell the name of it."""
+
 _QUOTE_WITH_STREAM: Final = 20
 _QUOTE_WITHOUT_STREAM: Final = 8
+_MIN_HEADER: Final = 20
 
 _TUNNELS: Final = {
     "gre": "gre",
@@ -228,11 +232,10 @@ class WiresharkRecords(Records):
             raise CaptureError(self._name, f"pyshark failed ({tshark.failure})") from tshark.failure
         words = tshark.complaint.replace(str(tshark.path), Path(self._name).name)
         is_damaged = "cut short" in words or "damaged or corrupt" in words
-        if tshark.status == 0:
-            return
-        if not frames and not is_damaged:
-            raise CaptureError(self._name, f"tshark cannot read it: {words or _exit(tshark.status)}")
-        if not self.truncated:
+        if not frames and (self.format == _FOREIGN or (tshark.status and not is_damaged)):
+            reason = words or (_exit(tshark.status) if tshark.status else "it finds no frame in it")
+            raise CaptureError(self._name, f"tshark cannot read it: {reason}")
+        if tshark.status and not self.truncated:
             self.truncated = f"tshark read up to frame {frames}: {words or _exit(tshark.status)}"
 
     def _frame(self, fields: Fields, batch: Batch) -> None:
@@ -343,23 +346,31 @@ def _layout(protocols: str) -> _Layout:
 
 def _segment(fields: Fields, layout: _Layout, time_ns: int, decoder: Decoder, batch: Batch) -> None:
     """Puts the TCP header together and has the decoder write its row."""
-    if "tcp_window_size_value" not in fields:
+    header_len = _number(fields, "tcp_hdr_len") if "tcp_hdr_len" in fields else 0
+    ack = flags = window = 0
+    if "tcp_window_size_value" in fields:
+        ack, window = _number(fields, "tcp_ack"), _number(fields, "tcp_window_size_value")
+        flags = _number(fields, "tcp_flags") & 0xFFF
+    elif not 0 < header_len < _MIN_HEADER:
         decoder.skip("tcp", "truncated header")
         return
-    header_len = _number(fields, "tcp_hdr_len")
     header = struct.pack(
         "!HHIIHHI",
         _number(fields, "tcp_srcport"),
         _number(fields, "tcp_dstport"),
         _number(fields, "tcp_seq"),
-        _number(fields, "tcp_ack"),
-        header_len << 10 | _number(fields, "tcp_flags") & 0xFFF,
-        _number(fields, "tcp_window_size_value"),
+        ack,
+        header_len << 10 | flags,
+        window,
         0,
     )
-    if header_len > len(header) and "tcp_options" in fields:
-        header += bytes.fromhex(fields["tcp_options"][0].replace(":", ""))[: header_len - len(header)]
-    wire_len = header_len + _number(fields, "tcp_len") if "tcp_len" in fields else header_len
+    if header_len > len(header):
+        # Where the snap length left none of them tshark prints words in place of bytes.
+        with contextlib.suppress(ValueError):
+            options = bytes.fromhex(fields.get("tcp_options", [""])[0].replace(":", ""))
+            header += options[: header_len - len(header)]
+    # Without a length Wireshark found the header longer than its packet, and so will the decoder.
+    wire_len = header_len + _number(fields, "tcp_len") if "tcp_len" in fields else 0
     src_hi, src_lo, dst_hi, dst_lo = _addresses(fields, layout)
     is_ipv6 = layout.ip == "ipv6"
     decoder.segment(
@@ -570,7 +581,7 @@ class _Tshark:
 def _format_of(head: bytes) -> str:
     if is_pcap(head):
         return "pcap"
-    return "pcapng" if is_pcapng(head) else "read by Wireshark"
+    return "pcapng" if is_pcapng(head) else _FOREIGN
 
 
 def _is_plain_file(name: str) -> bool:

@@ -237,12 +237,15 @@ def test_a_header_cut_before_is_counted(kept: int) -> None:
     assert (reading.rows, reading.undecoded) == ([], {("tcp", "truncated header"): (1, 1)})
 
 
-@pytest.mark.parametrize("header_len", [0, 16, 24, 60])
-def test_a_header_length_that_lies_leaves_a_segment_without_payload(header_len: int) -> None:
-    """Wireshark counts such a frame in its stream, so it must have a row; it is counted as undecoded too."""
+@pytest.mark.parametrize(("header_len", "flags"), [(0, 0), (16, 0), (24, ACK), (60, ACK)])
+def test_a_header_length_that_lies_leaves_a_segment_without_payload(header_len: int, flags: int) -> None:
+    """Wireshark counts such a frame in its stream, so it must have a row; it is counted as undecoded too.
+
+    Beyond a length that no header can have nothing is read, neither by Wireshark nor here.
+    """
     reading = decode([ethernet(ipv4(tcp(seq=6, header_len=header_len)))])
     (row,) = reading.rows
-    assert (row.seq, row.payload_len, row.syn_options) == (6, 0, 0)
+    assert (row.seq, row.payload_len, row.syn_options, row.flags) == (6, 0, 0, flags)
     assert reading.undecoded == {("tcp", "bad header length"): (1, 1)}
 
 

@@ -41,6 +41,8 @@ OUTER = {"src": bytes([10, 0, 0, 1]), "dst": bytes([10, 0, 0, 2])}
 INNER = ipv4(tcp(b"inner", seq=99), ttl=17, ident=3)
 INNER6 = ipv6(tcp(b"inner", seq=99), hop_limit=17)
 INNER_FRAME = ethernet(INNER)
+# Below a label Wireshark looks for addresses of known vendors to tell Ethernet from anything else.
+INTEL_FRAME = bytes.fromhex("001b21000001 001b21000002") + INNER_FRAME[12:]
 
 
 def outer(carried: bytes, protocol: int) -> bytes:
@@ -79,7 +81,8 @@ FRAMES = {
     "L2TP with every field": ("l2tp", outer(l2tp(INNER, length=True, sequence=True, offset=3), UDP)),
     "MPLS": ("mpls", ethernet(mpls(INNER, 16), MPLS)),
     "MPLS, three labels, IPv6": ("mpls", ethernet(mpls(INNER6, 16, 17, 18), MPLS)),
-    "Ethernet over MPLS": ("mpls", ethernet(mpls(bytes(4) + INNER_FRAME, 16), MPLS)),
+    "Ethernet over MPLS, control word": ("mpls", ethernet(mpls(bytes(4) + INTEL_FRAME, 16), MPLS)),
+    "Ethernet over MPLS": ("mpls", ethernet(mpls(INTEL_FRAME, 16), MPLS)),
     "MPLS in GRE": ("mpls", outer(gre(mpls(INNER, 16), MPLS), GRE)),
     "PPPoE": ("pppoe", ethernet(pppoe(INNER), PPPOE)),
     "PPPoE with IPv6": ("pppoe", ethernet(pppoe(INNER6), PPPOE)),
@@ -139,8 +142,9 @@ def test_tunnels_in_tunnels_without_end_are_given_up() -> None:
         outer(udp(struct.pack("!HHHH", 0xC802, 12, 1, 0) + bytes(20), 1701), UDP),
         ethernet(struct.pack("!BBHHH", 0x11, 0, 1, 10, 0xC021) + bytes(10), PPPOE),
         outer(geneve(bytes(40), 0x0806), UDP),
+        ethernet(mpls(b"\x10" + bytes(40), 16), MPLS),
     ],
-    ids=["DNS", "PPTP's GRE", "GTP echo", "L2TP control", "PPP LCP", "ARP in GENEVE"],
+    ids=["DNS", "PPTP's GRE", "GTP echo", "L2TP control", "PPP LCP", "ARP in GENEVE", "an MPLS channel"],
 )
 def test_signalling_is_other_traffic(frame: bytes) -> None:
     reading = decode([frame])

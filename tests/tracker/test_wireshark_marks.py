@@ -14,7 +14,7 @@ OPEN = """
       9  > .   1:1   ack 1 win 500 |       | ESTABLISHED+ |
      10  < P.  1:101 ack 1 win 500 |       |       |
      11  > .   1:1 ack 101 win 500 |       |       |"""
-"""Open, 100 bytes from the server acknowledged. The first round trip took 9 ms; both windows are 500 times 128 bytes."""
+"""Open, 100 bytes of the server's acknowledged; a first round trip of 9 ms; both windows are 500 times 128 bytes."""
 
 
 def test_retransmission(climb: Climb) -> None:

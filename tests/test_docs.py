@@ -1,0 +1,52 @@
+"""The documents: what is made of the code is current, and the scenarios they name exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pcapflow.tracker.states import RST_RX, RST_TX, STATE_NAMES, TRANSITIONS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+KERNEL = ROOT / "fixtures" / "kernel"
+
+
+@pytest.fixture
+def make_diagram() -> ModuleType:
+    """The script, as a module."""
+    spec = importlib.util.spec_from_file_location("make_diagram", DOCS / "make_diagram.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_diagram_is_that_of_the_table(make_diagram: ModuleType) -> None:
+    """Run ``python docs/make_diagram.py`` when this fails."""
+    page = (DOCS / "states.md").read_text(encoding="utf-8")
+
+    assert make_diagram.updated(page) == page
+
+
+def test_the_diagram_has_every_edge_but_resets(make_diagram: ModuleType) -> None:
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+):", make_diagram.diagram(), flags=re.MULTILINE))
+
+    edges = {(old, new) for (old, event), new in TRANSITIONS.items() if event not in (RST_TX, RST_RX)}
+    wanted = {(STATE_NAMES[old], STATE_NAMES[new]) for old, new in edges}
+    assert drawn == wanted
+
+
+@pytest.mark.parametrize("name", ["states.md", "wireshark.md"])
+def test_scenarios_that_are_named_exist(name: str) -> None:
+    page = (DOCS / name).read_text(encoding="utf-8")
+
+    named = re.findall(r"`(?:fixtures/kernel/)?((?:open|close|abort|reuse|random_loss)_\w+)`", page)
+    assert len(named) > 3
+    for scenario in named:
+        assert (KERNEL / f"{scenario}.truth.json").exists(), scenario

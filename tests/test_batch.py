@@ -93,7 +93,7 @@ def test_one_bad_capture_stops_none_of_the_others(captures: Path, tmp_path: Path
     codes = {code for item in summary["captures"] for code in item["codes"]}
     assert {"PF102", "PF201"} <= codes
     index = (out / "index.html").read_text()
-    assert "rotated.html" in index
+    assert "rotated.pcap3.html" in index
     assert "broken.pcap" in index
 
 

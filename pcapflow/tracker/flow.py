@@ -727,8 +727,8 @@ class Flow:
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
         if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX:
-            # That ACK passed too shortly before for it to have arrived: what drew the RST came earlier. Not so where the
-            # RST has the number after the FIN without an ACK of its own: it took it from that very ACK field.
+            # That ACK passed too shortly before for it to have arrived: what drew the RST came earlier. Not so where
+            # the RST has the number after the FIN without an ACK of its own: it took it from that very ACK field.
             if time_ns - x.changed_ns < y.rtt_ns // 2 and (ack_rel >= 0 or rel <= x.fin_rel):
                 x.take_back(self._log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:

@@ -14,7 +14,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "truth"
 SCRIPTED = [scenario.name for scenario in all_scenarios() if scenario.group != "random"]
 RANDOM = [scenario.name for scenario in all_scenarios() if scenario.group == "random"]
 RANDOM_SHARE = 0.99
-"""Of the committed random truths, recorded on a machine that stalled at times: delays there are not the wire's alone."""
+"""Of the committed random truths, recorded on a machine that stalled at times: delays are not the wire's alone."""
 SHARED_SHARE = 0.995
 UNKNOWABLE_CAUSES = {
     # The endpoint's own RST did not pass this tap, or passed after data had crossed it: what passed first is the RST

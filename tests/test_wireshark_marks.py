@@ -59,7 +59,7 @@ def test_marks_are_wiresharks(tshark: str, tmp_path: Path) -> None:
     merge(captures, merged)
     names = ["frame.number", "tcp.stream", "frame.protocols", "tcp.len", *(f"tcp.analysis.{name}" for name in FIELDS)]
     theirs: dict[int, set[int]] = {}
-    for frame, stream, protocols, length, *analysis in fields(tshark, merged, names):
+    for number, stream, protocols, length, *analysis in fields(tshark, merged, names):
         words = protocols.split(":")
         if ";" in stream or "icmp" in words or "icmpv6" in words or not length:
             continue
@@ -67,7 +67,7 @@ def test_marks_are_wiresharks(tshark: str, tmp_path: Path) -> None:
         if marks & {FAST_RETRANSMISSION, SPURIOUS_RETRANSMISSION}:
             # Wireshark calls these a retransmission besides.
             marks.discard(RETRANSMISSION)
-        theirs[int(frame)] = marks
+        theirs[int(number)] = marks
 
     tables = track(merged, config=Config(marks_per_flow=10**9))
     ours = _marks(tables)

@@ -1,11 +1,24 @@
 """Wireshark's marks one by one: a ladder on which each is made, and one on which it is nearly made.
 
-What they are measured against is tests/test_wireshark_marks.py; here is what decides.
+What they are measured against is tests/test_wireshark_marks.py; here is what decides. The numbers wrap in the middle of
+the data, not at its start: Wireshark keeps 0 for "not known yet" (docs/wireshark.md).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
+
+from tests import ladders
 from tests.ladders import Climb
+
+
+@pytest.fixture(params=[(1000, 5000), (2**32 - 30, 2**32 - 60)], ids=["plain", "seq wraps"])
+def climb(request: pytest.FixtureRequest) -> Climb:
+    """Climbs a ladder from one pair of initial sequence numbers."""
+    return partial(ladders.climb, isn=request.param)
+
 
 OPEN = """
      ms  segment            | client | server | wireshark

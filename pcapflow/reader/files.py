@@ -25,6 +25,8 @@ Input = str | os.PathLike[str] | IO[bytes]
 Engine = Literal["auto", "native", "pyshark"]
 
 MAX_FILES: Final = 100_000
+SHORTEST: Final = 16
+"""No format has a shorter header; Wireshark would take such a file for a frame of its own."""
 
 
 @final
@@ -142,6 +144,8 @@ class OpenCapture:
                 self._records = PcapRecords(source, self._decoder)
             elif is_pcapng(source.head):
                 self._records = PcapngRecords(source, self._decoder)
+            elif len(source.head) < SHORTEST:
+                raise CaptureError(source.name, f"{len(source.head)} bytes are no capture")
             else:
                 raise UnknownFormat(source.name, _unknown(source))
             unknown = self._records.unknown_link_type

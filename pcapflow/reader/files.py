@@ -144,10 +144,8 @@ class OpenCapture:
                 self._records = PcapRecords(source, self._decoder)
             elif is_pcapng(source.head):
                 self._records = PcapngRecords(source, self._decoder)
-            elif len(source.head) < SHORTEST:
-                raise CaptureError(source.name, f"{len(source.head)} bytes are no capture")
             else:
-                raise UnknownFormat(source.name, _unknown(source))
+                raise _unknown(source)
             unknown = self._records.unknown_link_type
             if unknown >= 0 and self.engine == "auto":
                 raise UnknownFormat(source.name, _unknown_link(unknown))
@@ -217,11 +215,14 @@ def _unknown_link(link_type: int) -> str:
     return f"link type {link_type} is not known to the native reader"
 
 
-def _unknown(source: Source) -> str:
+def _unknown(source: Source) -> CaptureError:
+    """The error for a file that begins like no capture; one that no program could know is not worth a second try."""
     if not source.head:
-        return source.failure or "the file is empty inside its compression"
+        return UnknownFormat(source.name, source.failure or "the file is empty inside its compression")
+    if len(source.head) < SHORTEST:
+        return CaptureError(source.name, f"{len(source.head)} bytes are no capture")
     shown = source.head[:4].hex(" ")
-    return f"not a capture that is known here (it begins with {shown})"
+    return UnknownFormat(source.name, f"not a capture that is known here (it begins with {shown})")
 
 
 def _name(item: Input) -> str:

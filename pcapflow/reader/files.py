@@ -219,10 +219,10 @@ def _unknown(source: Source) -> CaptureError:
     """The error for a file that begins like no capture; one that no program could know is not worth a second try."""
     if not source.head:
         return UnknownFormat(source.name, source.failure or "the file is empty inside its compression")
+    reason = f"not a capture that is known here (it begins with {source.head[:4].hex(' ')})"
     if len(source.head) < SHORTEST:
-        return CaptureError(source.name, f"{len(source.head)} bytes are no capture")
-    shown = source.head[:4].hex(" ")
-    return UnknownFormat(source.name, f"not a capture that is known here (it begins with {shown})")
+        return CaptureError(source.name, reason)
+    return UnknownFormat(source.name, reason)
 
 
 def _name(item: Input) -> str:

@@ -69,7 +69,7 @@ class Interface:
         """Nanoseconds since 1970 of a time stamp in two halves; what no 64-bit clock can show is clamped."""
         shift: i64 = self.shift
         divisor: i64 = self.divisor
-        if shift > 32:
+        if shift >= 32:
             seconds: i64 = high >> shift - 32
             fraction: i64 = (high - (seconds << shift - 32)) << 64 - shift | low >> shift - 32
             ns: i64 = seconds * 1_000_000_000 + (fraction * 1_000_000_000 >> 32)
@@ -77,7 +77,7 @@ class Interface:
             if high >> shift:
                 return LARGEST
             seconds = high << 32 - shift | low >> shift
-            fraction = low & (1 << shift) - 1
+            fraction = low - (low >> shift << shift)
             ns = seconds * 1_000_000_000 + (fraction * 1_000_000_000 >> shift)
         elif divisor > M32:
             # Units this small cannot reach far: a clock of theirs runs over within seconds.

@@ -10,13 +10,13 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import pcapflow.reader.wireshark as engine
 from fixtures.containers import Section, pcap
 from fixtures.frames import Segment, unreachable
 from pcapflow.errors import CaptureError
@@ -214,11 +214,11 @@ def test_a_link_type_that_comes_late_leaves_no_row_twice(tmp_path: Path) -> None
 
 def test_an_open_file_a_compressed_one_and_a_pipe_are_copied_for_tshark(tmp_path: Path) -> None:
     data = pcap([(SECOND, ethernet(ipv4(tcp(seq=4))))])
-    before = set(Path(engine.tempfile.gettempdir()).glob("pcapflow-*"))
+    before = set(Path(tempfile.gettempdir()).glob("pcapflow-*"))
     (tmp_path / "a.pcap.bz2").write_bytes(bz2.compress(data))
     assert [row.seq for row in read_input(io.BytesIO(gzip.compress(data)), "pyshark").rows] == [4]
     assert [row.seq for row in read_input(str(tmp_path / "a.pcap.bz2"), "pyshark").rows] == [4]
-    assert set(Path(engine.tempfile.gettempdir()).glob("pcapflow-*")) == before
+    assert set(Path(tempfile.gettempdir()).glob("pcapflow-*")) == before
 
 
 def test_a_ring_of_files_is_one_capture(tmp_path: Path) -> None:

@@ -296,15 +296,21 @@ class FlowTable:
         return x.port == port and x.lo == lo and x.hi == hi
 
     def _hash(self, hi: i64, lo: i64, port: i64) -> i64:
-        """31 bits of one end; every step stays below 2**63, so that compiled and interpreted agree."""
-        h: i64 = ((lo & M31) ^ port) * self._k1
+        """31 bits of one end; every step stays below 2**63, so that compiled and interpreted agree.
+
+        Address and port are multiplied one after the other: mixed before a secret multiplier was applied, they could
+        be chosen to cancel each other.
+        """
+        h: i64 = (lo & M31) * self._k1
         h = (h >> 17) & M31 ^ (lo >> 31) & M31
-        h = h * self._k2
         if hi:
+            h = h * self._k2
             h = (h >> 17) & M31 ^ (hi & M31)
             h = h * self._k3
             h = (h >> 17) & M31 ^ (hi >> 31) & M31
             h = h * self._k1
+            h = (h >> 17) & M31
+        h = (h ^ port) * self._k2
         return (h >> 23) & M31
 
     def _find(

@@ -56,12 +56,13 @@ ETHERTYPE_ERSPAN_2: Final = 0x88BE
 ETHERTYPE_ERSPAN_3: Final = 0x22EB
 
 PORT_VXLAN: Final = 4789
+PORT_VXLAN_GPE: Final = 4790
 PORT_GENEVE: Final = 6081
 PORT_GTPU: Final = 2152
 PORT_L2TP: Final = 1701
 
 NO_TUNNEL: Final = 0
-TUNNELS: Final = ("", "ip-in-ip", "gre", "erspan", "vxlan", "geneve", "gtp-u", "mpls", "pppoe", "l2tp")
+TUNNELS: Final = ("", "ip-in-ip", "gre", "erspan", "vxlan", "geneve", "gtp-u", "mpls", "pppoe", "l2tp", "vxlan-gpe")
 _IPIP: Final = 1
 _GRE: Final = 2
 _ERSPAN: Final = 3
@@ -71,6 +72,7 @@ _GTPU: Final = 6
 _MPLS: Final = 7
 _PPPOE: Final = 8
 _L2TP: Final = 9
+_VXLAN_GPE: Final = 10
 
 
 @final
@@ -456,6 +458,8 @@ class Decoder:
                 self.skip("vxlan", "truncated header")
                 return 0
             return _VXLAN << 56 | ETHERTYPE_TRANSPARENT_ETHERNET << 16 | 16
+        if destination == PORT_VXLAN_GPE:
+            return self._vxlan_gpe(data, at, end)
         if destination == PORT_GENEVE:
             if at + 16 > end:
                 self.skip("geneve", "truncated header")
@@ -467,6 +471,23 @@ class Decoder:
             return self._gtpu(data, at, end)
         if destination == PORT_L2TP or ports >> 16 == PORT_L2TP:
             return self._l2tp(data, at, end)
+        self.other += 1
+        return 0
+
+    def _vxlan_gpe(self, data: bytes, at: i64, end: i64) -> i64:
+        """VXLAN that names what it carries (draft-ietf-nvo3-vxlan-gpe-13, 3.1); NSH and others are not followed."""
+        if at + 16 > end:
+            self.skip("vxlan-gpe", "truncated header")
+            return 0
+        following: i64 = i64(data[at + 11])
+        if following == 1:
+            return _VXLAN_GPE << 56 | ETHERTYPE_IPV4 << 16 | 16
+        if following == 2:
+            return _VXLAN_GPE << 56 | ETHERTYPE_IPV6 << 16 | 16
+        if following == 3:
+            return _VXLAN_GPE << 56 | ETHERTYPE_TRANSPARENT_ETHERNET << 16 | 16
+        if following == 5:
+            return _VXLAN_GPE << 56 | ETHERTYPE_MPLS << 16 | 16
         self.other += 1
         return 0
 

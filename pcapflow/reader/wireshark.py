@@ -322,6 +322,10 @@ def _layout(protocols: str) -> _Layout:
     named_since_ip = False
     for at, name in enumerate(names):
         before = names[at - 1] if at else ""
+        if before == "udp" and name in ("ip", "ipv6", "eth", "mpls"):
+            # VXLAN-GPE is the one tunnel that is not in the list.
+            tunnel = "vxlan-gpe"
+            named_since_ip = True
         if name in ("ip", "ipv6"):
             if ip and not named_since_ip:
                 tunnel = "ip-in-ip" if before.partition(".")[0] in ("ip", "ipv6") else before

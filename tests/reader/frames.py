@@ -131,6 +131,11 @@ def vxlan(carried: bytes) -> bytes:
     return udp(struct.pack("!II", 0x0800_0000, 42 << 8) + carried, 4789)
 
 
+def vxlan_gpe(carried: bytes, following: int) -> bytes:
+    """VXLAN with a next protocol (1 IPv4, 2 IPv6, 3 Ethernet, 5 MPLS) in UDP (draft-ietf-nvo3-vxlan-gpe)."""
+    return udp(struct.pack("!II", 0x0C00_0000 | following, 42 << 8) + carried, 4790)
+
+
 def geneve(carried: bytes, protocol: int = TEB, *, options: bytes = b"") -> bytes:
     """GENEVE in UDP (RFC 8926)."""
     return udp(struct.pack("!BBHI", len(options) // 4, 0, protocol, 42 << 8) + options + carried, 6081)

@@ -35,6 +35,7 @@ from tests.reader.frames import (
     udp,
     vlan,
     vxlan,
+    vxlan_gpe,
 )
 
 OUTER = {"src": bytes([10, 0, 0, 1]), "dst": bytes([10, 0, 0, 2])}
@@ -69,6 +70,10 @@ FRAMES = {
     "ERSPAN III with subheader": ("erspan", outer(gre(ERSPAN_3_SUBHEADER + INNER_FRAME, 0x22EB, sequence=True), GRE)),
     "VXLAN": ("vxlan", outer(vxlan(INNER_FRAME), UDP)),
     "VXLAN over IPv6": ("vxlan", ethernet(ipv6(vxlan(INNER_FRAME), UDP))),
+    "VXLAN-GPE with IPv4": ("vxlan-gpe", outer(vxlan_gpe(INNER, 1), UDP)),
+    "VXLAN-GPE with IPv6": ("vxlan-gpe", outer(vxlan_gpe(INNER6, 2), UDP)),
+    "VXLAN-GPE": ("vxlan-gpe", outer(vxlan_gpe(INNER_FRAME, 3), UDP)),
+    "MPLS in VXLAN-GPE": ("mpls", outer(vxlan_gpe(mpls(INNER, 16), 5), UDP)),
     "GENEVE": ("geneve", outer(geneve(INNER_FRAME), UDP)),
     "GENEVE with options": ("geneve", outer(geneve(INNER_FRAME, options=bytes(12)), UDP)),
     "GENEVE with IP": ("geneve", outer(geneve(INNER, IPV4), UDP)),
@@ -142,9 +147,10 @@ def test_tunnels_in_tunnels_without_end_are_given_up() -> None:
         outer(udp(struct.pack("!HHHH", 0xC802, 12, 1, 0) + bytes(20), 1701), UDP),
         ethernet(struct.pack("!BBHHH", 0x11, 0, 1, 10, 0xC021) + bytes(10), PPPOE),
         outer(geneve(bytes(40), 0x0806), UDP),
+        outer(vxlan_gpe(bytes(40), 4), UDP),
         ethernet(mpls(b"\x10" + bytes(40), 16), MPLS),
     ],
-    ids=["DNS", "PPTP's GRE", "GTP echo", "L2TP control", "PPP LCP", "ARP in GENEVE", "an MPLS channel"],
+    ids=["DNS", "PPTP's GRE", "GTP echo", "L2TP control", "LCP", "ARP in GENEVE", "NSH in VXLAN-GPE", "MPLS channel"],
 )
 def test_signalling_is_other_traffic(frame: bytes) -> None:
     reading = decode([frame])

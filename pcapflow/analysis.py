@@ -163,24 +163,27 @@ def track(
 
 def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progress: Progress | None) -> Tables:
     """Reader and tracker, batch by batch: the only loop over a whole capture."""
-    from pcapflow.collect import collect
+    from pcapflow.collect import Collector
     from pcapflow.reader import open_capture
     from pcapflow.reader.batch import Batch
     from pcapflow.tracker import FlowTable
 
     batch = Batch()
     table = FlowTable(config.marks_per_flow, config.max_open_flows, int(config.rto_s * 1e9))
+    collector = Collector(table)
     total = total_bytes(inputs)
     with contextlib.closing(open_capture(inputs, engine=reader)) as opened:
         more = True
         while more:
             more = opened.read(batch)
             table.consume(batch)
+            collector.drain()
             if progress is not None:
                 progress(opened.bytes_read, total)
     capture = opened.capture()
-    table.finish(capture.last_ns)
-    return collect(table, dataclasses.replace(capture, evicted=int(table.evicted)))
+    while table.finish(capture.last_ns):
+        collector.drain()
+    return collector.tables(dataclasses.replace(capture, evicted=int(table.evicted)))
 
 
 def total_bytes(inputs: Sequence[Input]) -> int:

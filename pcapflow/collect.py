@@ -2,36 +2,116 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pcapflow.capture import Capture
 from pcapflow.tables import FLOWS, MARKS, TRANSITIONS, Column, Table, Tables
-from pcapflow.tracker.flowlog import NARROW_COLUMNS, WIDE_COLUMNS
+from pcapflow.tracker.flowlog import NARROW_COLUMNS, ROWS, WIDE_COLUMNS
 from pcapflow.tracker.log import WITHDRAWN
+from pcapflow.tracker.states import ENDPOINT_NAMES
 
 if TYPE_CHECKING:
     from pcapflow.tracker.flowtable import FlowTable
+    from pcapflow.tracker.late import Late
+
+ENOUGH: Final = ROWS // 2
+"""Rows that make draining the log of flows worth while."""
 
 
-def collect(table: FlowTable, capture: Capture) -> Tables:
-    """Makes the three tables of a finished flow table; the flow table gives up its logs."""
-    return Tables(flows=_flows(table), transitions=_transitions(table), marks=_marks(table), capture=capture)
+class Collector:
+    """Takes the rows of finished flows from a flow table as they come, and makes the tables in the end."""
+
+    def __init__(self, table: FlowTable) -> None:
+        self._table = table
+        self._columns = {name: _Pieces(dtype) for name, dtype in FLOWS.items()}
+
+    def drain(self) -> None:
+        """Empties the log of flows, if it is full enough; to be called after everything that may fill it."""
+        if self._table.flows.rows >= ENOUGH:
+            self._drain()
+
+    def tables(self, capture: Capture) -> Tables:
+        """Makes the three tables of a finished flow table, which gives up its logs."""
+        self._drain()
+        return Tables(
+            flows=_flows(self._columns, self._table.late),
+            transitions=_transitions(self._table),
+            marks=_marks(self._table),
+            capture=capture,
+        )
+
+    def _drain(self) -> None:
+        log = self._table.flows
+        rows = int(log.rows)
+        wide = np.frombuffer(memoryview(log.wide), dtype=np.int64).reshape(len(WIDE_COLUMNS), ROWS)
+        narrow = np.frombuffer(memoryview(log.narrow), dtype=np.int32).reshape(len(NARROW_COLUMNS), ROWS)
+        if rows:
+            columns: list[Column] = [*wide, *narrow]
+            for name, column in zip(WIDE_COLUMNS + NARROW_COLUMNS, columns, strict=True):
+                self._columns[name].add(column[:rows])
+        log.rows = 0
 
 
-def _flows(table: FlowTable) -> Table:
-    wide = _array(table.flows.wide, np.int64).reshape(-1, len(WIDE_COLUMNS))
-    narrow = _array(table.flows.narrow, np.int32).reshape(-1, len(NARROW_COLUMNS))
-    flow = wide[:, 0]
+class _Pieces:
+    """A column as it grows. What is the same in all rows, as most is in a flood, is kept once."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._dtype = dtype
+        self._pieces: list[Column] = []
+
+    def add(self, piece: Column) -> None:
+        """Appends a copy of these rows."""
+        if (piece == piece[0]).all():
+            self._pieces.append(np.broadcast_to(piece[:1].astype(self._dtype), piece.shape))
+        else:
+            self._pieces.append(piece.astype(self._dtype))
+
+    def column(self) -> Column:
+        """The whole column, which gives up its pieces; read-only where all rows are the same."""
+        pieces, self._pieces = self._pieces, []
+        if not pieces:
+            return np.empty(0, dtype=self._dtype)
+        first = pieces[0][0]
+        if all(piece.strides == (0,) and piece[0] == first for piece in pieces):
+            return np.broadcast_to(first, (sum(map(len, pieces)),))
+        return np.concatenate(pieces)
+
+
+def _flows(pieces: dict[str, _Pieces], late: dict[int, Late]) -> Table:
+    flow = pieces["flow"].column()
+    columns = {name: flow if name == "flow" else column.column() for name, column in pieces.items()}
     if np.any(flow[1:] < flow[:-1]):
-        # Flows that were let go early were written before older ones that lived on.
+        # Flows that ended early were written before older ones that lived on.
         order = np.argsort(flow, kind="stable")
-        wide, narrow = wide[order], narrow[order]
-    # Rows become columns: what reads one column of millions of flows then reads no other.
-    columns: dict[str, Column] = dict(zip(WIDE_COLUMNS, np.ascontiguousarray(wide.T), strict=True))
-    columns |= dict(zip(NARROW_COLUMNS, np.ascontiguousarray(narrow.T), strict=True))
-    return Table("flows", FLOWS, {name: columns[name].astype(dtype, copy=False) for name, dtype in FLOWS.items()})
+        for name, column in columns.items():
+            if column.strides != (0,):
+                columns[name] = column[order]
+    if late:
+        _add_late(columns, late)
+    return Table("flows", FLOWS, columns)
+
+
+def _add_late(columns: dict[str, Column], late: dict[int, Late]) -> None:
+    """Adds what came for connections after they were written; their numbers are the positions of their rows."""
+    rows = np.fromiter(late, dtype=np.int64, count=len(late))
+
+    def numbers(attribute: str) -> Column:
+        return np.fromiter((getattr(one, attribute) for one in late.values()), dtype=np.int64, count=len(late))
+
+    def change(name: str, values: Column) -> None:
+        column = columns[name].copy()
+        column[rows] = values
+        columns[name] = column
+
+    change("last_frame", np.maximum(columns["last_frame"][rows], numbers("frame")))
+    change("end_ns", np.maximum(columns["end_ns"][rows], numbers("time_ns")))
+    change("completeness", columns["completeness"][rows] | numbers("completeness").astype(np.uint8))
+    for side in ENDPOINT_NAMES:
+        for name in ("packets", "bytes", "fins", "rsts"):
+            change(f"{side}_{name}", columns[f"{side}_{name}"][rows] + numbers(f"{side}_{name}"))
+        change(f"{side}_last_ns", np.maximum(columns[f"{side}_last_ns"][rows], numbers(f"{side}_last_ns")))
 
 
 def _transitions(table: FlowTable) -> Table:

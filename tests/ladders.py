@@ -31,7 +31,7 @@ from fixtures.frames import ACK, Segment, ethernet, tcp_packet
 from fixtures.ladder import START_NS
 from fixtures.ladder import climb as read_rungs
 from pcapflow.capture import Capture
-from pcapflow.collect import collect
+from pcapflow.collect import Collector
 from pcapflow.reader.batch import IS_IPV6, Batch
 from pcapflow.tables import END_REASONS, Tables
 from pcapflow.tracker import FlowTable
@@ -178,15 +178,19 @@ def run(
 ) -> Tables:
     """Feeds segments to a flow table, and finishes it."""
     table = FlowTable(marks_per_flow, max_open_flows, RTO_NS) if table is None else table
+    collector = Collector(table)
     batch = Batch()
     for frame, row in enumerate(rows, 1):
         _fill(batch, row, frame)
         if batch.size == len(batch.frame):
             table.consume(batch)
+            collector.drain()
             batch.size = 0
     table.consume(batch)
-    table.finish(last_ns)
-    return collect(table, dataclasses.replace(_NO_CAPTURE, evicted=int(table.evicted)))
+    collector.drain()
+    while table.finish(last_ns):
+        collector.drain()
+    return collector.tables(dataclasses.replace(_NO_CAPTURE, evicted=int(table.evicted)))
 
 
 def check_chains(tables: Tables) -> None:

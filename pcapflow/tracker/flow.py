@@ -106,6 +106,21 @@ LETTERS_PER_WORD: Final = 12
 MAX_LETTERS: Final = 24
 
 
+def completeness(flags: i64, payload_len: i64) -> i64:
+    """What one segment adds to Wireshark's ``tcp.completeness``, the SYN of a first frame aside."""
+    bits: i64 = 0
+    if flags & ACK:
+        if flags & SYN:
+            bits |= COMPLETE_SYN_ACK
+        else:
+            bits |= COMPLETE_DATA if payload_len > 0 else COMPLETE_ACK
+        if flags & FIN:
+            bits |= COMPLETE_FIN
+    if flags & RST:
+        bits |= COMPLETE_RST
+    return bits
+
+
 @final
 class Flow:
     """One connection being followed.
@@ -116,6 +131,7 @@ class Flow:
         client, server: its endpoints.
         ended_ns: when it had nothing left to do (both ends CLOSED or in TIME_WAIT), -1 before.
         before: the connection of the same tuple that was alive when this one's SYN came, until that SYN is answered.
+        place, queued_ns, is_superseded, is_written: the flow table's own notes on it.
     """
 
     def __init__(
@@ -144,6 +160,10 @@ class Flow:
         self.end_ns: i64 = time_ns
         self.ended_ns: i64 = -1
         self.before: Flow | None = None
+        self.place: i64 = -1
+        self.queued_ns: i64 = -1
+        self.is_superseded = False
+        self.is_written = False
         self.is_midstream = False
         self.roles_assumed = False
         self.first_closer: i64 = -1
@@ -777,16 +797,7 @@ class Flow:
 
     def _complete(self, flags: i64, payload_len: i64) -> None:
         """Wireshark's ``tcp.completeness``: of a first frame only a SYN counts until there is a second."""
-        bits: i64 = 0
-        if flags & ACK:
-            if flags & SYN:
-                bits |= COMPLETE_SYN_ACK
-            else:
-                bits |= COMPLETE_DATA if payload_len > 0 else COMPLETE_ACK
-            if flags & FIN:
-                bits |= COMPLETE_FIN
-        if flags & RST:
-            bits |= COMPLETE_RST
+        bits: i64 = completeness(flags, payload_len)
         if self.packets > 1:
             self.completeness |= bits | self.first_completeness
         else:

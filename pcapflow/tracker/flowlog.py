@@ -1,10 +1,10 @@
-"""The log of finished flows: a row each, in two growable arrays, one of 64-bit and one of 32-bit numbers."""
+"""The log of finished flows: a row each, in columns of 64-bit and of 32-bit numbers."""
 
 from __future__ import annotations
 
 from typing import Final, final
 
-from librt.vecs import append, vec
+from librt.vecs import vec
 from mypy_extensions import i32, i64
 
 from pcapflow.tracker.endpoint import Endpoint
@@ -32,7 +32,7 @@ WIDE_COLUMNS: Final = (
     *(f"client_{name}" for name in _WIDE_SIDE),
     *(f"server_{name}" for name in _WIDE_SIDE),
 )  # fmt: skip
-"""Names of the 64-bit columns, in the order in which :meth:`FlowLog.write` appends them."""
+"""Names of the 64-bit columns, in the order in which :meth:`FlowLog.write` writes them."""
 NARROW_COLUMNS: Final = (
     "stream", "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
     "idle_endpoint", "reset_by", "reset_flags", "reset_window", "reset_ttl", "reset_options",
@@ -40,54 +40,101 @@ NARROW_COLUMNS: Final = (
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
 """Names of the 32-bit columns, likewise."""
+ROWS: Final = 1 << 13
+"""Rows that the log holds."""
+N_WIDE: Final = 41
+N_NARROW: Final = 37
 
 
 @final
 class FlowLog:
-    """Rows of flows in the order in which they were finished; ``wide`` and ``narrow`` hold them one after another."""
+    """Rows of flows in the order in which they were finished; whoever reads it drains it from time to time.
+
+    Attributes:
+        rows: rows written since it was last drained, at most :data:`ROWS`.
+        wide, narrow: the columns one after another, :data:`ROWS` numbers each, ``rows`` of them filled.
+    """
 
     def __init__(self) -> None:
-        self.wide: vec[i64] = vec[i64]()
-        self.narrow: vec[i32] = vec[i32]()
+        self.rows: i64 = 0
+        self.wide: vec[i64] = vec[i64]([0] * (ROWS * N_WIDE))
+        self.narrow: vec[i32] = vec[i32]([0] * (ROWS * N_NARROW))
 
     def write(self, flow: Flow) -> None:
-        """Appends the row of a flow."""
+        """Appends the row of a flow.
+
+        Raises:
+            IndexError: it is full.
+        """
+        if self.rows >= ROWS:
+            raise IndexError("the log of flows is full")
         w = self.wide
-        w = append(w, flow.number)
-        w = append(w, flow.first_frame)
-        w = append(w, flow.last_frame)
-        w = append(w, flow.start_ns)
-        w = append(w, flow.end_ns)
-        w = append(w, flow.history_1)
-        w = append(w, flow.history_2)
-        w = append(w, flow.idle_ns)
-        w = append(w, flow.idle_end_ns)
-        w = append(w, flow.idle_frame)
-        w = append(w, flow.reset_frame)
-        w = append(w, flow.reset_ns)
-        w = append(w, flow.reset_gap)
-        w = append(w, flow.reset_pending)
-        w = append(w, flow.reset_drew_frame)
-        w = _wide_side(w, flow.client)
-        self.wide = _wide_side(w, flow.server)
+        at: i64 = self.rows
+        w[at] = flow.number
+        at += ROWS
+        w[at] = flow.first_frame
+        at += ROWS
+        w[at] = flow.last_frame
+        at += ROWS
+        w[at] = flow.start_ns
+        at += ROWS
+        w[at] = flow.end_ns
+        at += ROWS
+        w[at] = flow.history_1
+        at += ROWS
+        w[at] = flow.history_2
+        at += ROWS
+        w[at] = flow.idle_ns
+        at += ROWS
+        w[at] = flow.idle_end_ns
+        at += ROWS
+        w[at] = flow.idle_frame
+        at += ROWS
+        w[at] = flow.reset_frame
+        at += ROWS
+        w[at] = flow.reset_ns
+        at += ROWS
+        w[at] = flow.reset_gap
+        at += ROWS
+        w[at] = flow.reset_pending
+        at += ROWS
+        w[at] = flow.reset_drew_frame
+        at = _wide_side(w, at, flow.client)
+        _wide_side(w, at, flow.server)
         n = self.narrow
-        n = append(n, i32(flow.stream))
-        n = append(n, i32(6 if flow.is_ipv6 else 4))
-        n = append(n, i32(flow.vlan))
-        n = append(n, i32(flow.tunnel))
-        n = append(n, i32(closed_by(flow)))
-        n = append(n, i32(end_reason(flow)))
-        n = append(n, i32(flow.completeness))
-        n = append(n, i32(flow.is_midstream))
-        n = append(n, i32(flow.roles_assumed))
-        n = append(n, i32(flow.idle_endpoint))
-        n = append(n, i32(flow.reset_by))
-        n = append(n, i32(flow.reset_flags))
-        n = append(n, i32(flow.reset_window))
-        n = append(n, i32(flow.reset_ttl))
-        n = append(n, i32(flow.reset_options))
-        n = _narrow_side(n, flow.client)
-        self.narrow = _narrow_side(n, flow.server)
+        at = self.rows
+        n[at] = i32(flow.stream)
+        at += ROWS
+        n[at] = i32(6 if flow.is_ipv6 else 4)
+        at += ROWS
+        n[at] = i32(flow.vlan)
+        at += ROWS
+        n[at] = i32(flow.tunnel)
+        at += ROWS
+        n[at] = i32(closed_by(flow))
+        at += ROWS
+        n[at] = i32(end_reason(flow))
+        at += ROWS
+        n[at] = i32(flow.completeness)
+        at += ROWS
+        n[at] = i32(flow.is_midstream)
+        at += ROWS
+        n[at] = i32(flow.roles_assumed)
+        at += ROWS
+        n[at] = i32(flow.idle_endpoint)
+        at += ROWS
+        n[at] = i32(flow.reset_by)
+        at += ROWS
+        n[at] = i32(flow.reset_flags)
+        at += ROWS
+        n[at] = i32(flow.reset_window)
+        at += ROWS
+        n[at] = i32(flow.reset_ttl)
+        at += ROWS
+        n[at] = i32(flow.reset_options)
+        at = _narrow_side(n, at, flow.client)
+        _narrow_side(n, at, flow.server)
+        self.rows += 1
 
 
 def closed_by(flow: Flow) -> i64:
@@ -115,31 +162,58 @@ def end_reason(flow: Flow) -> i64:
     return CLOSING if flow.client.fin_rel >= 0 or flow.server.fin_rel >= 0 else OPEN
 
 
-def _wide_side(w: vec[i64], x: Endpoint) -> vec[i64]:
-    w = append(w, x.hi)
-    w = append(w, x.lo)
-    w = append(w, x.payload_bytes)
-    w = append(w, x.rtt_ns)
-    w = append(w, x.first_frame)
-    w = append(w, x.last_ns)
-    w = append(w, x.data_ns)
-    w = append(w, x.next_rel)
-    w = append(w, x.acked_rel)
-    w = append(w, x.after_fin)
-    w = append(w, x.unseen)
-    w = append(w, x.zero_ns)
-    return append(w, x.zero_frame)
+def _wide_side(w: vec[i64], at: i64, x: Endpoint) -> i64:
+    """Writes the columns after the one at ``at``; the last one written."""
+    at += ROWS
+    w[at] = x.hi
+    at += ROWS
+    w[at] = x.lo
+    at += ROWS
+    w[at] = x.payload_bytes
+    at += ROWS
+    w[at] = x.rtt_ns
+    at += ROWS
+    w[at] = x.first_frame
+    at += ROWS
+    w[at] = x.last_ns
+    at += ROWS
+    w[at] = x.data_ns
+    at += ROWS
+    w[at] = x.next_rel
+    at += ROWS
+    w[at] = x.acked_rel
+    at += ROWS
+    w[at] = x.after_fin
+    at += ROWS
+    w[at] = x.unseen
+    at += ROWS
+    w[at] = x.zero_ns
+    at += ROWS
+    w[at] = x.zero_frame
+    return at
 
 
-def _narrow_side(n: vec[i32], x: Endpoint) -> vec[i32]:
-    n = append(n, i32(x.port))
-    n = append(n, i32(x.state))
-    n = append(n, i32(x.packets))
-    n = append(n, i32(x.retransmitted))
-    n = append(n, i32(x.syn_count))
-    n = append(n, i32(x.fin_count))
-    n = append(n, i32(x.rst_count))
-    n = append(n, i32(x.mss))
-    n = append(n, i32(x.wscale))
-    n = append(n, i32(x.ttl))
-    return append(n, i32(x.timestamps))
+def _narrow_side(n: vec[i32], at: i64, x: Endpoint) -> i64:
+    at += ROWS
+    n[at] = i32(x.port)
+    at += ROWS
+    n[at] = i32(x.state)
+    at += ROWS
+    n[at] = i32(x.packets)
+    at += ROWS
+    n[at] = i32(x.retransmitted)
+    at += ROWS
+    n[at] = i32(x.syn_count)
+    at += ROWS
+    n[at] = i32(x.fin_count)
+    at += ROWS
+    n[at] = i32(x.rst_count)
+    at += ROWS
+    n[at] = i32(x.mss)
+    at += ROWS
+    n[at] = i32(x.wscale)
+    at += ROWS
+    n[at] = i32(x.ttl)
+    at += ROWS
+    n[at] = i32(x.timestamps)
+    return at

@@ -3,30 +3,55 @@
 Flows are found by a hash over both ends that does not depend on direction, in an open-addressing table of integers.
 A SYN with another sequence number than the one its flow began with is a new incarnation of the tuple, and a new flow;
 so it is in Wireshark, whose ``tcp.stream`` is counted along.
+
+A connection passes through up to three forms: an embryo while nothing but a SYN and its answer has passed, a
+:class:`Flow` while it is followed, and a row of the log soon after both ends have closed. Memory thus follows the
+connections that are open at one time, not those of the whole capture.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from typing import Final, final
 
-from librt.vecs import vec
+from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import ACK, ICMP_QUOTE, IS_IPV6, SYN, Batch
+from pcapflow.reader.batch import ACK, CAPACITY, FIN, ICMP_QUOTE, IS_IPV6, RST, SYN, Batch
+from pcapflow.tracker.embryos import Embryos, fits
 from pcapflow.tracker.endpoint import Endpoint
-from pcapflow.tracker.flow import Flow
-from pcapflow.tracker.flowlog import FlowLog
+from pcapflow.tracker.flow import Flow, completeness
+from pcapflow.tracker.flowlog import ROWS, FlowLog
+from pcapflow.tracker.late import Late
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.marks import PORT_REUSE
+from pcapflow.tracker.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
 from pcapflow.tracker.seq import delta
 from pcapflow.tracker.states import CLIENT, SERVER
 
 FIRST_SLOTS: Final = 1 << 12
 M31: Final = 0x7FFF_FFFF
+M32: Final = 0xFFFF_FFFF
 MAX_RESERVED: Final = 100_000
 WIRESHARK_MIN_QUOTE: Final = 16
 """TCP bytes that an ICMP error must quote for Wireshark to open a stream for it."""
+
+LINGER_NS: Final = 15_000_000_000
+"""A connection that both ends have closed is followed for this long after its last segment: several retransmission
+time-outs, within which a repeated FIN would show that its ACK was lost."""
+LONG_LINGER_NS: Final = 120_000_000_000
+"""The same for one with a repeated FIN, whose next repeat may be far off (TCP_RTO_MAX of Linux)."""
+MAX_LINGERING: Final = 1 << 16
+"""Closed connections followed at once; past it the one closed first is written early."""
+
+# What a connection is now, in the low two bits of its place; the rest is where.
+EMBRYO: Final = 0
+LIVE: Final = 1
+WRITTEN: Final = 2
+LET_GO: Final = 3
+
+KEY_WIDTH: Final = 5
+"""Numbers of one key: client address (two), server address (two), and ports, family and tunnel in one."""
 
 
 @final
@@ -34,7 +59,9 @@ class FlowTable:
     """All connections of one capture.
 
     Attributes:
-        flows, transitions, marks: the logs.
+        flows, transitions, marks: the logs. ``flows`` must be drained by its reader before it is full, which
+            :meth:`consume` and :meth:`finish` leave time for when it is drained after each call of theirs.
+        late: by number of the connection, what came after it was written.
         last_ns: the latest time stamp of a segment.
         evicted: connections let go because there were too many at once.
     """
@@ -43,17 +70,29 @@ class FlowTable:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
         self.marks = MarkLog()
+        self.late: dict[int, Late] = {}
         self.last_ns: i64 = -1
         self.evicted: i64 = 0
         self._marks_per_flow: i64 = marks_per_flow
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
-        self._open: list[Flow | None] = []
         self._open_count: i64 = 0
-        self._oldest: i64 = 0
         self._streams: i64 = 0
         self._reserved: dict[tuple[int, int, int, int, int, int], i64] = {}
-        # A slot holds `hash << 32 | flow + 1`; 0 is empty. One flow per tuple: a new incarnation takes over its slot.
+        # By number of the connection: what and where it is, and its two ends.
+        self._count: i64 = 0
+        self._places: vec[i64] = vec[i64]()
+        self._keys: vec[i64] = vec[i64]()
+        self._embryos = Embryos()
+        self._live: list[Flow | None] = []
+        self._free: list[i64] = []
+        # Closed connections in the order in which they were, and where the search for victims stands.
+        self._lingering: deque[Flow] = deque()
+        self._lingering_long: deque[Flow] = deque()
+        self._oldest_embryo: i64 = 0
+        self._oldest: i64 = 0
+        self._finished: i64 = 0
+        # A slot holds `hash << 32 | number + 1`; 0 is empty. One flow per tuple: a new incarnation takes over its slot.
         self._slots: vec[i64] = vec[i64]([0] * FIRST_SLOTS)
         self._mask: i64 = FIRST_SLOTS - 1
         self._used: i64 = 0
@@ -63,7 +102,7 @@ class FlowTable:
         self._k3: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
 
     def consume(self, batch: Batch) -> None:
-        """Takes every segment of a batch."""
+        """Takes every segment of a batch, and writes connections that have been closed for long."""
         size: i64 = batch.size
         frames = batch.frame
         times = batch.time_ns
@@ -85,11 +124,10 @@ class FlowTable:
         tsvals = batch.tsval
         tsecrs = batch.tsecr
         sack_lefts = batch.sack_left
-        last_ns: i64 = self.last_ns
         i: i64 = 0
         while i < size:
             time_ns: i64 = times[i]
-            last_ns = max(last_ns, time_ns)
+            self.last_ns = max(self.last_ns, time_ns)
             src_hi: i64 = src_his[i]
             src_lo: i64 = src_los[i]
             dst_hi: i64 = dst_his[i]
@@ -97,53 +135,84 @@ class FlowTable:
             sport: i64 = portses[i] >> 16
             dport: i64 = portses[i] & 0xFFFF
             flags: i64 = flagses[i]
-            tunnel: i64 = tunnels[i]
+            tag: i64 = (flags & IS_IPV6) << 20 | tunnels[i] << 33
             hashed: i64 = (self._hash(src_hi, src_lo, sport) + self._hash(dst_hi, dst_lo, dport)) & M31
-            slot: i64 = self._find(hashed, src_hi, src_lo, sport, dst_hi, dst_lo, dport, flags & IS_IPV6 != 0, tunnel)
-            entry: i64 = self._slots[slot]
+            found: i64 = self._find(
+                hashed, src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, dport << 16 | sport | tag
+            )
+            slot: i64 = found >> 1
+            is_client = found & 1 != 0
+            number: i64 = (self._slots[slot] & M32) - 1
+            place: i64 = self._places[number] if number >= 0 else LET_GO
+            kind: i64 = place & 3
             if flags & ICMP_QUOTE:
-                if entry == 0 and payload_lens[i] >= WIRESHARK_MIN_QUOTE:
+                if number >= 0:
+                    self._quoted(number, CLIENT if is_client else SERVER, frames[i], time_ns, windows[i])
+                elif payload_lens[i] >= WIRESHARK_MIN_QUOTE:
                     self._reserve_stream(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
-                elif entry != 0:
-                    flow = self._open[(entry & 0xFFFF_FFFF) - 1]
-                    if flow is not None:
-                        quoted = flow.client if self._is_from(flow.client, src_hi, src_lo, sport) else flow.server
-                        flow.icmp(quoted, frames[i], time_ns, windows[i])
                 i += 1
                 continue
-            flow = None
-            alive: Flow | None = None
-            if entry != 0:
-                flow = self._open[(entry & 0xFFFF_FFFF) - 1]
-                if flow is not None:
-                    if flags & (SYN | ACK) == SYN:
-                        known = flow.client if self._is_from(flow.client, src_hi, src_lo, sport) else flow.server
-                        if known.isn >= 0 and known.isn != seqs[i]:
-                            alive = flow if flow.ended_ns < 0 else None
-                            flow = None
-                    elif flow.before is not None:
-                        flow = self._sort_out(flow, flow.before, src_hi, src_lo, sport, seqs[i], acks[i], flags)
-            is_reuse = entry != 0 and flow is None
+
+            is_plain = fits(payload_lens[i], sack_lefts[i], ip_ids[i], options[i])
+            if kind == EMBRYO:
+                if is_plain and not is_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
+                    if self._embryos.answer(
+                        place >> 2, frames[i], time_ns, seqs[i], acks[i], flags & 0x1FF, windows[i], ip_ids[i],
+                        ttls[i], options[i], tsvals[i], tsecrs[i],
+                    ):  # fmt: skip
+                        i += 1
+                        continue
+                self._hatch(number)
+                place = self._places[number]
+                kind = LIVE
+            flow: Flow | None = None
+            before: Flow | None = None
+            is_reuse = False
+            if kind == LIVE:
+                flow = self._live[place >> 2]
+                assert flow is not None
+                if flags & (SYN | ACK) == SYN:
+                    known = flow.client if is_client else flow.server
+                    if known.isn >= 0 and known.isn != seqs[i]:
+                        before = flow if flow.ended_ns < 0 else None
+                        self._supersede(flow)
+                        is_reuse = True
+                        flow = None
+                elif flow.before is not None:
+                    if flow.before.is_written:
+                        flow.before = None
+                    else:
+                        flow = self._sort_out(flow, flow.before, is_client, seqs[i], acks[i], flags)
+                        is_client = flow.client.port == sport and flow.client.lo == src_lo and flow.client.hi == src_hi
+            elif kind == WRITTEN:
+                # The place still holds the client's first number: a copy of the old SYN is no new connection.
+                if flags & (SYN | ACK) != SYN or (is_client and place >> 2 == seqs[i] + 1):
+                    self._come_late(number, CLIENT if is_client else SERVER, frames[i], time_ns, flags, payload_lens[i])
+                    i += 1
+                    continue
+                is_reuse = True
+
             if flow is None:
-                flow = self._new(
-                    frames[i],
-                    time_ns,
-                    src_hi,
-                    src_lo,
-                    sport,
-                    dst_hi,
-                    dst_lo,
-                    dport,
-                    flags,
-                    slot,
-                    hashed,
-                    vlans[i],
-                    tunnel,
-                )
-                flow.before = alive
-                if is_reuse:
-                    flow.mark(frames[i], time_ns, flow.client, PORT_REUSE, 0)
-            if self._is_from(flow.client, src_hi, src_lo, sport):
+                from_client, roles_assumed = _roles(flags, sport, dport)
+                is_client = from_client
+                if self._open_count >= self._max_open:
+                    self._evict()
+                stream: i64 = self._new_stream(number < 0, src_hi, src_lo, sport, dst_hi, dst_lo, dport)
+                if from_client:
+                    number = self._new(src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, slot, hashed)
+                else:
+                    number = self._new(dst_hi, dst_lo, src_hi, src_lo, dport << 16 | sport | tag, slot, hashed)
+                if is_plain and before is None and flags & (SYN | ACK | FIN | RST) == SYN:
+                    self._places[number] = EMBRYO | self._embryos.add(
+                        frames[i], time_ns, seqs[i], acks[i], flags & 0x1FF, windows[i], ip_ids[i], ttls[i],
+                        options[i], tsvals[i], tsecrs[i], stream, vlans[i], is_reuse,
+                    ) << 2  # fmt: skip
+                    i += 1
+                    continue
+                flow = self._follow(number, stream, frames[i], time_ns, vlans[i], is_reuse)
+                flow.roles_assumed = roles_assumed
+                flow.before = before
+            if is_client:
                 x = flow.client
                 y = flow.server
             else:
@@ -166,134 +235,38 @@ class FlowTable:
                 tsecrs[i],
                 sack_lefts[i],
             )
+            if flow.ended_ns >= 0 and flow.queued_ns < 0:
+                self._linger(flow)
             i += 1
-        self.last_ns = last_ns
+        self._write_closed()
 
-    def finish(self, last_ns: int) -> None:
-        """Settles and writes all open flows; ``last_ns`` is the time of the capture's last frame."""
-        end_ns: i64 = max(self.last_ns, last_ns)
-        for flow in self._open:
-            if flow is not None:
-                self._close(flow, end_ns)
-        self._open = []
+    def finish(self, last_ns: int) -> bool:
+        """Settles and writes what is still open; ``last_ns`` is the time of the capture's last frame.
 
-    def _close(self, flow: Flow, end_ns: i64) -> None:
-        flow.finish(end_ns, self._rto_ns)
-        self.flows.write(flow)
-        self._open_count -= 1
-
-    def _new(
-        self,
-        frame: i64,
-        time_ns: i64,
-        src_hi: i64,
-        src_lo: i64,
-        sport: i64,
-        dst_hi: i64,
-        dst_lo: i64,
-        dport: i64,
-        flags: i64,
-        slot: i64,
-        hashed: i64,
-        vlan: i64,
-        tunnel: i64,
-    ) -> Flow:
-        """Opens a flow in a slot; who is the client is told by a SYN, else guessed from the ports."""
-        if self._open_count >= self._max_open:
-            self._evict()
-        from_server = False
-        roles_assumed = False
-        if flags & SYN:
-            from_server = flags & ACK != 0
-        else:
-            roles_assumed = True
-            if sport < 1024 <= dport:
-                from_server = True
-            elif dport < 1024 <= sport:
-                from_server = False
-            elif sport < 32768 <= dport:
-                from_server = True
-        if from_server:
-            client = Endpoint(CLIENT, dst_hi, dst_lo, dport)
-            server = Endpoint(SERVER, src_hi, src_lo, sport)
-        else:
-            client = Endpoint(CLIENT, src_hi, src_lo, sport)
-            server = Endpoint(SERVER, dst_hi, dst_lo, dport)
-        stream: i64 = self._streams
-        if self._reserved and self._slots[slot] == 0:
-            reserved = self._reserved.pop(_ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport), None)
-            if reserved is not None:
-                stream = reserved
-                self._streams -= 1
-        self._streams += 1
-        number: i64 = len(self._open)
-        flow = Flow(
-            number,
-            stream,
-            client,
-            server,
-            flags & IS_IPV6 != 0,
-            frame,
-            time_ns,
-            self.transitions,
-            self.marks,
-            self._marks_per_flow,
-        )
-        flow.roles_assumed = roles_assumed
-        flow.vlan = vlan
-        flow.tunnel = tunnel
-        self._open.append(flow)
-        self._open_count += 1
-        if self._slots[slot] == 0:
-            self._used += 1
-        self._slots[slot] = hashed << 32 | number + 1
-        if self._used * 3 > self._mask * 2:
-            self._grow()
-        return flow
-
-    def _reserve_stream(self, src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64) -> None:
-        """Wireshark opens a stream for a segment only quoted in an ICMP error; a flow may come into it later."""
-        ends = _ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
-        if ends not in self._reserved and len(self._reserved) < MAX_RESERVED:
-            self._reserved[ends] = self._streams
-            self._streams += 1
-
-    def _evict(self) -> None:
-        """Lets the flow go that was opened first; its next segment, if any, begins a new one."""
-        at: i64 = self._oldest
-        while at < len(self._open):
-            flow = self._open[at]
-            if flow is not None:
-                self._close(flow, self.last_ns)
-                self._open[at] = None
-                self.evicted += 1
-                break
-            at += 1
-        self._oldest = at
-
-    def _sort_out(self, flow: Flow, before: Flow, hi: i64, lo: i64, port: i64, seq: i64, ack: i64, flags: i64) -> Flow:
-        """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered.
-
-        The older one's numbers go on where the other side answers the SYN with a challenge ACK (RFC 5961, 4.2).
+        Returns:
+            Whether there is more: the log is full, and must be drained before the next call.
         """
-        if flags & SYN:
-            flow.before = None
-            return flow
-        x = flow.client if self._is_from(flow.client, hi, lo, port) else flow.server
-        y = flow.server if x is flow.client else flow.client
-        if flags & ACK and y.isn >= 0 and ack == (y.isn + y.next_rel) & 0xFFFF_FFFF:
-            return flow
-        older = before.client if self._is_from(before.client, hi, lo, port) else before.server
-        if older.isn < 0:
-            return flow
-        if x.isn < 0:
-            return before
-        off: i64 = delta(seq, (x.isn + x.next_rel) & 0xFFFF_FFFF)
-        off_older: i64 = delta(seq, (older.isn + older.next_rel) & 0xFFFF_FFFF)
-        return flow if off * off <= off_older * off_older else before
+        end_ns: i64 = max(self.last_ns, last_ns)
+        self._slots = vec[i64]()
+        self._lingering.clear()
+        self._lingering_long.clear()
+        number: i64 = self._finished
+        while number < self._count and self.flows.rows < ROWS:
+            place: i64 = self._places[number]
+            if place & 3 == EMBRYO:
+                flow = self._replayed(number, place >> 2)
+                self._embryos.drop(place >> 2, is_last_use=True)
+                self._write(flow, end_ns)
+            elif place & 3 == LIVE:
+                live = self._live[place >> 2]
+                assert live is not None
+                self._live[place >> 2] = None
+                self._write(live, end_ns)
+            number += 1
+        self._finished = number
+        return number < self._count
 
-    def _is_from(self, x: Endpoint, hi: i64, lo: i64, port: i64) -> bool:
-        return x.port == port and x.lo == lo and x.hi == hi
+    # Finding.
 
     def _hash(self, hi: i64, lo: i64, port: i64) -> i64:
         """31 bits of one end; every step stays below 2**63, so that compiled and interpreted agree.
@@ -314,37 +287,30 @@ class FlowTable:
         return (h >> 23) & M31
 
     def _find(
-        self,
-        hashed: i64,
-        src_hi: i64,
-        src_lo: i64,
-        sport: i64,
-        dst_hi: i64,
-        dst_lo: i64,
-        dport: i64,
-        is_ipv6: bool,
-        tunnel: i64,
+        self, hashed: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64
     ) -> i64:
-        """The slot of the tuple, in either direction, or the empty slot where it belongs."""
+        """Finds a tuple in either direction.
+
+        Returns:
+            Its slot, or the empty one where it belongs, times two; plus one where its client is the source.
+        """
         slots = self._slots
+        keys = self._keys
         slot: i64 = hashed & self._mask
         entry: i64 = slots[slot]
         while entry != 0:
             if entry >> 32 == hashed:
-                flow = self._open[(entry & 0xFFFF_FFFF) - 1]
-                if flow is None:
-                    # Evicted: nothing is known of it any more, and its slot may be taken over.
-                    return slot
-                client = flow.client
-                server = flow.server
-                if flow.is_ipv6 == is_ipv6 and flow.tunnel == tunnel:
-                    if self._is_from(client, src_hi, src_lo, sport) and self._is_from(server, dst_hi, dst_lo, dport):
-                        return slot
-                    if self._is_from(client, dst_hi, dst_lo, dport) and self._is_from(server, src_hi, src_lo, sport):
-                        return slot
+                at: i64 = ((entry & M32) - 1) * KEY_WIDTH
+                last: i64 = keys[at + 4]
+                if last == forward and keys[at + 1] == src_lo and keys[at + 3] == dst_lo:
+                    if keys[at] == src_hi and keys[at + 2] == dst_hi:
+                        return slot << 1 | 1
+                if last == backward and keys[at + 1] == dst_lo and keys[at + 3] == src_lo:
+                    if keys[at] == dst_hi and keys[at + 2] == src_hi:
+                        return slot << 1
             slot = (slot + 1) & self._mask
             entry = slots[slot]
-        return slot
+        return slot << 1
 
     def _grow(self) -> None:
         old = self._slots
@@ -360,6 +326,236 @@ class FlowTable:
                 slots[slot] = entry
         self._slots = slots
         self._mask = mask
+
+    # Beginning.
+
+    def _new(
+        self, client_hi: i64, client_lo: i64, server_hi: i64, server_lo: i64, tag: i64, slot: i64, hash_: i64
+    ) -> i64:
+        """Gives a connection a number, and its tuple to it."""
+        number: i64 = self._count
+        self._count += 1
+        self._open_count += 1
+        keys = append(self._keys, client_hi)
+        keys = append(keys, client_lo)
+        keys = append(keys, server_hi)
+        keys = append(keys, server_lo)
+        self._keys = append(keys, tag)
+        self._places = append(self._places, LET_GO)
+        if self._slots[slot] == 0:
+            self._used += 1
+        self._slots[slot] = hash_ << 32 | number + 1
+        if self._used * 3 > self._mask * 2:
+            self._grow()
+        return number
+
+    def _new_stream(
+        self, is_new_tuple: bool, src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64
+    ) -> i64:
+        """The stream of a new connection: the next one, or the one that an ICMP error had opened for its tuple."""
+        if self._reserved and is_new_tuple:
+            reserved = self._reserved.pop(_ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport), None)
+            if reserved is not None:
+                return reserved
+        self._streams += 1
+        return self._streams - 1
+
+    def _reserve_stream(self, src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64) -> None:
+        """Wireshark opens a stream for a segment only quoted in an ICMP error; a flow may come into it later."""
+        ends = _ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
+        if ends not in self._reserved and len(self._reserved) < MAX_RESERVED:
+            self._reserved[ends] = self._streams
+            self._streams += 1
+
+    def _flow(self, number: i64, stream: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
+        """A flow that has yet to see its first segment."""
+        at: i64 = number * KEY_WIDTH
+        tag: i64 = self._keys[at + 4]
+        client = Endpoint(CLIENT, self._keys[at], self._keys[at + 1], (tag >> 16) & 0xFFFF)
+        server = Endpoint(SERVER, self._keys[at + 2], self._keys[at + 3], tag & 0xFFFF)
+        flow = Flow(
+            number,
+            stream,
+            client,
+            server,
+            (tag >> 20) & IS_IPV6 != 0,
+            frame,
+            time_ns,
+            self.transitions,
+            self.marks,
+            self._marks_per_flow,
+        )
+        flow.vlan = vlan
+        flow.tunnel = tag >> 33
+        if is_reuse:
+            flow.mark(frame, time_ns, client, PORT_REUSE, 0)
+        return flow
+
+    def _follow(self, number: i64, stream: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
+        """Begins to follow a connection."""
+        flow = self._flow(number, stream, frame, time_ns, vlan, is_reuse)
+        self._settle(flow)
+        return flow
+
+    def _settle(self, flow: Flow) -> None:
+        """Finds a flow its place among the living."""
+        if self._free:
+            flow.place = self._free.pop()
+            self._live[flow.place] = flow
+        else:
+            flow.place = len(self._live)
+            self._live.append(flow)
+        self._places[flow.number] = flow.place << 2 | LIVE
+
+    def _replayed(self, number: i64, row: i64) -> Flow:
+        """The flow that an embryo becomes; its row is still to be dropped."""
+        embryos = self._embryos
+        flow = self._flow(
+            number, embryos.stream(row), embryos.frame(row), embryos.time_ns(row), embryos.vlan(row),
+            embryos.is_reuse(row),
+        )  # fmt: skip
+        embryos.replay(row, flow)
+        return flow
+
+    def _hatch(self, number: i64) -> None:
+        """Makes a flow of an embryo."""
+        row: i64 = self._places[number] >> 2
+        self._settle(self._replayed(number, row))
+        self._embryos.drop(row, is_last_use=False)
+
+    # In between.
+
+    def _quoted(self, number: i64, endpoint: i64, frame: i64, time_ns: i64, code: i64) -> None:
+        """An ICMP error that quotes a segment of this end of a known connection."""
+        if self._places[number] & 3 == EMBRYO:
+            self._hatch(number)
+        place: i64 = self._places[number]
+        if place & 3 == WRITTEN:
+            self.marks.add(number, frame, time_ns, endpoint, MARK_ICMP_UNREACHABLE, code)
+        elif place & 3 == LIVE:
+            flow = self._live[place >> 2]
+            assert flow is not None
+            flow.icmp(flow.client if endpoint == CLIENT else flow.server, frame, time_ns, code)
+
+    def _sort_out(self, flow: Flow, before: Flow, is_client: bool, seq: i64, ack: i64, flags: i64) -> Flow:
+        """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered.
+
+        The older one's numbers go on where the other side answers the SYN with a challenge ACK (RFC 5961, 4.2).
+        """
+        if flags & SYN:
+            flow.before = None
+            return flow
+        x = flow.client if is_client else flow.server
+        y = flow.server if is_client else flow.client
+        if flags & ACK and y.isn >= 0 and ack == (y.isn + y.next_rel) & 0xFFFF_FFFF:
+            return flow
+        is_same = before.client.port == x.port and before.client.lo == x.lo and before.client.hi == x.hi
+        older = before.client if is_same else before.server
+        if older.isn < 0:
+            return flow
+        if x.isn < 0:
+            return before
+        off: i64 = delta(seq, (x.isn + x.next_rel) & 0xFFFF_FFFF)
+        off_older: i64 = delta(seq, (older.isn + older.next_rel) & 0xFFFF_FFFF)
+        return flow if off * off <= off_older * off_older else before
+
+    def _come_late(self, number: i64, endpoint: i64, frame: i64, time_ns: i64, flags: i64, payload_len: i64) -> None:
+        """Counts a segment of a connection that was written."""
+        late = self.late.get(number)
+        if late is None:
+            late = Late()
+            self.late[number] = late
+        late.count(endpoint, frame, time_ns, flags, payload_len, completeness(flags, payload_len))
+        if flags & RST:
+            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, 0)
+        elif payload_len > 0:
+            self.marks.add(number, frame, time_ns, endpoint, MARK_DATA_AFTER_CLOSE, payload_len)
+
+    # Ending.
+
+    def _supersede(self, flow: Flow) -> None:
+        """Another connection takes over the tuple: nothing but what was under way can still reach this one."""
+        flow.is_superseded = True
+        # What came before it is out of reach, and chains of these must not grow.
+        flow.before = None
+        if flow.queued_ns < 0:
+            self._linger(flow)
+
+    def _linger(self, flow: Flow) -> None:
+        flow.queued_ns = flow.end_ns
+        self._lingering.append(flow)
+
+    def _write_closed(self) -> None:
+        """Writes connections that have been closed for long enough, as far as the log has room."""
+        self._write_lingering(self._lingering, LINGER_NS)
+        self._write_lingering(self._lingering_long, LONG_LINGER_NS)
+
+    def _write_lingering(self, lingering: deque[Flow], linger_ns: i64) -> None:
+        while lingering and self.flows.rows < ROWS - CAPACITY:
+            flow = lingering[0]
+            if flow.is_written or (flow.ended_ns < 0 and not flow.is_superseded):
+                # It was let go, or not over after all.
+                flow.queued_ns = -1
+                lingering.popleft()
+            elif len(lingering) > MAX_LINGERING or self.last_ns - flow.end_ns >= linger_ns:
+                lingering.popleft()
+                if linger_ns == LINGER_NS and (flow.client.fin_count > 1 or flow.server.fin_count > 1):
+                    self._lingering_long.append(flow)
+                else:
+                    self._leave(flow, self.last_ns)
+            elif flow.end_ns > flow.queued_ns:
+                # It was not idle meanwhile: back to the end of the queue.
+                lingering.popleft()
+                flow.queued_ns = flow.end_ns
+                lingering.append(flow)
+            else:
+                break
+
+    def _evict(self) -> None:
+        """Lets a connection go; its next segment, if any, begins a new one.
+
+        The embryo opened first, since a flood consists of these, or else the flow opened first.
+        """
+        at: i64 = self._oldest_embryo
+        while at < self._count and self._places[at] & 3 != EMBRYO:
+            at += 1
+        self._oldest_embryo = at
+        if at < self._count:
+            self._hatch(at)
+        else:
+            at = self._oldest
+            while self._places[at] & 3 != LIVE:
+                at += 1
+            self._oldest = at
+        flow = self._live[self._places[at] >> 2]
+        assert flow is not None
+        self._leave(flow, self.last_ns)
+        self._places[at] = LET_GO
+        self.evicted += 1
+
+    def _leave(self, flow: Flow, end_ns: i64) -> None:
+        """Writes a connection that is not followed any more."""
+        self._live[flow.place] = None
+        self._free.append(flow.place)
+        self._write(flow, end_ns)
+
+    def _write(self, flow: Flow, end_ns: i64) -> None:
+        flow.finish(end_ns, self._rto_ns)
+        self.flows.write(flow)
+        flow.is_written = True
+        self._places[flow.number] = (flow.client.isn + 1) << 2 | WRITTEN
+        self._open_count -= 1
+
+
+def _roles(flags: i64, sport: i64, dport: i64) -> tuple[bool, bool]:
+    """Whether the sender of a first segment is the client, which a SYN tells, and whether that had to be guessed."""
+    if flags & SYN:
+        return flags & ACK == 0, False
+    if sport < 1024 <= dport:
+        return False, True
+    if dport < 1024 <= sport:
+        return True, True
+    return not sport < 32768 <= dport, True
 
 
 def _ends(

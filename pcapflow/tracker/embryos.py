@@ -1,0 +1,202 @@
+"""Connections of which nothing but a SYN, and perhaps its SYN-ACK, has passed: kept as a few numbers each.
+
+A flood is millions of these and nothing else, and a port scan likewise. What was kept is given to a
+:class:`~pcapflow.tracker.flow.Flow` as soon as anything more passes, or when the capture ends: one place decides what
+segments mean, and it never knows that they waited here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from librt.vecs import append, vec
+from mypy_extensions import i64
+
+from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.flow import Flow
+
+ROWS: Final = 1024
+"""Embryos in one block of memory."""
+WIDTH: Final = 13
+"""Numbers of one embryo: six a segment, and its stream."""
+SEGMENT: Final = 6
+
+M32: Final = 0xFFFF_FFFF
+MAX_IP_ID: Final = 0xFFFE
+MAX_OPTIONS: Final = 1 << 26
+NO_SEGMENT: Final = -1
+REUSE: Final = 0x8000_0000_0000
+
+
+def fits(payload_len: i64, sack_left: i64, ip_id: i64, syn_options: i64) -> bool:
+    """Whether a SYN or SYN-ACK is as plain as nearly all are, so that six numbers hold it."""
+    return payload_len == 0 and sack_left < 0 and ip_id <= MAX_IP_ID and syn_options < MAX_OPTIONS
+
+
+@final
+class Embryos:
+    """Rows of six numbers a segment, in blocks; rows that are given up are used again.
+
+    The six are: time; frame; ``seq``, window and flags; ``ack``, IP identification and TTL; time stamp value and SYN
+    options; time stamp echo, and of the SYN also VLAN and whether its tuple was used before.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[vec[i64] | None] = []
+        self._counts: vec[i64] = vec[i64]()
+        self._free: list[i64] = []
+        self._size: i64 = 0
+
+    def add(
+        self,
+        frame: i64,
+        time_ns: i64,
+        seq: i64,
+        ack: i64,
+        flags: i64,
+        window: i64,
+        ip_id: i64,
+        ttl: i64,
+        syn_options: i64,
+        tsval: i64,
+        tsecr: i64,
+        stream: i64,
+        vlan: i64,
+        is_reuse: bool,
+    ) -> i64:
+        """Keeps a SYN for which :func:`fits` holds, and returns its row."""
+        if self._free:
+            row: i64 = self._free.pop()
+        else:
+            row = self._size
+            self._size += 1
+            if row % ROWS == 0:
+                self._blocks.append(vec[i64]([0] * (ROWS * WIDTH)))
+                self._counts = append(self._counts, 0)
+        self._counts[row // ROWS] += 1
+        self._put(row, 0, frame, time_ns, seq, ack, flags, window, ip_id, ttl, syn_options, tsval, tsecr)
+        block = self._block(row)
+        at: i64 = row % ROWS * WIDTH
+        block[at + 5] |= (vlan + 1) << 33
+        if is_reuse:
+            block[at + 5] |= REUSE
+        block[at + SEGMENT] = NO_SEGMENT
+        block[at + 2 * SEGMENT] = stream
+        return row
+
+    def answer(
+        self,
+        row: i64,
+        frame: i64,
+        time_ns: i64,
+        seq: i64,
+        ack: i64,
+        flags: i64,
+        window: i64,
+        ip_id: i64,
+        ttl: i64,
+        syn_options: i64,
+        tsval: i64,
+        tsecr: i64,
+    ) -> bool:
+        """Keeps a SYN-ACK for which :func:`fits` holds, if it is the first, and acknowledges this SYN."""
+        block = self._block(row)
+        at: i64 = row % ROWS * WIDTH
+        if block[at + SEGMENT] != NO_SEGMENT or ack != ((block[at + 2] & M32) + 1) & M32:
+            return False
+        self._put(row, SEGMENT, frame, time_ns, seq, ack, flags, window, ip_id, ttl, syn_options, tsval, tsecr)
+        return True
+
+    def stream(self, row: i64) -> i64:
+        """Wireshark's number of its connection."""
+        return self._block(row)[row % ROWS * WIDTH + 2 * SEGMENT]
+
+    def vlan(self, row: i64) -> i64:
+        """The VLAN of its SYN, -1 without."""
+        return ((self._block(row)[row % ROWS * WIDTH + 5] >> 33) & 0x3FFF) - 1
+
+    def is_reuse(self, row: i64) -> bool:
+        """Whether its tuple had belonged to another connection."""
+        return self._block(row)[row % ROWS * WIDTH + 5] & REUSE != 0
+
+    def frame(self, row: i64) -> i64:
+        """The frame of its SYN."""
+        return self._block(row)[row % ROWS * WIDTH + 1]
+
+    def time_ns(self, row: i64) -> i64:
+        """The time of its SYN."""
+        return self._block(row)[row % ROWS * WIDTH]
+
+    def replay(self, row: i64, flow: Flow) -> None:
+        """Gives a new flow the segments that were kept."""
+        self._segment(row, 0, flow, flow.client, flow.server)
+        if self._block(row)[row % ROWS * WIDTH + SEGMENT] != NO_SEGMENT:
+            self._segment(row, SEGMENT, flow, flow.server, flow.client)
+
+    def drop(self, row: i64, *, is_last_use: bool) -> None:
+        """Gives up a row.
+
+        Args:
+            row: the row.
+            is_last_use: no embryo will be added any more; memory is freed block by block.
+        """
+        block: i64 = row // ROWS
+        self._counts[block] -= 1
+        if not is_last_use:
+            self._free.append(row)
+        elif self._counts[block] == 0:
+            self._blocks[block] = None
+
+    def _block(self, row: i64) -> vec[i64]:
+        block = self._blocks[row // ROWS]
+        assert block is not None
+        return block
+
+    def _put(
+        self,
+        row: i64,
+        offset: i64,
+        frame: i64,
+        time_ns: i64,
+        seq: i64,
+        ack: i64,
+        flags: i64,
+        window: i64,
+        ip_id: i64,
+        ttl: i64,
+        syn_options: i64,
+        tsval: i64,
+        tsecr: i64,
+    ) -> None:
+        block = self._block(row)
+        at: i64 = row % ROWS * WIDTH + offset
+        block[at] = time_ns
+        block[at + 1] = frame
+        block[at + 2] = seq | window << 32 | flags << 48
+        block[at + 3] = ack | (ip_id + 1) << 32 | ttl << 49
+        block[at + 4] = (tsval + 1) | syn_options << 33
+        block[at + 5] = tsecr + 1
+
+    def _segment(self, row: i64, offset: i64, flow: Flow, x: Endpoint, y: Endpoint) -> None:
+        block = self._block(row)
+        at: i64 = row % ROWS * WIDTH + offset
+        numbers: i64 = block[at + 2]
+        more: i64 = block[at + 3]
+        options: i64 = block[at + 4]
+        flow.segment(
+            x,
+            y,
+            block[at + 1],
+            block[at],
+            numbers & M32,
+            more & M32,
+            (numbers >> 48) & 0x1FF,
+            (numbers >> 32) & 0xFFFF,
+            0,
+            ((more >> 32) & 0x1_FFFF) - 1,
+            (more >> 49) & 0xFF,
+            options >> 33,
+            (options & 0x1_FFFF_FFFF) - 1,
+            (block[at + 5] & 0x1_FFFF_FFFF) - 1,
+            -1,
+        )

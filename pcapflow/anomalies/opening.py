@@ -15,6 +15,7 @@ from pcapflow.anomalies.evidence import (
     frames_of,
     group,
     host_keys,
+    in_order,
     indices,
     keys,
     last_rows,
@@ -67,6 +68,8 @@ FLOOD_WINDOW_S = 60.0
 FEW_SOURCES = 10
 RECOVERY_S = 5.0
 MAX_CHALLENGES = 10
+SECOND_TRY_S = 0.3
+"""A program that was refused tries the next address of the name within this; RFC 8305, 5 has 250 ms at most."""
 
 
 class Flood(NamedTuple):
@@ -170,8 +173,9 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
             refuses everybody else.
         Network: if the RST's TTL differs from the host's other packets, look for a device that rejects for it.
     Else: a port scan is refused by design, and is told as one row. A refusal while a service restarts is no fault of
-        the network.
-    Source: RFC 9293, 3.10.7.1 (no connection exists) and 3.10.7.3 (acceptable in SYN-SENT).
+        the network. Where the next connection to that port follows at once over the other IP version and is opened, a
+        program tried both addresses of a name, and this is information.
+    Source: RFC 9293, 3.10.7.1 (no connection exists) and 3.10.7.3 (acceptable in SYN-SENT); RFC 8305 (both versions).
     """
     f = tables.flows
     flows = indices(refused(tables))
@@ -179,6 +183,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     probes = _scan_groups(tables, flows[scanned])
     flows = flows[~scanned]
     usual_ttl = usual_ttls(tables, flows)
+    instead = _opened_instead(tables, flows)
 
     def describe(positions: IntArray) -> list[Finding]:
         story = Story(tables, flows[positions[positions < len(flows)]])
@@ -197,13 +202,17 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
             usual, ttl = int(usual_ttl[position]), int(f["reset_ttl"][flow])
             foreign = usual >= 0 and ttl >= 0 and ttl != usual
             remark = f"; the RST's TTL is {ttl}, that of the server's other packets {usual}" if foreign else ""
+            other, anew = int(instead[position]), 0
+            if other >= 0:
+                anew = int(f["first_frame"][other])
+                remark += f"; then {tables.client(other)} opened one to {tables.server(other)}{in_frame(anew)}"
             found.append(
                 Finding(
-                    severity=Severity.LOW,
+                    severity=Severity.LOW if other < 0 else Severity.INFO,
                     flow=flow,
                     endpoint=NOBODY if foreign else SERVER,
                     time_ns=when,
-                    frames=proof([syn, frame]),
+                    frames=proof([syn, frame, anew]),
                     detail=(
                         f"{tables.server(flow)} answered the SYN of {tables.client(flow)}{in_frame(syn)} "
                         f"with a RST{in_frame(frame)} after {duration(after)}{remark}"
@@ -218,8 +227,31 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     return Hits(
         np.concatenate((flows, np.full(len(probes), MANY))),
         describe,
-        np.concatenate((np.ones(len(flows), dtype=np.int64), np.full(len(probes), 2))),
+        np.concatenate((np.where(instead < 0, 1, 0), np.full(len(probes), 2))),
     )
+
+
+def _opened_instead(tables: Tables, flows: IntArray) -> IntArray:
+    """For each of these refused flows the next one to the same port, where that is the same program's second try.
+
+    It is taken for that when it follows at once, over the other IP version, and is opened; -1 elsewhere.
+    """
+    f = tables.flows
+    following = np.full(len(f), -1, dtype=np.int64)
+    if not len(flows) or np.all(f["family"] == f["family"][0]):
+        return following[flows]
+    order = in_order(f["server_port"].astype(np.int64))
+    same = np.flatnonzero(f["server_port"][order][1:] == f["server_port"][order][:-1])
+    following[order[same]] = order[same + 1]
+    after = following[flows]
+    wait = f["start_ns"][after] - np.maximum(f["reset_ns"][flows], f["start_ns"][flows])
+    second_try = (
+        (after >= 0)
+        & (f["family"][after] != f["family"][flows])
+        & ((f["completeness"][after] & HAS_ACK) > 0)
+        & (wait <= to_ns(SECOND_TRY_S))
+    )
+    return np.where(second_try, after, -1)
 
 
 def refused(tables: Tables) -> BoolArray:

@@ -85,6 +85,40 @@ def test_a_rst_that_the_client_ignored_refuses_nothing() -> None:
     assert "PF102" not in codes(capture.anomalies())
 
 
+@spares("PF102")
+def test_a_refusal_that_the_other_ip_version_makes_good_is_information() -> None:
+    """A name with two addresses, and a server that listens on one of them."""
+    capture = Told()
+    capture.flow(client="[::1]:1000", server="[::1]:80").syn().reset(SERVER, 0.002)
+    capture.flow(client="127.0.0.1:1001", at=0.003).opens()
+
+    row = only(capture.anomalies(), "PF102")
+
+    assert (row.severity, row.frames) == (Severity.INFO, (1, 2, 3))
+    assert row.detail.endswith("then 127.0.0.1:1001 opened one to 10.0.0.5:80 (frame 3)")
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "at", "opens"),
+    [
+        ("10.0.0.1:1001", "10.0.0.6:80", 0.003, True),  # the same IP version: another host
+        ("[::1]:1001", "[::1]:81", 0.003, True),  # another port
+        ("[::1]:1001", "[::1]:80", 0.5, True),  # later
+        ("[::1]:1001", "[::1]:80", 0.003, False),  # not opened either
+    ],
+)
+@fires("PF102")
+def test_other_connections_make_no_refusal_good(client: str, server: str, at: float, opens: bool) -> None:
+    capture = Told()
+    capture.flow().syn().reset(SERVER, 0.002)
+    other = capture.flow(client=client, server=server, at=at).syn()
+    if opens:
+        other.syn_ack().ack()
+    capture.flow(client="[::2]:7", server="[::2]:7", at=9).opens()
+
+    assert only(capture.anomalies(), "PF102").severity == Severity.LOW
+
+
 def test_many_ports_tried_in_vain_are_one_row_and_called_a_scan() -> None:
     capture = Told()
     for port in range(1, 41):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pcapflow.export.printable import printable
 from pcapflow.export.terminal import SEVERITY_STYLES, console, grid
+from pcapflow.report.reasons import reasons, withdrawals
 from pcapflow.segments import ACK, FIN, PSH, RST, SYN, Segment
 from pcapflow.tables import END_REASONS
 from pcapflow.times import rfc3339, span
@@ -23,27 +24,26 @@ if TYPE_CHECKING:
 
 SEGMENTS_SHOWN: Final = 200
 _FLAG_WORDS: Final = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (PSH, "PSH"), (ACK, "ACK"))
-_BASIS_WORDS: Final = {
-    "sent": "its own segment shows it",
-    "proven": "a later segment of its own shows it",
-    "assumed": "nothing contradicts it",
-}
 
 
 def print_ladder(analysis: Analysis, flow: int, stream: TextIO) -> None:
     """Prints the segments of one connection with both states, each transition and its reason, and the anomalies."""
     out = console(stream)
     tables = analysis.tables
-    findings = [anomaly for anomaly in analysis.findings if anomaly.flow == flow]
+    findings = [anomaly for anomaly in analysis.findings if flow == anomaly.flow or flow in anomaly.flows]
     out.print(_heading(tables, flow))
-    segments = analysis.segments([flow], SEGMENTS_SHOWN, {f for anomaly in findings for f in anomaly.frames})
+    wanted = {frame for anomaly in findings for frame in anomaly.frames}
+    wanted |= {int(frame) for frame in tables.transitions["frame"][tables.transitions_of(flow)]}
+    segments = analysis.segments([flow], SEGMENTS_SHOWN, wanted).get(flow, [])
     out.print()
-    if segments.get(flow):
-        out.print(_rungs(tables, flow, segments[flow]))
+    if segments:
+        out.print(_rungs(tables, flow, segments))
     else:
         out.print(Text("The segments are not shown: this input cannot be read a second time."))
     out.print()
-    out.print(_transitions(tables, flow))
+    out.print(_transitions(tables, flow, reasons(tables, flow, segments, round(analysis.config.rto_s * 1e9))))
+    for frame, text in withdrawals(tables, flow, segments):
+        out.print(Text(f"Taken back at frame {frame}: {text}."))
     for anomaly in findings:
         out.print()
         out.print(_finding(anomaly))
@@ -113,19 +113,18 @@ def _marks(tables: Tables, flow: int) -> dict[int, list[str]]:
     return marks
 
 
-def _transitions(tables: Tables, flow: int) -> Grid:
+def _transitions(tables: Tables, flow: int, why: Sequence[str]) -> Grid:
     t = tables.transitions
     table = grid(">frame", "endpoint", "from", "to", "because of", "basis", "known because")
-    for row in tables.transitions_of(flow):
-        basis = BASIS_NAMES[int(t["basis"][row])]
+    for row, reason in zip(tables.transitions_of(flow), why, strict=True):
         table.add_row(
             str(int(t["frame"][row])),
             ENDPOINT_NAMES[int(t["endpoint"][row])],
             STATE_NAMES[int(t["old"][row])],
             STATE_NAMES[int(t["new"][row])],
             EVENT_NAMES[int(t["event"][row])],
-            basis,
-            _BASIS_WORDS[basis],
+            BASIS_NAMES[int(t["basis"][row])],
+            reason,
         )
     return table
 
@@ -138,5 +137,8 @@ def _finding(anomaly: Anomaly) -> Text:
     cause = f", cause {anomaly.cause}" if anomaly.cause else ""
     text.append(f" ({anomaly.confidence}{cause}): {printable(anomaly.detail)}")
     if anomaly.alternatives:
-        text.append(f"\n      or: {printable('; '.join(anomaly.alternatives))}")
+        text.append(f"\n      or: {printable('; or '.join(anomaly.alternatives))}")
+    if anomaly.frames:
+        frames = f"frame{'s' if len(anomaly.frames) > 1 else ''} {', '.join(map(str, anomaly.frames))}"
+        text.append(f"\n      {frames}; pcapflow rules {anomaly.code} explains it")
     return text

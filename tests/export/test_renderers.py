@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import pcapflow
+from fixtures.build import KERNEL
 from pcapflow.analysis import Analysis
 from pcapflow.anonymize import anonymized
 from pcapflow.errors import PcapflowError
@@ -144,6 +145,26 @@ def test_the_ladder_leaves_out_the_middle_and_says_so(tmp_path: Path) -> None:
     (gap,) = (number for number, line in enumerate(lines) if "303 segments are left out" in line)
     assert lines[gap - 1].split()[0] == "100"
     assert lines[gap + 1].split()[0] == "404"
+
+
+def test_the_ladder_gives_every_transition_its_reason_and_every_anomaly_its_frames(analysis: Analysis) -> None:
+    out = io.StringIO()
+    print_ladder(analysis, 1, out)
+    text = out.getvalue()
+    rows = text[text.index("known because") :].split("\n\n")[0].splitlines()[1:]
+    assert len(rows) == len(analysis.tables.transitions_of(1))
+    assert all(re.search(r"(sent|proven|assumed) +.*frame \d+", row) for row in rows)
+    for anomaly in analysis.findings:
+        if anomaly.flow == 1 and anomaly.frames:
+            assert f"{', '.join(map(str, anomaly.frames))}; pcapflow rules {anomaly.code} explains it" in text
+
+
+def test_the_ladder_shows_what_is_told_of_several_connections() -> None:
+    analysis = pcapflow.analyze(KERNEL / "close_wait_leak.server.pcap")
+    (leak,) = (anomaly for anomaly in analysis.findings if anomaly.code == "PF204")
+    out = io.StringIO()
+    print_ladder(analysis, leak.flows[1], out)
+    assert "PF204 close-wait-leak" in out.getvalue()
 
 
 def test_segments_are_numbered_as_wireshark_numbers_them(analysis: Analysis) -> None:

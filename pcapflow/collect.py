@@ -25,7 +25,7 @@ class Collector:
 
     def __init__(self, table: FlowTable) -> None:
         self._table = table
-        self._columns = {name: _Pieces(dtype) for name, dtype in FLOWS.items()}
+        self._columns = {name: _Growing(dtype) for name, dtype in FLOWS.items()}
 
     def drain(self) -> None:
         """Empties the log of flows, if it is full enough; to be called after everything that may fill it."""
@@ -35,11 +35,10 @@ class Collector:
     def tables(self, capture: Capture) -> Tables:
         """Makes the three tables of a finished flow table, which gives up its logs."""
         self._drain()
+        table, growing = self._table, self._columns
+        self._columns = {}
         return Tables(
-            flows=_flows(self._columns, self._table.late),
-            transitions=_transitions(self._table),
-            marks=_marks(self._table),
-            capture=capture,
+            flows=_flows(growing, table.late), transitions=_transitions(table), marks=_marks(table), capture=capture
         )
 
     def _drain(self) -> None:
@@ -54,40 +53,41 @@ class Collector:
         log.rows = 0
 
 
-class _Pieces:
-    """A column as it grows. What is the same in all rows, as most is in a flood, is kept once."""
+class _Growing:
+    """A column as it grows. What is the same in all rows, as most is in a flood, is kept once.
+
+    It grows in a ``bytearray``, which becomes the column as it is: large ones are moved by the kernel, not copied.
+    """
 
     def __init__(self, dtype: type[np.generic]) -> None:
         self._dtype = dtype
-        self._pieces: list[Column] = []
+        self._rows = 0
+        self._same: Column = np.empty(0, dtype)
+        self._bytes = bytearray()
 
     def add(self, piece: Column) -> None:
         """Appends a copy of these rows."""
-        if (piece == piece[0]).all():
-            self._pieces.append(np.broadcast_to(piece[:1].astype(self._dtype), piece.shape))
-        else:
-            self._pieces.append(piece.astype(self._dtype))
+        if not self._rows:
+            self._same = piece[:1].astype(self._dtype)
+        if self._bytes or not (piece == self._same).all():
+            if not self._bytes:
+                self._bytes += np.repeat(self._same, self._rows).data
+            self._bytes += piece.astype(self._dtype, copy=False).data
+        self._rows += len(piece)
 
     def column(self) -> Column:
-        """The whole column, which gives up its pieces; read-only where all rows are the same."""
-        pieces, self._pieces = self._pieces, []
-        if not pieces:
-            return np.empty(0, dtype=self._dtype)
-        first = pieces[0][0]
-        if all(piece.strides == (0,) and piece[0] == first for piece in pieces):
-            return np.broadcast_to(first, (sum(map(len, pieces)),))
-        return np.concatenate(pieces)
+        """The whole column; read-only where all rows are the same. Nothing can be added afterwards."""
+        if self._bytes:
+            return np.frombuffer(self._bytes, self._dtype)
+        return np.broadcast_to(self._same, (self._rows,)) if self._rows else self._same
 
 
-def _flows(pieces: dict[str, _Pieces], late: dict[int, Late]) -> Table:
-    flow = pieces["flow"].column()
-    columns = {name: flow if name == "flow" else column.column() for name, column in pieces.items()}
+def _flows(growing: dict[str, _Growing], late: dict[int, Late]) -> Table:
+    columns = {name: column.column() for name, column in growing.items()}
+    flow = columns["flow"]
     if np.any(flow[1:] < flow[:-1]):
         # Flows that ended early were written before older ones that lived on.
-        order = np.argsort(flow, kind="stable")
-        for name, column in columns.items():
-            if column.strides != (0,):
-                columns[name] = column[order]
+        _reorder(columns, np.argsort(flow, kind="stable"))
     if late:
         _add_late(columns, late)
     return Table("flows", FLOWS, columns)
@@ -127,13 +127,11 @@ def _transitions(table: FlowTable) -> Table:
         "basis": _array(log.basis, np.uint8),
     }
     if log.withdrawn:
-        kept = columns["basis"] != WITHDRAWN
-        columns = {name: column[kept] for name, column in columns.items()}
+        _reorder(columns, np.flatnonzero(columns["basis"] != WITHDRAWN))
     times = columns["time_ns"]
     if np.any(times[1:] < times[:-1]):
         # A proven transition is dated at the packet that passed the tap, and logged when its proof did.
-        order = np.argsort(times, kind="stable")
-        columns = {name: column[order] for name, column in columns.items()}
+        _reorder(columns, np.argsort(times, kind="stable"))
     return Table("transitions", TRANSITIONS, columns)
 
 
@@ -147,8 +145,15 @@ def _marks(table: FlowTable) -> Table:
         "mark": _array(log.mark, np.uint8),
         "value": _array(log.value, np.int64),
     }
-    order = np.lexsort((columns["frame"], columns["flow"]))
-    return Table("marks", MARKS, {name: column[order] for name, column in columns.items()})
+    _reorder(columns, np.lexsort((columns["frame"], columns["flow"])))
+    return Table("marks", MARKS, columns)
+
+
+def _reorder(columns: dict[str, Column], rows: Column) -> None:
+    """Takes rows of every column, one column after another: two copies of one are there at a time, not of all."""
+    for name in list(columns):
+        column = columns.pop(name)
+        columns[name] = column if column.strides == (0,) else column[rows]
 
 
 def _array(column: Any, dtype: type[np.generic]) -> Column:

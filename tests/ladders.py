@@ -32,7 +32,7 @@ from fixtures.ladder import START_NS
 from fixtures.ladder import climb as read_rungs
 from pcapflow.capture import Capture
 from pcapflow.collect import Collector
-from pcapflow.reader.batch import IS_IPV6, Batch
+from pcapflow.reader.batch import CAPACITY, IS_IPV6, Batch
 from pcapflow.tables import END_REASONS, Tables
 from pcapflow.tracker import FlowTable
 from pcapflow.tracker.marks import MARK_NAMES, PORT_REUSE
@@ -174,6 +174,7 @@ def run(
     last_ns: int = 0,
     marks_per_flow: int = 1000,
     max_open_flows: int = 1 << 20,
+    rows_per_batch: int = CAPACITY,
     table: FlowTable | None = None,
 ) -> Tables:
     """Feeds segments to a flow table, and finishes it."""
@@ -182,7 +183,7 @@ def run(
     batch = Batch()
     for frame, row in enumerate(rows, 1):
         _fill(batch, row, frame)
-        if batch.size == len(batch.frame):
+        if batch.size == rows_per_batch:
             table.consume(batch)
             collector.drain()
             batch.size = 0

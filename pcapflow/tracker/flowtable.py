@@ -41,7 +41,7 @@ LINGER_NS: Final = 15_000_000_000
 time-outs, within which a repeated FIN would show that its ACK was lost."""
 LONG_LINGER_NS: Final = 120_000_000_000
 """The same for one with a repeated FIN, whose next repeat may be far off (TCP_RTO_MAX of Linux)."""
-MAX_LINGERING: Final = 1 << 16
+MAX_LINGERING: Final = 1 << 14
 """Closed connections followed at once; past it the one closed first is written early."""
 
 # What a connection is now, in the low two bits of its place; the rest is where.
@@ -66,7 +66,9 @@ class FlowTable:
         evicted: connections let go because there were too many at once.
     """
 
-    def __init__(self, marks_per_flow: int, max_open_flows: int, rto_ns: int) -> None:
+    def __init__(
+        self, marks_per_flow: int, max_open_flows: int, rto_ns: int, max_lingering: int = MAX_LINGERING
+    ) -> None:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
         self.marks = MarkLog()
@@ -76,6 +78,7 @@ class FlowTable:
         self._marks_per_flow: i64 = marks_per_flow
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
+        self._max_lingering: i64 = max_lingering
         self._open_count: i64 = 0
         self._streams: i64 = 0
         self._reserved: dict[tuple[int, int, int, int, int, int], i64] = {}
@@ -264,7 +267,11 @@ class FlowTable:
                 self._write(live, end_ns)
             number += 1
         self._finished = number
-        return number < self._count
+        if number < self._count:
+            return True
+        self._keys = vec[i64]()
+        self._places = vec[i64]()
+        return False
 
     # Finding.
 
@@ -497,7 +504,7 @@ class FlowTable:
                 # It was let go, or not over after all.
                 flow.queued_ns = -1
                 lingering.popleft()
-            elif len(lingering) > MAX_LINGERING or self.last_ns - flow.end_ns >= linger_ns:
+            elif len(lingering) > self._max_lingering or self.last_ns - flow.end_ns >= linger_ns:
                 lingering.popleft()
                 if linger_ns == LINGER_NS and (flow.client.fin_count > 1 or flow.server.fin_count > 1):
                     self._lingering_long.append(flow)

@@ -59,6 +59,9 @@ from pcapflow.tracker.states import CLIENT, FIN_TX, SERVER
 CLOSE_NOTIFY_BYTES: Final = 64
 """A TLS alert that says goodbye is no larger; nobody misses it."""
 
+_TOLD_BY: Final = {INJECTED: "PF304", IDLE_TIMEOUT: "PF305"}
+"""Causes that have a rule of their own: it tells of the reset, and the row of PF301 only names it."""
+
 _SURE: Final[tuple[Confidence, ...]] = (POSSIBLE, LIKELY, CERTAIN)
 
 _LINGER: Final = "its application aborted on purpose (SO_LINGER 0)"
@@ -86,12 +89,13 @@ _ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
 def _grade(found: Resets) -> IntArray:
     """The severity of each abort: by what it destroyed, and by whether somebody should do something."""
     cause = found.causes
-    grave = (cause == INJECTED) | ((cause == UNREAD_DATA) & (found.senders == SERVER) & (found.sure >= 1))
-    mild = np.isin(cause, (IDLE_TIMEOUT, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
+    grave = (cause == UNREAD_DATA) & (found.senders == SERVER) & (found.sure >= 1)
+    mild = np.isin(cause, (PROCESS_DIED, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
         (found.lost > CLOSE_NOTIFY_BYTES) & ~found.refused
     )
-    mild |= (cause == PROCESS_DIED) | ((cause == UNREAD_DATA) & (found.senders == SERVER))
-    return np.where(grave, int(Severity.MEDIUM), np.where(mild, int(Severity.LOW), int(Severity.INFO)))
+    mild |= (cause == UNREAD_DATA) & (found.senders == SERVER)
+    severity = np.where(grave, int(Severity.MEDIUM), np.where(mild, int(Severity.LOW), int(Severity.INFO)))
+    return np.where(np.isin(cause, list(_TOLD_BY)), int(Severity.INFO), severity)
 
 
 @rule("PF301", "aborted", title="Connections ended by a reset", doubts=Doubt.GAPS)
@@ -109,7 +113,8 @@ def aborted(tables: Tables, config: Config) -> Hits:
         Network: for idle-timeout set keep-alives shorter than the device's time-out; for injected or firewall-reject
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
-        information. A RST after both FINs is cosmetic and not told.
+        information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout). A RST after both FINs
+        is cosmetic and not told.
     Source: RFC 9293, 3.5.2 and 3.10.7.4; RFC 2525, 2.17; Linux enum sk_rst_reason.
     """
     found = resets(tables, config)
@@ -201,9 +206,9 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
     flow, sender, cause = int(found.flows[row]), int(found.senders[row]), int(found.causes[row])
     other = tables.name(flow, 1 - sender)
     if cause == INJECTED:
-        return listed(signs_of(tables, flow, sender))
+        return "it is probably not that endpoint's own (see PF304)"
     if cause == IDLE_TIMEOUT:
-        return f"it came after {duration(int(found.idle_ns[row]))} of silence"
+        return f"it came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
     if cause == UNREAD_DATA and not found.lost[row]:
         answered = "had sent nothing itself" if not side(tables.flows, sender, "bytes")[flow] else "did not answer it"
         return f"it had acknowledged data of {other} and {answered}, so it probably closed without reading it"
@@ -211,6 +216,8 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
         return f"it sent no FIN, and nothing of {other} was left for it to read"
     if cause == UNKNOWN and found.opening[row]:
         return "it came before the handshake was complete"
+    if cause == UNKNOWN and not side(tables.flows, 1 - sender, "packets")[flow]:
+        return f"the capture holds nothing of {other}, and so does not show why"
     return {
         UNKNOWN: "the capture does not show why",
         LINGER_ZERO: f"it had acknowledged all data of {other} and sent no FIN",
@@ -221,7 +228,7 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
     }[cause]
 
 
-@rule("PF302", "abort-lost-data", title="Data lost in resets", doubts=Doubt.GAPS)
+@rule("PF302", "abort-lost-data", title="Data lost in resets", doubts=Doubt.ONE_WAY | Doubt.GAPS)
 def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """A reset destroyed data that was on its way to its sender, or that its sender had received and not read.
 
@@ -372,7 +379,8 @@ def reset_injected(tables: Tables, config: Config) -> Hits:
                     time_ns=int(found.times_ns[row]),
                     frames=proof([int(side(tables.flows, sender, "first_frame")[flow]), reset]),
                     detail=(
-                        f"the RST in the name of {tables.name(flow, sender)}{in_frame(reset)} is probably not its own: "
+                        f"the RST in the name of {tables.name(flow, sender)}{in_frame(reset)} that ended its "
+                        f"connection with {tables.name(flow, 1 - sender)} is probably not its own: "
                         f"{listed(signs_of(tables, flow, sender))}"
                     ),
                     cause=CAUSES[INJECTED],

@@ -39,6 +39,7 @@ from pcapflow.anomalies.model import (
     Severity,
     no_hits,
 )
+from pcapflow.anomalies.quality import quality
 from pcapflow.anomalies.registry import Doubt, rule
 from pcapflow.anomalies.wording import clock, duration, in_frame, in_frames, many, proof, times, to_ns
 from pcapflow.config import Config
@@ -111,6 +112,9 @@ def _waiting(tables: Tables, config: Config, state: int, *, peer_data: bool) -> 
     parts = []
     for endpoint in SIDES:
         here = side(f, endpoint, "state") == state
+        if peer_data:
+            # A FIN that passed here and did not arrive is no FIN that was not sent: PF201 tells of it.
+            here = here & (side(f, 1 - endpoint, "fins") == 0)
         if not here.any():
             continue
         entered = times_of(tables, last_rows(tables, endpoint=endpoint, new=state))
@@ -134,7 +138,7 @@ def _leaks(tables: Tables, config: Config) -> list[Leak]:
     waiting = _unclosed(tables, config)
     found = []
     for endpoint in SIDES:
-        mine = np.flatnonzero(waiting.endpoints == endpoint)
+        mine = np.flatnonzero((waiting.endpoints == endpoint) & ~quality(tables, config).unheard[waiting.flows])
         if len(mine) < config.leak_flows:
             continue
         owners = server_keys(tables)
@@ -274,8 +278,8 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
         confidence, others = POSSIBLE, (f"{who} went away",)
     else:
         alive = int(side(f, peer, "last_ns")[flow]) > fin_ns
-        text = f"{told}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
-            f"sent other segments after it{after}" if alive else f"sent nothing more{after}"
+        text = f"{told}{after}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
+            "sent other segments after it" if alive else "sent nothing more"
         )
         others = ("the FIN is lost on its way", "the ACK is lost before this tap", f"{other} does not send it")
     return Finding(
@@ -470,11 +474,8 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
             server, client = tables.server(first), tables.ip(first, CLIENT)
             who, where = (server, "") if leak.endpoint == SERVER else (client, f" to {server}")
             certain = leak.stuck >= config.leak_flows
-            long = (
-                f", {leak.stuck:,} of them for longer than {duration(to_ns(config.stuck_s))}"
-                if 0 < leak.stuck < len(leak.flows)
-                else ""
-            )
+            waiting = len(leak.flows)
+            share = "all" if waiting == leak.at_end else f"{waiting:,} of these"
             found.append(
                 Finding(
                     severity=Severity.HIGH if certain else Severity.MEDIUM,
@@ -482,10 +483,11 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
                     time_ns=int(leak.since_ns.min()),
                     frames=proof(frames),
                     detail=(
-                        f"{who} does not close its connections: on {len(leak.flows):,} of {leak.total:,}{where} it got "
-                        f"the {ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN and sent none of its own, the oldest since "
-                        f"{clock(int(leak.since_ns[0]))}, for {duration(int(leak.waited_ns[0]))}{long}; "
-                        f"{leak.at_end:,} in CLOSE_WAIT at the end, {leak.peak:,} at the peak"
+                        f"{who} does not close its connections: {leak.at_end:,} of {leak.total:,}{where} were in "
+                        f"CLOSE_WAIT at the end of the capture, {leak.peak:,} at the peak; on {share} it has had the "
+                        f"{ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for {duration(int(leak.waited_ns.min()))} or "
+                        f"longer and sent none of its own, on the oldest for {duration(int(leak.waited_ns[0]))}, since "
+                        f"{clock(int(leak.since_ns[0]))}"
                     ),
                     confidence=CERTAIN if certain else LIKELY,
                     alternatives=() if certain else ("closes that are under way when the capture ends",),
@@ -503,7 +505,7 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
     "PF205",
     "fin-unanswered",
     title="FINs that nobody acknowledges",
-    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
 )
 def fin_unanswered(tables: Tables, config: Config) -> Hits:
     """The side that closes first repeats its FIN, and it is never acknowledged.
@@ -721,7 +723,7 @@ def data_after_fin(tables: Tables, config: Config) -> Hits:
     return Hits(flows, describe, np.concatenate([counts[counts > 0] for counts in per_side]))
 
 
-@rule("PF209", "time-wait-accumulation", title="Many connections in TIME_WAIT")
+@rule("PF209", "time-wait-accumulation", title="Many connections in TIME_WAIT", doubts=Doubt.CLOCK)
 def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     """Many connections of one host are in TIME_WAIT at once.
 
@@ -778,7 +780,7 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF210", "port-exhaustion-pressure", title="A client that runs out of ports")
+@rule("PF210", "port-exhaustion-pressure", title="A client that runs out of ports", doubts=Doubt.CLOCK)
 def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
     """One client has nearly all its ephemeral ports in use towards one server and port.
 
@@ -837,7 +839,7 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
     return Hits(np.full(len(busy), MANY), describe, np.array([top for _, top, _ in busy], dtype=np.int64))
 
 
-@rule("PF211", "port-reused-early", title="Ports reused within TIME_WAIT")
+@rule("PF211", "port-reused-early", title="Ports reused within TIME_WAIT", doubts=Doubt.CLOCK)
 def port_reused_early(tables: Tables, config: Config) -> Hits:
     """The same addresses and ports were used again before the old connection's TIME_WAIT was over.
 

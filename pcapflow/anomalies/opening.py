@@ -81,7 +81,7 @@ class Flood(NamedTuple):
     since_ns: int
 
 
-@rule("PF101", "syn-unanswered", title="Connection attempts without an answer", doubts=Doubt.CLOCK)
+@rule("PF101", "syn-unanswered", title="Connection attempts without an answer", doubts=Doubt.DUPLICATES | Doubt.CLOCK)
 def syn_unanswered(tables: Tables, config: Config) -> Hits:
     """A SYN was sent, and nothing came back.
 
@@ -383,7 +383,12 @@ def _icmp(family: int, value: int) -> str:
     return f"ICMP type {kind}, code {code}" if value > 0 else "destination unreachable"
 
 
-@rule("PF104", "handshake-stuck", title="Handshakes that never finish", doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF104",
+    "handshake-stuck",
+    title="Handshakes that never finish",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+)
 def handshake_stuck(tables: Tables, config: Config) -> Hits:
     """The server answered the SYN and waits for the final ACK, which does not come.
 
@@ -493,7 +498,7 @@ def _members(floods: list[Flood]) -> IntArray:
     return np.concatenate([flood.flows for flood in floods]) if floods else np.zeros(0, dtype=np.int64)
 
 
-@rule("PF105", "syn-flood", title="A flood of connection attempts")
+@rule("PF105", "syn-flood", title="A flood of connection attempts", doubts=Doubt.CLOCK)
 def syn_flood(tables: Tables, config: Config) -> Hits:
     """Many connections to one listening endpoint were begun at about the same time and never completed.
 
@@ -547,7 +552,12 @@ def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:
     )
 
 
-@rule("PF106", "accept-queue-overflow", title="A server that does not accept in time", doubts=Doubt.GAPS)
+@rule(
+    "PF106",
+    "accept-queue-overflow",
+    title="A server that does not accept in time",
+    doubts=Doubt.GAPS | Doubt.DUPLICATES,
+)
 def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     """On several connections a server ignored or reset the ACK that completes the handshake.
 

@@ -23,7 +23,11 @@ SIDES: Final = ("Client", "Server", "Network", "Capture")
 
 
 class Doubt(enum.Flag):
-    """Faults of a capture that cast doubt on a rule's verdict; :mod:`pcapflow.anomalies.run` acts on them."""
+    """Faults of a capture that cast doubt on a rule's verdict; :mod:`pcapflow.anomalies.run` acts on them.
+
+    They count for the connection that a row names, and for a row of many where half of these have them. A file that was
+    cut off (PF904) casts none: its end is known, and rules that need time after an event look at it.
+    """
 
     NONE = 0
     ONE_WAY = enum.auto()

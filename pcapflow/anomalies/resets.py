@@ -30,6 +30,7 @@ from pcapflow.anomalies.evidence import (
     times_of,
 )
 from pcapflow.anomalies.model import BoolArray, IntArray
+from pcapflow.anomalies.quality import quality
 from pcapflow.anomalies.wording import NS_PER_S, to_ns
 from pcapflow.config import Config
 from pcapflow.tables import Tables
@@ -169,6 +170,8 @@ def resets(tables: Tables, config: Config) -> Resets:
         (refused & _foreign_ttl(tables, flows, refused), FIREWALL_REJECT, 0),
         (refused, NO_LISTENER, 1),
         (signs >= 2, INJECTED, 1),
+        # What its receiver had sent and acknowledged is not to be seen: any reason fits.
+        (quality(tables, config).unheard[flows], UNKNOWN, 0),
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),
         (~passive & (unanswered["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
         (~passive & (unanswered["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
@@ -304,7 +307,7 @@ def signs_of(tables: Tables, flow: int, sender: int) -> list[str]:
     masks = _sign_masks(tables, np.array([flow]), np.array([sender]))
     f = tables.flows
     texts = (
-        f"its TTL is {f['reset_ttl'][flow]}, that of the sender's other packets {side(f, sender, 'ttl')[flow]}",
+        f"its TTL is {f['reset_ttl'][flow]} (of the sender's other packets: {side(f, sender, 'ttl')[flow]})",
         "it carries no time stamp although the connection uses them",
         "its sender went on sending new data after it",
     )

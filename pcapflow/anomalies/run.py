@@ -77,20 +77,17 @@ def _weighed(rule: Rule, finding: Finding, tables: Tables, known: Quality) -> Fi
     """The finding as the capture's quality allows it: lowered where it rests on what the capture may lack."""
     severity, confidence, remarks = finding.severity, finding.confidence, []
     if Doubt.GAPS in rule.doubts:
-        unseen = int(known.unseen[finding.flow]) if finding.flow >= 0 else 0
-        if unseen:
+        lack = _lack(finding, known)
+        if lack:
             if severity > Severity.INFO:
                 severity = Severity(severity - 1)
-                remarks.append(
-                    f"lowered from {finding.severity.label}, because the capture lacks {many(unseen, 'byte')} of it"
-                )
-            else:
-                remarks.append(f"the capture lacks {many(unseen, 'byte')} of it")
+                lack = f"lowered from {finding.severity.label}, because {lack}"
+            remarks.append(lack)
             confidence = _LESS_SURE[confidence]
         elif tables.capture.dropped > 0:
             confidence = _LESS_SURE[confidence]
             remarks.append(f"less sure, because the capturing program lost {many(tables.capture.dropped, 'packet')}")
-    if Doubt.DUPLICATES in rule.doubts and finding.flow >= 0 and known.duplicates[finding.flow]:
+    if Doubt.DUPLICATES in rule.doubts and _touched(finding, known.duplicates):
         confidence = _LESS_SURE[confidence]
         remarks.append("less sure, because the capture holds copies of its packets")
     if Doubt.CLOCK in rule.doubts and tables.capture.clock_steps > 0:
@@ -100,6 +97,23 @@ def _weighed(rule: Rule, finding: Finding, tables: Tables, known: Quality) -> Fi
         return finding
     detail = f"{finding.detail} ({'; '.join(remarks)})"
     return dataclasses.replace(finding, severity=severity, confidence=confidence, detail=detail)
+
+
+def _touched(finding: Finding, fault: IntArray) -> int:
+    """How many of the connections that a finding names have this fault, where that weakens it: half of them or more."""
+    flows = np.array([finding.flow] if finding.flow >= 0 else finding.flows, dtype=np.int64)
+    touched = int(np.count_nonzero(fault[flows]))
+    return touched if touched * 2 >= len(flows) else 0
+
+
+def _lack(finding: Finding, known: Quality) -> str:
+    """What the capture lacks of the connections that a finding names, if that weakens it."""
+    touched = _touched(finding, known.unseen)
+    if not touched:
+        return ""
+    if finding.flow >= 0:
+        return f"the capture lacks {many(int(known.unseen[finding.flow]), 'byte')} of it"
+    return f"the capture lacks bytes of {many(touched, 'of these connections', 'of these connections')}"
 
 
 def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:

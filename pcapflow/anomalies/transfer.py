@@ -132,7 +132,12 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     return Hits(flows, describe, np.concatenate(repeats))
 
 
-@rule("PF403", "keepalive-failed", title="Keep-alives without an answer", doubts=Doubt.ONE_WAY | Doubt.GAPS)
+@rule(
+    "PF403",
+    "keepalive-failed",
+    title="Keep-alives without an answer",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+)
 def keepalive_failed(tables: Tables, config: Config) -> Hits:
     """Keep-alives were sent and not answered.
 
@@ -240,7 +245,12 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     return Hits(flows, describe, share)
 
 
-@rule("PF405", "path-mtu-black-hole", title="Large packets vanish, small ones pass", doubts=Doubt.ONE_WAY | Doubt.GAPS)
+@rule(
+    "PF405",
+    "path-mtu-black-hole",
+    title="Large packets vanish, small ones pass",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+)
 def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
     """Full-size segments were repeated and never acknowledged, while small ones pass.
 

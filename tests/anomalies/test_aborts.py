@@ -196,8 +196,26 @@ def test_two_signs_of_a_third_party() -> None:
     row = only(found, "PF304")
 
     assert (row.endpoint, row.confidence, row.cause) == (-1, "likely", "injected")
-    assert "its TTL is 44, that of the sender's other packets 64 and it carries no time stamp" in row.detail
-    assert (only(found, "PF301").cause, only(found, "PF301").endpoint) == ("injected", -1)
+    assert row.severity == Severity.MEDIUM
+    assert row.detail.startswith(
+        "the RST in the name of 10.0.0.5:80 (frame 8) that ended its connection with 10.0.0.1:1000 is probably not its "
+        "own: its TTL is 44 (of the sender's other packets: 64) and it carries no time stamp"
+    )
+
+
+def test_an_injected_rst_is_told_once() -> None:
+    """PF304 tells of it; PF301 names its cause, blames nobody, and points there."""
+    capture = Told()
+    flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
+    flow.reset(SERVER, 0.5, reset_ttl=44)
+
+    found = capture.anomalies()
+    row = only(found, "PF301")
+
+    assert [each.code for each in found if each.severity > Severity.INFO] == ["PF304"]
+    assert (row.cause, row.endpoint, row.severity) == ("injected", -1, Severity.INFO)
+    assert "it is probably not that endpoint's own (see PF304)" in row.detail
+    assert "TTL" not in row.detail
 
 
 @spares("PF304")
@@ -247,7 +265,7 @@ def test_the_first_packet_after_350_s_draws_a_rst() -> None:
 
     assert (row.severity, row.confidence, row.frames) == (Severity.MEDIUM, "likely", (6, 7))
     assert "after 350.4 s of silence, about the usual time-out of 350 s" in row.detail
-    assert only(found, "PF301").cause == "idle-timeout"
+    assert (only(found, "PF301").cause, only(found, "PF301").severity) == ("idle-timeout", Severity.INFO)
 
 
 def test_a_silence_like_no_usual_time_out_is_only_possible() -> None:

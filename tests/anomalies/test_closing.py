@@ -30,10 +30,10 @@ def test_a_fin_repeated_in_last_ack() -> None:
 
     assert (row.frames, row.severity, row.endpoint) == ((4, 6, 7, 8, 9), Severity.MEDIUM, -1)
     assert (
-        "10.0.0.5:80 sent its FIN 4 times (frames 6, 7, 8 and 9); no ACK of it passed here, and 10.0.0.1:1000"
+        "10.0.0.5:80 sent its FIN 4 times (frames 6, 7, 8 and 9), and was still in LAST_ACK at the end of the capture"
         in row.detail
     )
-    assert "still in LAST_ACK at the end of the capture" in row.detail
+    assert row.detail.endswith("; no ACK of it passed here, and 10.0.0.1:1000 sent nothing more")
 
 
 @fires("PF201")
@@ -126,6 +126,14 @@ def test_a_half_close_at_work_still_sends_data() -> None:
     assert not {"PF202", "PF203"} & codes(capture.anomalies())
 
 
+@spares("PF202")
+def test_a_fin_that_was_sent_and_did_not_arrive_is_not_owed() -> None:
+    capture = Told(seconds=120)
+    _half_closed(capture.flow()).fin(SERVER, 1.1).mark(m.MARK_FIN_REPEATED, SERVER, 1.3, 2)
+
+    assert "PF202" not in codes(capture.anomalies())
+
+
 @spares("PF202", "PF203")
 def test_an_acknowledged_fin_just_before_the_end_of_a_short_capture() -> None:
     capture = Told(seconds=1.9)
@@ -166,11 +174,23 @@ def test_connections_left_in_close_wait(first: int) -> None:
 
     assert (row.flow, row.count, row.endpoint, row.severity) == (-1, 6, 1 - first, Severity.HIGH)
     assert row.flows == (0, 1, 2, 3, 4, 5)
-    assert "6 in CLOSE_WAIT at the end, 6 at the peak" in row.detail
-    who = "10.0.0.5:80 does not close its connections: on 6 of 7" if first == CLIENT else "10.0.0.1 does not close"
+    assert "were in CLOSE_WAIT at the end of the capture, 6 at the peak; on all it has had" in row.detail
+    assert "FIN for 294.0 s or longer and sent none of its own, on the oldest for 299.0 s, since 14:02:12" in row.detail
+    who = "10.0.0.5:80 does not close its connections: 6 of 7" if first == CLIENT else "10.0.0.1 does not close"
     assert row.detail.startswith(who)
     assert {part.severity for part in told(found, "PF203")} == {Severity.LOW}
     assert found[0] is row
+
+
+def test_a_leak_tells_those_that_wait_long_from_those_that_only_began() -> None:
+    capture = Told(seconds=10)
+    for i in range(9):
+        _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}", at=i))
+
+    row = only(capture.anomalies(), "PF204")
+
+    assert "9 of 9 were in CLOSE_WAIT at the end of the capture, 9 at the peak; on 8 of these it has had" in row.detail
+    assert row.count == 8
 
 
 @spares("PF204")

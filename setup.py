@@ -32,6 +32,7 @@ COMPILED: Final = (
     "pcapflow/tracker/flowlog.py",
     "pcapflow/tracker/flowtable.py",
     "pcapflow/tracker/late.py",
+    "pcapflow/tracker/lingering.py",
     "pcapflow/tracker/log.py",
     "pcapflow/tracker/marks.py",
     "pcapflow/tracker/seq.py",

@@ -138,7 +138,8 @@ class Endpoint:
         new: i64 = EDGES[self.state * N_EVENTS + event]
         if new == NO_EDGE:
             return False
-        time_ns = max(time_ns, self.changed_ns)
+        if time_ns < self.changed_ns:
+            time_ns = self.changed_ns
         self.last_row = log.add(flow, self.which, self.state, new, time_ns, frame, event, basis, self.last_row)
         self.changed_ns = time_ns
         self.state = new

@@ -131,7 +131,7 @@ class Flow:
         client, server: its endpoints.
         ended_ns: when it had nothing left to do (both ends CLOSED or in TIME_WAIT), -1 before.
         before: the connection of the same tuple that was alive when this one's SYN came, until that SYN is answered.
-        place, queued_ns, is_superseded, is_written: the flow table's own notes on it.
+        place, queued_ns, next_lingering, is_superseded, is_written: the flow table's own notes on it.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class Flow:
         self.before: Flow | None = None
         self.place: i64 = -1
         self.queued_ns: i64 = -1
+        self.next_lingering: Flow | None = None
         self.is_superseded = False
         self.is_written = False
         self.is_midstream = False
@@ -786,7 +787,8 @@ class Flow:
             self.idle_frame = frame
             self.idle_endpoint = x.which
         self.last_frame = frame
-        self.end_ns = max(self.end_ns, time_ns)
+        if time_ns > self.end_ns:
+            self.end_ns = time_ns
         self._complete(flags, payload_len)
         self._write_history(x, flags, payload_len)
         if flags & SYN:

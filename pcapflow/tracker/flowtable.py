@@ -12,7 +12,6 @@ connections that are open at one time, not those of the whole capture.
 from __future__ import annotations
 
 import os
-from collections import deque
 from typing import Final, final
 
 from librt.vecs import append, vec
@@ -24,6 +23,7 @@ from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow, completeness
 from pcapflow.tracker.flowlog import ROWS, FlowLog
 from pcapflow.tracker.late import Late
+from pcapflow.tracker.lingering import Lingering
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
 from pcapflow.tracker.seq import delta
@@ -90,8 +90,8 @@ class FlowTable:
         self._live: list[Flow | None] = []
         self._free: list[i64] = []
         # Closed connections in the order in which they were, and where the search for victims stands.
-        self._lingering: deque[Flow] = deque()
-        self._lingering_long: deque[Flow] = deque()
+        self._lingering = Lingering()
+        self._lingering_long = Lingering()
         self._oldest_embryo: i64 = 0
         self._oldest: i64 = 0
         self._finished: i64 = 0
@@ -130,7 +130,8 @@ class FlowTable:
         i: i64 = 0
         while i < size:
             time_ns: i64 = times[i]
-            self.last_ns = max(self.last_ns, time_ns)
+            if time_ns > self.last_ns:
+                self.last_ns = time_ns
             src_hi: i64 = src_his[i]
             src_lo: i64 = src_los[i]
             dst_hi: i64 = dst_his[i]
@@ -239,7 +240,7 @@ class FlowTable:
                 sack_lefts[i],
             )
             if flow.ended_ns >= 0 and flow.queued_ns < 0:
-                self._linger(flow)
+                self._lingering.push(flow)
             i += 1
         self._write_closed()
 
@@ -486,35 +487,31 @@ class FlowTable:
         # What came before it is out of reach, and chains of these must not grow.
         flow.before = None
         if flow.queued_ns < 0:
-            self._linger(flow)
-
-    def _linger(self, flow: Flow) -> None:
-        flow.queued_ns = flow.end_ns
-        self._lingering.append(flow)
+            self._lingering.push(flow)
 
     def _write_closed(self) -> None:
         """Writes connections that have been closed for long enough, as far as the log has room."""
         self._write_lingering(self._lingering, LINGER_NS)
         self._write_lingering(self._lingering_long, LONG_LINGER_NS)
 
-    def _write_lingering(self, lingering: deque[Flow], linger_ns: i64) -> None:
-        while lingering and self.flows.rows < ROWS - CAPACITY:
-            flow = lingering[0]
+    def _write_lingering(self, lingering: Lingering, linger_ns: i64) -> None:
+        while self.flows.rows < ROWS - CAPACITY:
+            flow = lingering.first
+            if flow is None:
+                break
             if flow.is_written or (flow.ended_ns < 0 and not flow.is_superseded):
                 # It was let go, or not over after all.
-                flow.queued_ns = -1
-                lingering.popleft()
-            elif len(lingering) > self._max_lingering or self.last_ns - flow.end_ns >= linger_ns:
-                lingering.popleft()
+                lingering.pop()
+            elif lingering.size > self._max_lingering or self.last_ns - flow.end_ns >= linger_ns:
+                lingering.pop()
                 if linger_ns == LINGER_NS and (flow.client.fin_count > 1 or flow.server.fin_count > 1):
-                    self._lingering_long.append(flow)
+                    self._lingering_long.push(flow)
                 else:
                     self._leave(flow, self.last_ns)
             elif flow.end_ns > flow.queued_ns:
                 # It was not idle meanwhile: back to the end of the queue.
-                lingering.popleft()
-                flow.queued_ns = flow.end_ns
-                lingering.append(flow)
+                lingering.pop()
+                lingering.push(flow)
             else:
                 break
 

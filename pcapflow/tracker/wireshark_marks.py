@@ -115,9 +115,10 @@ def wireshark_marks(
             # Its times are unsigned: where the clock went back, much time has passed.
             since_ack_ns: i64 = time_ns - y.ws_last_ack_ns
             since_ns: i64 = time_ns - x.ws_next_ns
+            reorder_ns: i64 = first_rtt_ns if first_rtt_ns > 0 else OUT_OF_ORDER_NS
             if y.ws_dup_acks >= 2 and y.ws_last_ack == seq and 0 <= since_ack_ns < FAST_RETRANSMISSION_NS:
                 marks |= 1 << FAST_RETRANSMISSION
-            elif expected != (seq + occupies) & M32 and 0 <= since_ns < (first_rtt_ns or OUT_OF_ORDER_NS):
+            elif expected != (seq + occupies) & M32 and 0 <= since_ns < reorder_ns:
                 marks |= 1 << OUT_OF_ORDER
             else:
                 marks |= 1 << RETRANSMISSION

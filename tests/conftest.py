@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import pcapflow
 from pcapflow.reader.files import is_compiled
@@ -15,6 +16,10 @@ from pcapflow.reader.files import is_compiled
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(pcapflow.__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+# Hypothesis times every example; on a busy machine a pause of the scheduler's would be a failure.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_report_header() -> str:

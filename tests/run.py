@@ -1,10 +1,11 @@
 """Sets up and passes the tests, on a fresh machine with Python 3.11 or later alone: ``python3 tests/run.py``.
 
 Makes ``.venv`` (the package as it is edited, interpreted) and ``.venv-compiled`` (a compiled wheel) in the checkout,
-installs by apt what some tests use where it may, runs ruff, mypy and the tests interpreted, then the tests of the
-engine compiled, and says how many ran and were skipped. Exit status 0 when all is well, 1 when not.
+installs by apt what some tests use where it may, and runs ruff, mypy and the tests: those of the engine interpreted,
+then all of them with the compiled wheel, which is what users install. Without a C compiler all run interpreted. Says
+how many ran and were skipped. Exit status 0 when all is well, 1 when not.
 
-Standard library only: it runs before anything is installed. Arguments are handed to both pytest runs.
+Standard library only: it runs before anything is installed. Options are handed to every run of pytest.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
+import tomllib
 import venv
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -25,6 +29,14 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 INTERPRETED: Final = ROOT / ".venv"
 COMPILED: Final = ROOT / ".venv-compiled"
 BIN: Final = "Scripts" if os.name == "nt" else "bin"
+
+DIST: Final = COMPILED / "dist"
+
+ENGINE: Final = ("tests/reader", "tests/tracker", "--ignore=tests/reader/test_wireshark.py")
+"""The tests of what is compiled, which run with both builds. The pyshark engine is never compiled."""
+PARALLEL: Final = ("-n", "auto", "--maxprocesses=4", "--dist=loadfile", "-m", "not alone")
+ALONE: Final = ("-m", "alone")
+NOTHING: Final = "0 ran, 0 skipped, 0 failed"
 
 TOOLS: Final = {
     # program: Debian package
@@ -48,25 +60,27 @@ class Step:
     note: str = ""
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(options: Sequence[str]) -> int:
     """Runs every step, whatever the one before it said, and prints how each ended."""
     steps: list[Step] = []
     install_tools()
-    make_environment(INTERPRETED)
-    if not step(steps, "install", pip(INTERPRETED, "-e", ".[dev]"), {"PCAPFLOW_COMPILE": "0"}):
+    make_environment(INTERPRETED, with_pip=True)
+    # Bytecode is made of what is imported, when it is.
+    if not step(steps, "install", pip("--no-compile", *requirements())):
         return finish(steps)
-    step(steps, "ruff", [tool(INTERPRETED, "ruff"), "check", "."])
-    step(steps, "mypy --strict", [tool(INTERPRETED, "mypy")])
-    tests(steps, "tests, interpreted", INTERPRETED, arguments)
-    make_environment(COMPILED)
-    # What an earlier build left behind would be packed into the wheel.
-    shutil.rmtree(ROOT / "build", ignore_errors=True)
-    if step(steps, "install, compiled", pip(COMPILED, ".[dev]"), {"PCAPFLOW_COMPILE": "1"}):
-        if is_compiled(COMPILED):
-            # What is slow builds and installs the package, which does not depend on the engine.
-            tests(steps, "tests, compiled", COMPILED, ["-m", "not slow", *arguments])
-        else:
-            steps.append(Step("tests, compiled", good=True, seconds=0, note="skipped: no C compiler that works"))
+    checkout = pip("--no-deps", "--no-build-isolation", "--editable", ".")
+    if not step(steps, "install, editable", checkout, {"PCAPFLOW_COMPILE": "0"}):
+        return finish(steps)
+    with ThreadPoolExecutor() as beside:
+        compiled = beside.submit(install_compiled, steps)
+        step(steps, "ruff", [tool(INTERPRETED, "ruff"), "check", "."])
+        step(steps, "mypy --strict", [tool(INTERPRETED, "mypy")])
+    environment, build = INTERPRETED, "interpreted"
+    if compiled.result():
+        tests(steps, "engine, interpreted", INTERPRETED, [*ENGINE, *PARALLEL], options)
+        environment, build = COMPILED, "compiled"
+    tests(steps, f"tests, {build}", environment, PARALLEL, options)
+    tests(steps, f"tests, {build}, alone", environment, ALONE, options)
     return finish(steps)
 
 
@@ -89,12 +103,49 @@ def install_tools() -> None:
             say(f"{package} could not be installed; what needs it is skipped")
 
 
-def make_environment(directory: Path) -> None:
+def make_environment(directory: Path, *, with_pip: bool) -> None:
     """Makes a virtual environment, unless a usable one of this Python is there."""
     python = directory / BIN / "python"
     same = [str(python), "-c", f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})"]
     if not python.exists() or subprocess.run(same, check=False).returncode != 0:
-        venv.create(directory, clear=True, with_pip=True)
+        venv.create(directory, clear=True, with_pip=with_pip)
+
+
+def requirements() -> list[str]:
+    """What building, running and testing the package needs, as pyproject.toml declares it."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = declared["project"]
+    return [*declared["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["dev"]]
+
+
+def install_compiled(steps: list[Step]) -> bool:
+    """Builds an sdist, a compiled wheel from it, and installs the wheel; whether it is compiled indeed.
+
+    Quiet unless something fails, since other steps run beside it.
+    """
+    make_environment(COMPILED, with_pip=False)
+    # What an earlier run built would be taken for this one's.
+    shutil.rmtree(DIST, ignore_errors=True)
+    build = [tool(INTERPRETED, "python"), "-m", "build", "--no-isolation", "--outdir", str(DIST)]
+    if not step(steps, "build", build, {"PCAPFLOW_COMPILE": "1"}, quiet=True):
+        return False
+    # The dependencies are the other environment's: a path file adds its packages, but not the checkout, which only a
+    # path file over there would.
+    (packages_of(COMPILED) / "dependencies.pth").write_text(f"{packages_of(INTERPRETED)}\n", encoding="utf-8")
+    wheels = map(str, DIST.glob("*.whl"))
+    into = ["--python", tool(COMPILED, "python"), "install", "--quiet", "--force-reinstall", "--no-deps"]
+    if not step(steps, "install, compiled", [tool(INTERPRETED, "python"), "-m", "pip", *into, *wheels], quiet=True):
+        return False
+    if not is_compiled(COMPILED):
+        steps.append(Step("tests, compiled", good=True, seconds=0, note="skipped: no C compiler that works"))
+        return False
+    return True
+
+
+def packages_of(environment: Path) -> Path:
+    """The directory of an environment's packages."""
+    variables = {"base": str(environment), "platbase": str(environment)}
+    return Path(sysconfig.get_path("purelib", "venv", variables))
 
 
 def is_compiled(environment: Path) -> bool:
@@ -104,16 +155,19 @@ def is_compiled(environment: Path) -> bool:
     return subprocess.run([tool(environment, "python"), "-I", "-c", code], check=False).returncode == 0
 
 
-def tests(steps: list[Step], name: str, environment: Path, arguments: Sequence[str]) -> None:
+def tests(steps: list[Step], name: str, environment: Path, chosen: Sequence[str], options: Sequence[str]) -> None:
     """Runs pytest in an environment and notes how many tests there were."""
     results = environment / "results.xml"
     results.unlink(missing_ok=True)
-    command = [tool(environment, "pytest"), "-q", f"--junitxml={results}"]
+    command = [tool(environment, "python"), "-P", "-m", "pytest", "-q", f"--junitxml={results}"]
     if environment == COMPILED:
         # The checkout must stay off the path, or its sources would be tested; fixtures and tests are still needed.
         command += ["-o", f"pythonpath={linked_suite()}"]
-    step(steps, name, [*command, *arguments])
+    built = {"PCAPFLOW_DIST": str(DIST)} if environment == COMPILED else {}
+    step(steps, name, [*command, *chosen, *options], built)
     steps[-1].note = counts(results)
+    # An option may choose among the tests, and leave none of these.
+    steps[-1].good |= bool(options) and steps[-1].note == NOTHING
 
 
 def linked_suite() -> Path:
@@ -130,27 +184,37 @@ def linked_suite() -> Path:
 def counts(results: Path) -> str:
     """How many tests ran, were skipped, and failed, from pytest's own record."""
     if not results.exists():
-        return "no test ran"
+        return "no result"
     suite = ET.parse(results).getroot().find("testsuite")
     if suite is None:
-        return "no test ran"
+        return "no result"
     total, skipped, failures, errors = (int(suite.get(key, "0")) for key in ("tests", "skipped", "failures", "errors"))
     return f"{total - skipped} ran, {skipped} skipped, {failures + errors} failed"
 
 
-def step(steps: list[Step], name: str, command: Sequence[str], extra: Mapping[str, str] | None = None) -> bool:
-    """Runs one command in the checkout and notes how it ended."""
+def step(
+    steps: list[Step],
+    name: str,
+    command: Sequence[str],
+    extra: Mapping[str, str] | None = None,
+    *,
+    quiet: bool = False,
+) -> bool:
+    """Runs one command in the checkout and notes how it ended; ``quiet`` prints its output only when it fails."""
     say(name)
     started = time.monotonic()
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=ROOT, env={**environment, **(extra or {})}, check=False)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | dict(extra or {})
+    output = subprocess.PIPE if quiet else None
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stdout=output, stderr=subprocess.STDOUT)
+    if quiet and done.returncode != 0:
+        print(done.stdout.decode(errors="replace"))
     steps.append(Step(name, done.returncode == 0, time.monotonic() - started))
     return steps[-1].good
 
 
-def pip(environment: Path, *arguments: str) -> list[str]:
-    """The command that installs something into an environment."""
-    return [tool(environment, "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+def pip(*arguments: str) -> list[str]:
+    """The command that installs something into the environment that has pip."""
+    return [tool(INTERPRETED, "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
 
 
 def tool(environment: Path, name: str) -> str:

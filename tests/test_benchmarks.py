@@ -200,6 +200,7 @@ def run_python(tmp_path: Path, *codes: str, timeout_s: float = 60, memory_limit:
     )
 
 
+@pytest.mark.alone
 def test_a_run_measures_time_memory_and_the_pipe(tmp_path: Path) -> None:
     """60 MiB in the first process and 30 MiB in the second add up; the time is the sleep's at least."""
     first = "import time; held = b'x' * (60 << 20); time.sleep(0.3); print('through')"
@@ -212,6 +213,7 @@ def test_a_run_measures_time_memory_and_the_pipe(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text().strip() == "THROUGH"
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell set sizes")
 def test_children_at_work_beside_their_parent_count(tmp_path: Path) -> None:
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -25,19 +26,23 @@ UNKNOWABLE_CAUSES = {
 }
 
 
+@functools.cache
+def score(name: str) -> Score:
+    """The score of a committed scenario, which several tests look at."""
+    return score_scenario(KERNEL, name)
+
+
 @pytest.mark.parametrize("name", SCRIPTED)
 def test_paths_of_a_scripted_scenario_are_the_kernels(name: str) -> None:
-    score = score_scenario(KERNEL, name)
-
-    assert score.differences == []
+    assert score(name).differences == []
     # A flood's spoofed SYNs have no socket; every scenario has at least the client that was meant.
-    assert sum(score.paths.values()) > 0
+    assert sum(score(name).paths.values()) > 0
 
 
 def test_paths_under_random_loss_are_the_kernels() -> None:
     total = Score()
     for name in RANDOM:
-        total.add(score_scenario(KERNEL, name))
+        total.add(score(name))
 
     print("\n".join(total.differences))
     assert total.share >= RANDOM_SHARE, f"{total.share:.2%}: {total.differences}"
@@ -47,7 +52,7 @@ def test_times_are_within_the_delay_of_the_wire() -> None:
     """On an endpoint's own side of the wire a transition is dated within the wire's delay of the kernel's."""
     total = Score()
     for name in SCRIPTED:
-        total.add(score_scenario(KERNEL, name))
+        total.add(score(name))
 
     assert total.times["within"] > 1000
     assert total.times["off"] <= total.times["within"] * 0.005, f"worst {total.worst_time_s * 1000:.1f} ms"
@@ -56,7 +61,7 @@ def test_times_are_within_the_delay_of_the_wire() -> None:
 def test_causes_of_resets_are_the_kernels_reasons() -> None:
     total = Score()
     for name in SCRIPTED:
-        total.add(score_scenario(KERNEL, name))
+        total.add(score(name))
 
     print(total.causes)
     assert total.causes["same"] + total.causes["same class"] > 100

@@ -11,6 +11,8 @@ from fixtures.lab.run import chosen, run_all, unavailable
 from fixtures.lab.score import Score, score_scenario
 from fixtures.lab.truth import Truth, paths
 
+pytestmark = pytest.mark.alone
+
 LIVE = [
     "open_normal",
     "open_refused_ipv6",

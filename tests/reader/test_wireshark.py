@@ -212,13 +212,17 @@ def test_a_link_type_that_comes_late_leaves_no_row_twice(tmp_path: Path) -> None
 # Where the bytes come from
 
 
-def test_an_open_file_a_compressed_one_and_a_pipe_are_copied_for_tshark(tmp_path: Path) -> None:
+def test_an_open_file_a_compressed_one_and_a_pipe_are_copied_for_tshark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = pcap([(SECOND, ethernet(ipv4(tcp(seq=4))))])
-    before = set(Path(tempfile.gettempdir()).glob("pcapflow-*"))
+    # A directory of its own, since other tests may be making copies just now.
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
     (tmp_path / "a.pcap.bz2").write_bytes(bz2.compress(data))
     assert [row.seq for row in read_input(io.BytesIO(gzip.compress(data)), "pyshark").rows] == [4]
     assert [row.seq for row in read_input(str(tmp_path / "a.pcap.bz2"), "pyshark").rows] == [4]
-    assert set(Path(tempfile.gettempdir()).glob("pcapflow-*")) == before
+    assert list((tmp_path / "copies").iterdir()) == []
 
 
 def test_a_ring_of_files_is_one_capture(tmp_path: Path) -> None:

@@ -93,22 +93,22 @@ def test_a_link_to_a_ladder_opens_what_it_is_folded_into(page: Page) -> None:
     assert (before, _visible(page, "#ladder-98 svg")) == (0, 1)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_states_keep_their_colours_on_a_light_and_on_a_dark_page(page: Page, dark: bool) -> None:
-    page.emulate(dark=dark)
-
+def test_states_keep_their_colours_on_a_light_and_on_a_dark_page(page: Page) -> None:
     look = STATE_LOOKS[FIN_WAIT_2]
-    fill = page.evaluate(f"getComputedStyle(document.querySelector('rect.s{FIN_WAIT_2}')).fill")
-    loud = page.evaluate(f"getComputedStyle(document.querySelector('rect.s{CLOSE_WAIT}')).fill")
-    assert fill == _rgb(look.dark if dark else look.light)
-    assert f"#pattern-{CLOSE_WAIT}" in loud
+    for dark in (False, True):
+        page.emulate(dark=dark)
+
+        fill = page.evaluate(f"getComputedStyle(document.querySelector('rect.s{FIN_WAIT_2}')).fill")
+        loud = page.evaluate(f"getComputedStyle(document.querySelector('rect.s{CLOSE_WAIT}')).fill")
+        assert fill == _rgb(look.dark if dark else look.light)
+        assert f"#pattern-{CLOSE_WAIT}" in loud
 
 
-@pytest.mark.parametrize("width", [360, 400, 700, 1120, 1900])
-def test_the_page_never_scrolls_sideways(page: Page, width: int) -> None:
-    page.emulate(width=width)
+def test_the_page_never_scrolls_sideways(page: Page) -> None:
+    for width in (360, 400, 700, 1120, 1900):
+        page.emulate(width=width)
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_in_print_every_card_is_open(page: Page) -> None:

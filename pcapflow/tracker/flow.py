@@ -263,7 +263,9 @@ class Flow:
             end_rel += 1
         if flags & FIN:
             end_rel += 1
-        ack_rel: i64 = y.rel(ack) if has_ack else -1
+        ack_rel: i64 = -1
+        if has_ack:
+            ack_rel = y.rel(ack)
         if rel - x.next_rel > FAR or x.next_rel - rel > FAR or ack_rel - y.next_rel > FAR:
             self.mark(frame, time_ns, x, MARK_UNEXPECTED, 0)
             x.last_ns = time_ns

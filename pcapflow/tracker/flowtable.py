@@ -147,7 +147,9 @@ class FlowTable:
             slot: i64 = found >> 1
             is_client = found & 1 != 0
             number: i64 = (self._slots[slot] & M32) - 1
-            place: i64 = self._places[number] if number >= 0 else LET_GO
+            place: i64 = LET_GO
+            if number >= 0:
+                place = self._places[number]
             kind: i64 = place & 3
             if flags & ICMP_QUOTE:
                 if number >= 0:

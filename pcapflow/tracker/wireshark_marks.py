@@ -80,7 +80,9 @@ def wireshark_marks(
                 marks |= 1 << KEEP_ALIVE
             if payload_len > 0:
                 if y.ws_wscale != WSCALE_UNKNOWN and y.ws_window >= 0 and y.ws_last_ack >= 0:
-                    shift: i64 = 0 if y.ws_first_ack or y.ws_wscale == WSCALE_UNUSED else y.ws_wscale
+                    shift: i64 = 0
+                    if not y.ws_first_ack and y.ws_wscale != WSCALE_UNUSED:
+                        shift = y.ws_wscale
                     if (seq + payload_len) & M32 == (y.ws_last_ack + (y.ws_window << shift)) & M32:
                         marks |= 1 << WINDOW_FULL
             elif seq == expected and ack == x.ws_last_ack:
@@ -115,7 +117,9 @@ def wireshark_marks(
             # Its times are unsigned: where the clock went back, much time has passed.
             since_ack_ns: i64 = time_ns - y.ws_last_ack_ns
             since_ns: i64 = time_ns - x.ws_next_ns
-            reorder_ns: i64 = first_rtt_ns if first_rtt_ns > 0 else OUT_OF_ORDER_NS
+            reorder_ns: i64 = OUT_OF_ORDER_NS
+            if first_rtt_ns > 0:
+                reorder_ns = first_rtt_ns
             if y.ws_dup_acks >= 2 and y.ws_last_ack == seq and 0 <= since_ack_ns < FAST_RETRANSMISSION_NS:
                 marks |= 1 << FAST_RETRANSMISSION
             elif expected != (seq + occupies) & M32 and 0 <= since_ns < reorder_ns:

@@ -10,8 +10,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pcapflow.export.printable import printable
+from pcapflow.phrases import counted, duration
 from pcapflow.summary import Group, Summary, summarise
-from pcapflow.times import span
 from pcapflow.tracker.states import CLIENT, SERVER, STATE_NAMES
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _capture_line(capture: Capture) -> str:
         capture.format,
         f"{capture.frames:,} frames",
         f"{capture.segments:,} TCP segments",
-        span(capture.last_ns - capture.first_ns) if capture.last_ns >= 0 else "no time",
+        duration(capture.last_ns - capture.first_ns) if capture.last_ns >= 0 else "no time",
     ]
     engine = f"{capture.reader} reader" + ("" if capture.compiled else ", interpreted")
     return f"{', '.join(parts)} ({engine})"
@@ -124,7 +124,7 @@ def _quality_lines(capture: Capture) -> list[str]:
         for item in capture.undecoded
     ]
     if capture.evicted:
-        lines.append(f"limit: {capture.evicted:,} idle connections were let go to bound memory")
+        lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
     return lines
 
 
@@ -132,7 +132,7 @@ def _verdict(summary: Summary) -> Text:
     if not summary.flows:
         return Text("no TCP connection in this capture")
     endings = ", ".join(f"{count:,} {reason}" for reason, count in summary.end_reasons.items())
-    text = Text(f"{_plural(summary.flows, 'connection')}: {endings}. ")
+    text = Text(f"{counted(summary.flows, 'connection')}: {endings}. ")
     named = [(label, count) for label, count in summary.severities.items() if count]
     if not named:
         return text.append("Nothing to report.", style="green")
@@ -169,7 +169,3 @@ def _states(summary: Summary) -> Grid:
 
 def _number(value: int) -> str:
     return f"{int(value):,}" if value else "-"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

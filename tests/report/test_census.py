@@ -101,7 +101,11 @@ def test_a_clock_that_went_back_changes_no_count() -> None:
 
 @pytest.mark.parametrize(
     ("highest", "ticks"),
-    [(7, ["0", "2", "4", "6"]), (4000, ["0", "1,000", "2,000", "3,000", "4,000"]), (70_000, ["0", "20k", "40k", "60k"])],
+    [
+        (7, ["0", "2", "4", "6"]),
+        (4000, ["0", "1,000", "2,000", "3,000", "4,000"]),
+        (70_000, ["0", "20k", "40k", "60k"]),
+    ],
 )
 def test_large_counts_are_short_on_the_axis(highest: int, ticks: list[str]) -> None:
     """The axis has room for six characters, whatever the capture."""

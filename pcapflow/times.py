@@ -1,24 +1,27 @@
-"""Points in time, between nanoseconds and text. Floats never hold one: they have no room for nanoseconds."""
+"""Points in time, between nanoseconds and text, in UTC. Floats never hold one, and nothing reads a clock."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from typing import Final
 
-_SECOND: Final = 1_000_000_000
+NS_PER_S: Final = 1_000_000_000
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MILLISECONDS_BELOW_NS: Final = 20_000_000_000
 _RELATIVE: Final = re.compile(r"\+?(\d{1,9})(?:\.(\d{1,9}))?")
 
 
 def rfc3339(time_ns: int) -> str:
     """Nanoseconds since 1970 as text in UTC with nine digits of the second, e.g. ``2026-01-02T03:04:05.000000006Z``."""
-    seconds, nanoseconds = divmod(int(time_ns), _SECOND)
+    seconds, nanoseconds = divmod(int(time_ns), NS_PER_S)
     try:
-        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     except (OverflowError, ValueError, OSError):
         # A damaged or hostile time stamp lies outside the calendar; it is shown as the number it is.
         return f"{seconds}.{nanoseconds:09d}"
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
 
 
 def parse_time(text: str, start_ns: int) -> int:
@@ -35,22 +38,49 @@ def parse_time(text: str, start_ns: int) -> int:
     relative = _RELATIVE.fullmatch(text)
     if relative:
         whole, fraction = relative.groups()
-        return start_ns + int(whole) * _SECOND + int((fraction or "").ljust(9, "0"))
-    moment = datetime.datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    since = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (since.days * 86400 + since.seconds) * _SECOND + since.microseconds * 1000
+        return start_ns + int(whole) * NS_PER_S + int((fraction or "").ljust(9, "0"))
+    when = datetime.datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=datetime.UTC)
+    since = when - _EPOCH
+    return (since.days * 86400 + since.seconds) * NS_PER_S + since.microseconds * 1000
 
 
-def span(duration_ns: int) -> str:
-    """A duration for people: ``0.8 ms``, ``12.3 s``, ``5 min 3 s``, ``2 h 5 min``."""
-    seconds = duration_ns / _SECOND
-    if seconds < 1:
-        return f"{seconds * 1000:.1f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 120:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+def to_ns(seconds: float) -> int:
+    """Seconds of the configuration in the tables' unit."""
+    return round(seconds * NS_PER_S)
+
+
+def moment(time_ns: int) -> datetime.datetime:
+    """A time stamp as a date, to the microsecond; good for every 64-bit count of nanoseconds."""
+    return _EPOCH + datetime.timedelta(microseconds=time_ns // 1000)
+
+
+def time_of_day(time_ns: int) -> str:
+    """E.g. ``14:02:11 UTC``."""
+    return f"{moment(time_ns):%H:%M:%S} UTC"
+
+
+def day_and_time(time_ns: int) -> str:
+    """E.g. ``2026-11-21 14:02:11``."""
+    when = moment(time_ns)
+    return f"{when.date().isoformat()} {when:%H:%M:%S}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clock:
+    """Says times of day as finely, and with the date if need be, as the span of a capture asks for.
+
+    Attributes:
+        first_ns, last_ns: the span.
+    """
+
+    first_ns: int
+    last_ns: int
+
+    def text(self, time_ns: int) -> str:
+        """E.g. ``14:02:11``, ``14:02:11.250`` in a capture of a few seconds, ``11-21 14:02:11`` in one of days."""
+        when = moment(time_ns)
+        day = f"{when:%m-%d} " if moment(self.first_ns).date() != moment(self.last_ns).date() else ""
+        fraction = f".{when.microsecond // 1000:03d}" if self.last_ns - self.first_ns < _MILLISECONDS_BELOW_NS else ""
+        return f"{day}{when:%H:%M:%S}{fraction}"

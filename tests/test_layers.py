@@ -13,7 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pcapflow"
 
 ROOMS = (
-    ("pcapflow", "pcapflow.errors", "pcapflow.config", "pcapflow.times", "pcapflow.segments", "pcapflow.capture"),
+    (
+        "pcapflow",
+        "pcapflow.errors",
+        "pcapflow.config",
+        "pcapflow.times",
+        "pcapflow.phrases",
+        "pcapflow.segments",
+        "pcapflow.capture",
+    ),
     ("pcapflow.tracker.states", "pcapflow.tracker.marks", "pcapflow.anomalies.model", "pcapflow.reader"),
     ("pcapflow.tracker",),
     ("pcapflow.tables", "pcapflow.collect", "pcapflow.zeek", "pcapflow.community_id"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.times import parse_time, rfc3339, span
+from pcapflow.times import Clock, day_and_time, parse_time, rfc3339, time_of_day
 
 START = 1_767_322_800_000_000_001
 
@@ -39,9 +39,14 @@ def test_what_is_no_moment(text: str) -> None:
         parse_time(text, START)
 
 
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [(800_000, "0.8 ms"), (12_340_000_000, "12.3 s"), (303_000_000_000, "5 min 3 s"), (7_500_000_000_000, "2 h 5 min")],
-)
-def test_durations_for_people(ns: int, text: str) -> None:
-    assert span(ns) == text
+def test_a_clock_is_as_fine_as_its_capture_is_short() -> None:
+    second = 1_000_000_000
+    assert Clock(START, START + 5 * second).text(START + second // 4) == "03:00:00.250"
+    assert Clock(START, START + 3600 * second).text(START) == "03:00:00"
+    assert Clock(START, START + 86_400 * second).text(START) == "01-02 03:00:00"
+    assert (time_of_day(START), day_and_time(START)) == ("03:00:00 UTC", "2026-01-02 03:00:00")
+
+
+@pytest.mark.parametrize("time_ns", [-(2**63), 2**63 - 1])
+def test_every_time_stamp_has_a_time_of_day(time_ns: int) -> None:
+    assert time_of_day(time_ns).endswith(" UTC")

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from pcapflow.anomalies.citing import in_frame, in_frames, proof
 from pcapflow.anomalies.evidence import (
     SIDES,
     Story,
@@ -50,9 +51,10 @@ from pcapflow.anomalies.resets import (
     signs_of,
     usual_timeout,
 )
-from pcapflow.anomalies.wording import NS_PER_S, duration, in_frame, in_frames, listed, many, proof, to_ns, were
 from pcapflow.config import Config
+from pcapflow.phrases import counted, duration, listed, were
 from pcapflow.tables import Tables
+from pcapflow.times import NS_PER_S, to_ns
 from pcapflow.tracker import marks
 from pcapflow.tracker.states import CLIENT, FIN_TX, SERVER
 
@@ -152,7 +154,7 @@ def _refusals(tables: Tables, found: Resets, members: IntArray) -> Finding:
         endpoint=SERVER if cause == NO_LISTENER else NOBODY,
         time_ns=int(found.times_ns[members].min()),
         frames=proof(tables.flows["reset_frame"][flows[:8]].tolist()),
-        detail=f"{tables.server(first)} refused {many(len(flows), 'connection attempt')} with a RST (see PF102)",
+        detail=f"{tables.server(first)} refused {counted(len(flows), 'connection attempt')} with a RST (see PF102)",
         cause=CAUSES[cause],
         confidence=_SURE[int(found.sure[members].min())],
         alternatives=_ALTERNATIVES[cause],
@@ -263,13 +265,13 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             if lost:
                 was, is_ = ("was", "is") if lost == 1 else ("were", "are")
                 detail = (
-                    f"at least {many(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged by "
-                    f"{who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
+                    f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged "
+                    f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
                 )
             else:
                 total = int(side(f, 1 - sender, "bytes")[flow])
                 detail = (
-                    f"at least 1 of the {many(total, 'byte')} that {other} had sent was probably unread when "
+                    f"at least 1 of the {counted(total, 'byte')} that {other} had sent was probably unread when "
                     f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
                 )
             told.append(
@@ -328,7 +330,7 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
             challenged = story.marks(flow, marks.MARK_CHALLENGE_ACK, after_ns=ignored[0].time_ns - 1)
             sender = ignored[0].endpoint
             off = ignored[0].value
-            far = f", {many(abs(off), 'byte')} {'beyond' if off > 0 else 'before'} what was expected" if off else ""
+            far = f", {counted(abs(off), 'byte')} {'beyond' if off > 0 else 'before'} what was expected" if off else ""
             answer = f"; it was answered with a challenge ACK{in_frames(frames_of(challenged))}" if challenged else ""
             after = max(int(f["end_ns"][flow]) - ignored[-1].time_ns, 0)
             found.append(
@@ -338,7 +340,7 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
                     time_ns=ignored[0].time_ns,
                     frames=proof([*frames_of(ignored), *frames_of(challenged)]),
                     detail=(
-                        f"{tables.name(flow, 1 - sender)} ignored {many(len(ignored), 'RST')} from "
+                        f"{tables.name(flow, 1 - sender)} ignored {counted(len(ignored), 'RST')} from "
                         f"{tables.name(flow, sender)}{in_frames(frames_of(ignored))}{far}; the connection went on for "
                         f"{duration(after)}{answer}"
                     ),
@@ -434,7 +436,9 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
                 when, frames = int(f["reset_ns"][flow]), [first, reset]
             else:
                 again = story.marks(flow, *_REPEATS, endpoint=speaker, after_ns=int(f["idle_end_ns"][flow]))
-                outcome = f"was not answered, nor were {many(len(again), 'repeat')} of it{in_frames(frames_of(again))}"
+                outcome = (
+                    f"was not answered, nor were {counted(len(again), 'repeat')} of it{in_frames(frames_of(again))}"
+                )
                 when, frames = int(f["idle_end_ns"][flow]), [first, *frames_of(again)]
             told.append(
                 Finding(

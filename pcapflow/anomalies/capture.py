@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from pcapflow.anomalies.citing import in_frame, proof
 from pcapflow.anomalies.evidence import SIDES, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity, single
 from pcapflow.anomalies.quality import quality
 from pcapflow.anomalies.registry import rule
-from pcapflow.anomalies.wording import in_frame, listed, many, proof, were
 from pcapflow.config import Config
+from pcapflow.phrases import counted, listed, were
 from pcapflow.tables import Table, Tables
 from pcapflow.tracker import marks
 from pcapflow.tracker.states import CLIENT
@@ -50,11 +51,11 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
     parts = []
     if len(flows):
         parts.append(
-            f"on {many(len(flows), 'connection')} of {len(f):,} at least {were(unseen, 'byte')} acknowledged that the "
-            "capture does not hold"
+            f"on {counted(len(flows), 'connection')} of {len(f):,} at least {were(unseen, 'byte')} acknowledged that "
+            "the capture does not hold"
         )
     if capture.dropped > 0:
-        parts.append(f"the capturing program lost {many(capture.dropped, 'packet')} by its own count")
+        parts.append(f"the capturing program lost {counted(capture.dropped, 'packet')} by its own count")
     worst = flows[np.argsort(-known.unseen[flows], kind="stable")]
     grave = unseen * 100 > MANY_UNSEEN_PERCENT * total
     return single(
@@ -128,8 +129,8 @@ def duplicated_packets(tables: Tables, config: Config) -> Hits:
             time_ns=int(tables.marks["time_ns"][rows].min()),
             frames=_first_frames(tables.marks, rows),
             detail=(
-                f"at least {len(rows):,} of {many(tables.capture.segments, 'TCP segment')} are copies of a packet "
-                f"just before them, on {many(len(flows), 'connection')}; each packet was analysed once"
+                f"at least {len(rows):,} of {counted(tables.capture.segments, 'TCP segment')} are copies of a packet "
+                f"just before them, on {counted(len(flows), 'connection')}; each packet was analysed once"
             ),
             confidence=LIKELY,
             count=len(flows),
@@ -158,7 +159,7 @@ def truncated_capture(tables: Tables, config: Config) -> Hits:
             severity=Severity.LOW,
             time_ns=capture.last_ns,
             frames=proof([capture.frames]),
-            detail=f"{capture.truncated}; the {many(capture.frames, 'frame')} before it were analysed",
+            detail=f"{capture.truncated}; the {counted(capture.frames, 'frame')} before it were analysed",
         )
     )
 
@@ -186,7 +187,7 @@ def clock_went_back(tables: Tables, config: Config) -> Hits:
             time_ns=capture.first_ns,
             frames=proof([first - 1, first]),
             detail=(
-                f"time stamps go back {many(capture.clock_steps, 'time')}, first at frame {first}; the order of the "
+                f"time stamps go back {counted(capture.clock_steps, 'time')}, first at frame {first}; the order of the "
                 "file is kept, and what hangs on durations is less sure"
             ),
         )
@@ -219,7 +220,7 @@ def undecoded(tables: Tables, config: Config) -> Hits:
             severity=Severity.LOW if total * 10 > capture.frames else Severity.INFO,
             time_ns=capture.first_ns,
             frames=proof(kind.first_frame for kind in kinds),
-            detail=f"{many(total, 'frame')} of {capture.frames:,} could not be decoded: "
+            detail=f"{counted(total, 'frame')} of {capture.frames:,} could not be decoded: "
             + "; ".join([*named, *([f"{rest:,} for other reasons"] if rest else [])]),
             count=total,
         )
@@ -246,7 +247,7 @@ def connections_let_go(tables: Tables, config: Config) -> Hits:
             time_ns=capture.first_ns,
             frames=(),
             detail=(
-                f"{many(capture.evicted, 'connection')} were let go before their end, because more than "
+                f"{counted(capture.evicted, 'connection')} were let go before their end, because more than "
                 f"{config.max_open_flows:,} were open at once"
             ),
             count=capture.evicted,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pcapflow.anomalies.citing import in_frame, in_frames, proof
 from pcapflow.anomalies.evidence import (
     SIDES,
     Story,
@@ -41,9 +42,10 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.quality import quality
 from pcapflow.anomalies.registry import Doubt, rule
-from pcapflow.anomalies.wording import clock, duration, in_frame, in_frames, many, proof, times, to_ns
 from pcapflow.config import Config
+from pcapflow.phrases import counted, duration, how_often
 from pcapflow.tables import END_REASONS, Tables
+from pcapflow.times import time_of_day, to_ns
 from pcapflow.tracker import marks
 from pcapflow.tracker.states import (
     ACK_OF_FIN_RX,
@@ -262,7 +264,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
             confidence=POSSIBLE,
             alternatives=(f"{who} went away without repeating its FIN",),
         )
-    told = f"{who} sent its FIN {times(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])}"
+    told = f"{who} sent its FIN {how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])}"
     passed = int(side(f, peer, "acked")[flow]) >= int(side(f, endpoint, "sent")[flow])
     stopped = _stopped(tables, config, fin_ns, [mark.time_ns for mark in again])
     after = f", and was still in {state} at the end of the capture, {duration(left)} after the first"
@@ -487,7 +489,7 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
                         f"CLOSE_WAIT at the end of the capture, {leak.peak:,} at the peak; on {share} it has had the "
                         f"{ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for {duration(int(leak.waited_ns.min()))} or "
                         f"longer and sent none of its own, on the oldest for {duration(int(leak.waited_ns[0]))}, since "
-                        f"{clock(int(leak.since_ns[0]))}"
+                        f"{time_of_day(int(leak.since_ns[0]))}"
                     ),
                     confidence=CERTAIN if certain else LIKELY,
                     alternatives=() if certain else ("closes that are under way when the capture ends",),
@@ -555,7 +557,7 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
                     frames=proof([fin_frame, *frames_of(again)]),
                     detail=(
                         f"{tables.name(flow, endpoint)} sent its FIN "
-                        f"{times(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])} over "
+                        f"{how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])} over "
                         f"{duration(again[-1].time_ns - fin_ns)}, and it was never acknowledged: {silence}{ended}"
                     ),
                     confidence=POSSIBLE if stopped else CERTAIN,
@@ -618,7 +620,7 @@ def half_close(tables: Tables, config: Config) -> Hits:
                     frames=proof([step.frame for step in (fin, last) if step]),
                     detail=(
                         f"{tables.name(flow, first)} ended its direction{in_frame(fin.frame if fin else 0)}; "
-                        f"{tables.name(flow, 1 - first)} sent {many(after, 'byte')} more and closed "
+                        f"{tables.name(flow, 1 - first)} sent {counted(after, 'byte')} more and closed "
                         f"{duration(span)} later{in_frame(last.frame if last else 0)}"
                     ),
                 )
@@ -710,9 +712,9 @@ def data_after_fin(tables: Tables, config: Config) -> Hits:
                     time_ns=late[0].time_ns,
                     frames=proof([fin, *frames_of(late)]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} sent {many(len(late), 'segment')} with new data"
+                        f"{tables.name(flow, endpoint)} sent {counted(len(late), 'segment')} with new data"
                         f"{in_frames(frames_of(late))} after its FIN{in_frame(fin)}"
-                        + (f", up to {many(beyond, 'byte')} past it" if beyond > 0 else "")
+                        + (f", up to {counted(beyond, 'byte')} past it" if beyond > 0 else "")
                     ),
                     confidence=LIKELY,
                     alternatives=("the FIN was forged and the data is genuine", "the data was forged"),
@@ -763,9 +765,9 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
                     time_ns=int(entered.min()),
                     frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
                     detail=(
-                        f"{who} closed {many(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
+                        f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
                         f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to "
-                        f"{top:,} were in TIME_WAIT at once ({clock(when)})"
+                        f"{top:,} were in TIME_WAIT at once ({time_of_day(when)})"
                     ),
                     confidence=LIKELY,
                     alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
@@ -825,8 +827,8 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
                     time_ns=when,
                     frames=proof(f["first_frame"][flows[:8]].tolist()),
                     detail=(
-                        f"{tables.ip(first, CLIENT)} had {many(top, 'port')} in use towards {tables.server(first)} at "
-                        f"{clock(when)}, open or in TIME_WAIT, {share:.0%} of {config.ephemeral_ports:,}"
+                        f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
+                        f"at {time_of_day(when)}, open or in TIME_WAIT, {share:.0%} of {config.ephemeral_ports:,}"
                     ),
                     confidence=LIKELY,
                     alternatives=("the client's port range is wider, or it reuses TIME_WAIT ports",),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pcapflow.anomalies.citing import in_frame, in_frames, proof
 from pcapflow.anomalies.evidence import (
     SIDES,
     Groups,
@@ -41,10 +42,11 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.quality import quality
 from pcapflow.anomalies.registry import Doubt, rule
-from pcapflow.anomalies.resets import usual_ttls
-from pcapflow.anomalies.wording import clock, duration, in_frame, in_frames, listed, many, proof, times, to_ns
+from pcapflow.anomalies.resets import resets, usual_ttls
 from pcapflow.config import Config
+from pcapflow.phrases import counted, duration, how_often, listed
 from pcapflow.tables import END_REASONS, Tables
+from pcapflow.times import time_of_day, to_ns
 from pcapflow.tracker import marks
 from pcapflow.tracker.states import (
     CLIENT,
@@ -124,9 +126,8 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
             tried = f"sent its SYN{in_frame(first)} once"
             if again:
                 span = again[-1].time_ns - int(f["start_ns"][flow])
-                tried = (
-                    f"sent its SYN {times(len(again) + 1)}{in_frames([first, *frames_of(again)])} over {duration(span)}"
-                )
+                sent = f"sent its SYN {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
+                tried = f"{sent} over {duration(span)}"
             waited = tables.capture.last_ns - int(f["client_last_ns"][flow])
             part = "; one of the attempts that PF105 tells of" if flooded[position] else ""
             found.append(
@@ -296,8 +297,8 @@ def _scan(tables: Tables, members: IntArray, outcome: str) -> Finding:
         time_ns=int(f["start_ns"][members].min()),
         frames=proof(f["first_frame"][members[:8]].tolist()),
         detail=(
-            f"{tables.ip(first, CLIENT)} tried {many(ports, 'port')} of {many(hosts, 'host')} in {duration(span)} "
-            f"and {outcome}: a port scan"
+            f"{tables.ip(first, CLIENT)} tried {counted(ports, 'port')} of {counted(hosts, 'host')} in "
+            f"{duration(span)} and {outcome}: a port scan"
         ),
         confidence=LIKELY,
         alternatives=("a client that looks for a service on many ports",),
@@ -340,7 +341,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
                     time_ns=told[0].time_ns,
                     frames=proof([int(f["first_frame"][flow]), *frames_of(told)]),
                     detail=(
-                        f"{many(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
+                        f"{counted(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
                         f"{tables.name(flow, told[0].endpoint)}, about its segments to "
                         f"{tables.name(flow, 1 - told[0].endpoint)}: {what}; {outcome}"
                     ),
@@ -423,7 +424,7 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
             first = int(f["server_first_frame"][flow])
             sent = f"sent its SYN-ACK{in_frame(first)}"
             if again:
-                sent = f"sent its SYN-ACK {times(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
+                sent = f"sent its SYN-ACK {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
             waited = tables.capture.last_ns - int(f["start_ns"][flow])
             answered = int(f["client_acked"][flow]) >= 1
             if answered:
@@ -535,10 +536,10 @@ def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:
         time_ns=int(starts.min()),
         frames=proof(f["first_frame"][flood.flows[:8]].tolist()),
         detail=(
-            f"{tables.server(first)} got {many(flood.attempts, 'connection attempt')}, of which {len(flood.flows):,} "
-            f"were never completed, {answered:,} of these although it sent a SYN-ACK; up to {flood.at_once:,} within "
-            f"{FLOOD_WINDOW_S:.0f} s from {clock(flood.since_ns)}, from {many(sources, 'address', 'addresses')}, "
-            f"{len(flood.flows) / (span / 1e9):,.0f} a second on average"
+            f"{tables.server(first)} got {counted(flood.attempts, 'connection attempt')}, of which "
+            f"{len(flood.flows):,} were never completed, {answered:,} of these although it sent a SYN-ACK; "
+            f"up to {flood.at_once:,} within {FLOOD_WINDOW_S:.0f} s from {time_of_day(flood.since_ns)}, from "
+            f"{counted(sources, 'address', 'addresses')}, {len(flood.flows) / (span / 1e9):,.0f} a second on average"
         ),
         confidence=LIKELY if spread else POSSIBLE,
         alternatives=(
@@ -601,7 +602,7 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
                     frames=proof(frames),
                     detail=(
                         f"{tables.server(int(members[0]))} did not take the ACK that completes the handshake on "
-                        f"{many(len(members), 'connection')}: it {listed(did)}"
+                        f"{counted(len(members), 'connection')}: it {listed(did)}"
                     ),
                     confidence=LIKELY,
                     alternatives=("the ACKs are lost between this tap and the server",),
@@ -626,26 +627,27 @@ def half_open_recovered(tables: Tables, config: Config) -> Hits:
     Else: an old duplicate SYN from the network draws the same ACK, and then no new connection follows.
     Source: RFC 9293, 3.5.1 (half-open connections) and RFC 5961, 4.
     """
-    del config
     f = tables.flows
     challenged = count_marks(tables, marks.MARK_CHALLENGE_ACK, endpoint=SERVER) > 0
     reset = count_marks(
         tables, marks.MARK_RESET, marks.MARK_RESET_IGNORED, marks.MARK_RESET_AFTER_CLOSE, endpoint=CLIENT
     )
     flows = indices(challenged & (reset > 0))
-    if not len(flows):
+    found = resets(tables, config)
+    cleared = found.flows[found.senders == CLIENT]
+    if not len(flows) and not len(cleared):
         return no_hits()
+    recovery = _cleared(tables, cleared)
     story, anew = Story(tables, flows), reopened(tables, flows)
-    recovery = [
-        (flow, _recovered(tables, story, flow, new)) for flow, new in zip(flows.tolist(), anew.tolist(), strict=True)
-    ]
-    pairs = [(flow, frames) for flow, frames in recovery if frames]
+    for flow, new in zip(flows.tolist(), anew.tolist(), strict=True):
+        recovery.setdefault(flow, _recovered(tables, story, flow, new))
+    pairs = [(flow, frames) for flow, frames in sorted(recovery.items()) if frames]
 
     def describe(positions: IntArray) -> list[Finding]:
-        found = []
+        told = []
         for position in positions.tolist():
             flow, frames = pairs[position]
-            found.append(
+            told.append(
                 Finding(
                     severity=Severity.INFO,
                     flow=flow,
@@ -660,16 +662,38 @@ def half_open_recovered(tables: Tables, config: Config) -> Hits:
                     alternatives=("an old duplicate SYN",),
                 )
             )
-        return found
+        return told
 
     return Hits(np.array([flow for flow, _ in pairs], dtype=np.int64), describe, np.zeros(len(pairs), dtype=np.int64))
 
 
+def _cleared(tables: Tables, flows: IntArray) -> dict[int, list[int]]:
+    """Of flows that their client reset, those where it did so because of its next connection's SYN.
+
+    The SYN has begun a flow of its own when the server answers it for the old connection: the reset lies between that
+    SYN and its repeat. Frames as for :func:`_recovered`.
+    """
+    f = tables.flows
+    anew = reopened(tables, flows)
+    begun, ended, heard = f["start_ns"][anew], f["reset_ns"][flows], side(f, SERVER, "last_ns")[flows]
+    mine = (anew >= 0) & (begun <= heard) & (heard <= ended) & (ended - begun <= to_ns(RECOVERY_S))
+    flows, anew = flows[mine], anew[mine]
+    story = Story(tables, np.concatenate((flows, anew)))
+    found = {}
+    for flow, new in zip(flows.tolist(), anew.tolist(), strict=True):
+        reset_ns = int(f["reset_ns"][flow])
+        again = story.marks(new, marks.MARK_SYN_REPEATED, endpoint=CLIENT, after_ns=reset_ns)
+        acks = story.marks(flow, marks.DUPLICATE_ACK, endpoint=SERVER, after_ns=int(f["start_ns"][new]) - 1)
+        if again:
+            found[flow] = [acks[0].frame if acks else 0, int(f["reset_frame"][flow]), again[0].frame]
+    return found
+
+
 def _recovered(tables: Tables, story: Story, flow: int, anew: int) -> list[int]:
     """Frames of the ACK, the RST and the new SYN, where they follow one another."""
-    resets = (marks.MARK_RESET, marks.MARK_RESET_IGNORED, marks.MARK_RESET_AFTER_CLOSE)
+    kinds = (marks.MARK_RESET, marks.MARK_RESET_IGNORED, marks.MARK_RESET_AFTER_CLOSE)
     for challenge in story.marks(flow, marks.MARK_CHALLENGE_ACK, endpoint=SERVER)[:MAX_CHALLENGES]:
-        answer = story.marks(flow, *resets, endpoint=CLIENT, after_ns=challenge.time_ns)
+        answer = story.marks(flow, *kinds, endpoint=CLIENT, after_ns=challenge.time_ns)
         if not answer or answer[0].time_ns - challenge.time_ns > to_ns(RECOVERY_S):
             continue
         syn = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT, after_ns=answer[0].time_ns)

@@ -31,9 +31,9 @@ from pcapflow.anomalies.evidence import (
 )
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.quality import quality
-from pcapflow.anomalies.wording import NS_PER_S, to_ns
 from pcapflow.config import Config
 from pcapflow.tables import Tables
+from pcapflow.times import NS_PER_S, to_ns
 from pcapflow.tracker import marks
 from pcapflow.tracker.states import CLIENT, FIN_TX, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_SENT
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from pcapflow.anomalies.citing import proof
 from pcapflow.anomalies.evidence import forget, server_keys
 from pcapflow.anomalies.model import (
     CERTAIN,
@@ -22,9 +23,10 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.quality import Quality, quality
 from pcapflow.anomalies.registry import Doubt, Rule, catalogue
-from pcapflow.anomalies.wording import clock, many, proof
 from pcapflow.config import Config
+from pcapflow.phrases import counted
 from pcapflow.tables import Tables
+from pcapflow.times import time_of_day
 
 _LESS_SURE: dict[Confidence, Confidence] = {CERTAIN: LIKELY, LIKELY: POSSIBLE, POSSIBLE: POSSIBLE}
 
@@ -86,7 +88,7 @@ def _weighed(rule: Rule, finding: Finding, tables: Tables, known: Quality) -> Fi
             confidence = _LESS_SURE[confidence]
         elif tables.capture.dropped > 0:
             confidence = _LESS_SURE[confidence]
-            remarks.append(f"less sure, because the capturing program lost {many(tables.capture.dropped, 'packet')}")
+            remarks.append(f"less sure, because the capturing program lost {counted(tables.capture.dropped, 'packet')}")
     if Doubt.DUPLICATES in rule.doubts and _touched(finding, known.duplicates):
         confidence = _LESS_SURE[confidence]
         remarks.append("less sure, because the capture holds copies of its packets")
@@ -112,22 +114,22 @@ def _lack(finding: Finding, known: Quality) -> str:
     if not touched:
         return ""
     if finding.flow >= 0:
-        return f"the capture lacks {many(int(known.unseen[finding.flow]), 'byte')} of it"
-    return f"the capture lacks bytes of {many(touched, 'of these connections', 'of these connections')}"
+        return f"the capture lacks {counted(int(known.unseen[finding.flow]), 'byte')} of it"
+    return f"the capture lacks bytes of {counted(touched, 'of these connections', 'of these connections')}"
 
 
 def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
     """One row for all that is not listed."""
     named = flows[flows >= 0]
     if not len(named):
-        text = f"{many(len(flows), 'more row')} of this kind, not listed"
+        text = f"{counted(len(flows), 'more row')} of this kind, not listed"
         return dataclasses.replace(
             mildest, flow=MANY, detail=text, count=len(flows), cause="", alternatives=(), flows=()
         )
     _, first, sizes = np.unique(server_keys(tables)[named], return_index=True, return_counts=True)
     top = int(np.argmax(sizes))
     server = tables.server(int(named[first[top]]))
-    others = f", the others to {many(len(sizes) - 1, 'more server')}" if len(sizes) > 1 else ""
+    others = f", the others to {counted(len(sizes) - 1, 'more server')}" if len(sizes) > 1 else ""
     starts = tables.flows["start_ns"][named]
     return dataclasses.replace(
         mildest,
@@ -135,8 +137,8 @@ def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
         time_ns=int(starts.min()),
         frames=proof(tables.flows["first_frame"][named[:3]]),
         detail=(
-            f"{many(len(flows), 'more connection')} of this kind, not listed, {sizes[top]:,} of them to "
-            f"{server}{others}, opened between {clock(int(starts.min()))} and {clock(int(starts.max()))}"
+            f"{counted(len(flows), 'more connection')} of this kind, not listed, {sizes[top]:,} of them to "
+            f"{server}{others}, opened between {time_of_day(int(starts.min()))} and {time_of_day(int(starts.max()))}"
         ),
         cause="",
         alternatives=(),

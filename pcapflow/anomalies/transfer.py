@@ -6,12 +6,14 @@ from typing import Final
 
 import numpy as np
 
+from pcapflow.anomalies.citing import in_frame, in_frames, proof
 from pcapflow.anomalies.evidence import SIDES, Story, count_marks, frames_of, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity, no_hits
 from pcapflow.anomalies.registry import Doubt, rule
-from pcapflow.anomalies.wording import duration, in_frame, in_frames, many, proof, to_ns
 from pcapflow.config import Config
+from pcapflow.phrases import counted, duration
 from pcapflow.tables import Tables
+from pcapflow.times import to_ns
 from pcapflow.tracker import marks
 from pcapflow.tracker.states import CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT
 
@@ -55,7 +57,7 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
             closed = story.marks(flow, marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK, endpoint=endpoint)
             probes = story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - endpoint)
             first = int(side(f, endpoint, "zero_frame")[flow])
-            asked = f", asked {many(len(probes), 'time')}{in_frames(frames_of(probes))}" if probes else ""
+            asked = f", asked {counted(len(probes), 'time')}{in_frames(frames_of(probes))}" if probes else ""
             found.append(
                 Finding(
                     severity=Severity.MEDIUM if long >= LONG_STALL * least else Severity.LOW,
@@ -119,7 +121,7 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
                     frames=proof(frames_of(again)),
                     detail=(
                         f"{tables.name(flow, endpoint)} repeated its data "
-                        f"{many(len(again), 'time')}{in_frames(frames_of(again))} over "
+                        f"{counted(len(again), 'time')}{in_frames(frames_of(again))} over "
                         f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
                         f"{duration(again[0].time_ns - heard)} before the first repeat"
                     ),
@@ -179,7 +181,7 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
                     frames=proof([*frames_of(asked), *frames_of(reset)]),
                     detail=(
                         f"{tables.name(flow, endpoint)} sent "
-                        f"{many(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
+                        f"{counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
                         f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
                     ),
                     confidence=CERTAIN,
@@ -234,7 +236,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
                     time_ns=again[0].time_ns if again else int(f["start_ns"][flow]),
                     frames=proof(frames_of(again[:8]) or [int(f["first_frame"][flow])]),
                     detail=(
-                        f"{tables.name(flow, endpoint)} sent {number:,} of {many(sent, 'segment')} again "
+                        f"{tables.name(flow, endpoint)} sent {number:,} of {counted(sent, 'segment')} again "
                         f"({share[p]:.1%}) on its way to {tables.name(flow, 1 - endpoint)}{spurious}"
                     ),
                     alternatives=("the acknowledgements are lost, not the data",),
@@ -310,7 +312,8 @@ def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
                     frames=proof(frames_of(again)),
                     detail=(
                         f"{tables.name(flow, endpoint)} repeated segments of {again[0].value:,} bytes "
-                        f"{many(len(again), 'time')}{in_frames(frames_of(again))}, none was acknowledged, and {heard}"
+                        f"{counted(len(again), 'time')}{in_frames(frames_of(again))}, none was acknowledged, and "
+                        f"{heard}"
                     ),
                     confidence=LIKELY if alive else POSSIBLE,
                     alternatives=(f"{other} vanished at that moment",),

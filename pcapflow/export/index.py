@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pcapflow import __version__
 from pcapflow.outcome import SEVERITY_ORDER
+from pcapflow.phrases import counted
 from pcapflow.templating import environment
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _row(outcome: Outcome) -> Row:
 
 
 def _sentence(analysed: Sequence[Outcome], failures: int) -> str:
-    parts = [f"{_counted(len(analysed), 'capture')} analysed"]
+    parts = [f"{counted(len(analysed), 'capture')} analysed"]
     for severity in reversed(SEVERITY_ORDER):
         count = sum(outcome.severity == severity for outcome in analysed)
         if count:
@@ -100,7 +101,3 @@ def _sentence(analysed: Sequence[Outcome], failures: int) -> str:
 
 def _rank(severity: str) -> int:
     return SEVERITY_ORDER.index(severity) if severity else -1
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from pcapflow.export.printable import printable
 from pcapflow.export.terminal import SEVERITY_STYLES, console, grid
+from pcapflow.phrases import duration
 from pcapflow.report.reasons import reasons, withdrawals
 from pcapflow.segments import ACK, FIN, PSH, RST, SYN, Segment
 from pcapflow.tables import END_REASONS
-from pcapflow.times import rfc3339, span
+from pcapflow.times import rfc3339
 from pcapflow.tracker.marks import MARK_NAMES
 from pcapflow.tracker.states import BASIS_NAMES, CLIENT, ENDPOINT_NAMES, EVENT_NAMES, SERVER, STATE_NAMES
 
@@ -55,7 +56,7 @@ def _heading(tables: Tables, flow: int) -> Text:
     text.append(f"  client {tables.client(flow)}, server {tables.server(flow)}\n", style="not bold")
     text.append(
         f"{END_REASONS[row['end_reason']]}; {row['client_packets'] + row['server_packets']} segments in "
-        f"{span(row['end_ns'] - row['start_ns'])} from {rfc3339(row['start_ns'])}, frames {row['first_frame']} to "
+        f"{duration(row['end_ns'] - row['start_ns'])} from {rfc3339(row['start_ns'])}, frames {row['first_frame']} to "
         f"{row['last_frame']}; Wireshark: tcp.stream == {row['stream']}",
         style="not bold",
     )

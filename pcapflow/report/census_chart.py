@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pcapflow.phrases import duration, number
 from pcapflow.report.census import Census
 from pcapflow.report.colours import STATE_LOOKS, StateLook
-from pcapflow.report.words import Clock, duration, number
+from pcapflow.times import Clock
 from pcapflow.tracker.states import (
     CLOSE_WAIT,
     CLOSING,
@@ -163,7 +164,7 @@ def _chart(census: Census, side: int, name: str, top: int, y_step: int, clock: C
         areas=tuple(areas),
         x_ticks=_time_ticks(census.times_ns, clock),
         y_ticks=tuple(
-            Tick(round(HEIGHT - BOTTOM - count * scale, 1), number(count)) for count in range(0, top + 1, y_step)
+            Tick(round(HEIGHT - BOTTOM - count * scale, 1), _short(count)) for count in range(0, top + 1, y_step)
         ),
     )
 
@@ -202,6 +203,13 @@ def _line(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> str:
     kept = np.ones(len(x), dtype=bool)
     kept[1:-1] = (np.round(y[1:-1], 1) != np.round(y[:-2], 1)) | (np.round(y[1:-1], 1) != np.round(y[2:], 1))
     return "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[kept].tolist(), y[kept].tolist(), strict=True))
+
+
+def _short(count: int) -> str:
+    """A round number in few characters, for an axis: ``5,000``, ``20k``, ``1.5M``."""
+    if count >= 1_000_000:
+        return f"{count / 1e6:g}M"
+    return f"{count / 1000:g}k" if count >= 10_000 else number(count)
 
 
 def _count_step(highest: int) -> int:

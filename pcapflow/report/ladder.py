@@ -13,9 +13,9 @@ from typing import Final
 
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
+from pcapflow.phrases import counted, duration, shortened, size
 from pcapflow.report.groups import gathered
 from pcapflow.report.selection import Selection, rows_of
-from pcapflow.report.words import counted, duration, shortened, size
 from pcapflow.segments import ACK, FIN, RST, SYN, Segment
 from pcapflow.tables import Tables
 from pcapflow.tracker import marks as m

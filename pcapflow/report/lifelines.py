@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from pcapflow.report.words import duration
+from pcapflow.phrases import duration
 from pcapflow.tracker.states import CLOSED, ENDPOINT_NAMES, LISTEN, STATE_NAMES, TIME_WAIT, UNKNOWN
 
 WIDTH: Final = 240.0

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.model import Anomaly
+from pcapflow.phrases import counted, number, sentence
 from pcapflow.report.verdict import CAPTURE_FAMILY
-from pcapflow.report.words import counted, number, sentence
 from pcapflow.tables import Tables
 from pcapflow.tracker.marks import MARK_DUPLICATE_PACKET
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from pcapflow.anomalies.registry import rule_of
-from pcapflow.report.words import Rich, rich, sentence
+from pcapflow.phrases import sentence
+from pcapflow.report.rich_text import Rich, rich
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from typing import Final
 
 import numpy as np
 
+from pcapflow.phrases import counted, number, sentence
 from pcapflow.report.groups import Group, blamed
-from pcapflow.report.words import Clock, Rich, counted, number, rich, sentence
+from pcapflow.report.rich_text import Rich, rich
 from pcapflow.tables import END_REASONS, Tables
+from pcapflow.times import Clock
 from pcapflow.tracker.states import CLIENT, SERVER
 
 CAPTURE_FAMILY: Final = "PF9"

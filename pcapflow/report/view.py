@@ -12,6 +12,7 @@ from typing import Final
 from pcapflow import __version__
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
+from pcapflow.phrases import counted, duration, listed, number, sentence, shortened, size
 from pcapflow.report import lifelines as lines
 from pcapflow.report.census import census
 from pcapflow.report.census_chart import CensusView, census_view
@@ -19,24 +20,13 @@ from pcapflow.report.colours import STATE_LOOKS, StateLook
 from pcapflow.report.groups import Group, blamed, gathered
 from pcapflow.report.ladder import Ladder, ladder, wanted_flows
 from pcapflow.report.quality import Quality, quality, vantage
+from pcapflow.report.rich_text import Rich, rich
 from pcapflow.report.rule_texts import Advice, RuleText, rule_text
 from pcapflow.report.selection import Selection
 from pcapflow.report.verdict import Verdict, flows_to_same_servers, side_words, verdict
-from pcapflow.report.words import (
-    Clock,
-    Rich,
-    counted,
-    day_and_time,
-    duration,
-    listed,
-    number,
-    rich,
-    sentence,
-    shortened,
-    size,
-)
 from pcapflow.segments import Segment
 from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS, Tables
+from pcapflow.times import Clock, day_and_time
 from pcapflow.tracker.states import CLOSE_WAIT, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RCVD
 
 _ROWS_PER_CARD: Final = 12

@@ -21,9 +21,9 @@ def test_a_repeated_syn_without_any_answer() -> None:
 
     assert (row.flow, row.frames, row.severity, row.confidence) == (0, (1, 2, 3), Severity.MEDIUM, "certain")
     assert row.detail == (
-        "10.0.0.1:1000 sent its SYN 3 times (frames 1, 2 and 3) over 3.0 s to 10.0.0.5:80, and nothing came back in "
+        "10.0.0.1:1000 sent its SYN 3 times (frames 1, 2 and 3) over 3 s to 10.0.0.5:80, and nothing came back in "
         "the "
-        "5.0 s that the capture goes on after it"
+        "5 s that the capture goes on after it"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_rst_in_answer_to_the_syn() -> None:
     row = only(capture.anomalies(), "PF102")
 
     assert (row.frames, row.endpoint, row.cause, row.severity) == ((1, 2), SERVER, "no-listener", Severity.LOW)
-    assert "10.0.0.5:80 answered the SYN of 10.0.0.1:1000 (frame 1) with a RST (frame 2) after 2.0 ms" in row.detail
+    assert "10.0.0.5:80 answered the SYN of 10.0.0.1:1000 (frame 1) with a RST (frame 2) after 2 ms" in row.detail
 
 
 def test_a_refusal_with_a_foreign_ttl_looks_like_a_firewall() -> None:

@@ -33,7 +33,7 @@ def test_only_the_frames_that_prove_it_are_drawn_and_gaps_are_named() -> None:
     drawn = ladder(scene.tables(), flow, evidence=evidence, segments=scene.segments[flow])
 
     assert [rung.name for rung in drawn.rungs] == ["SYN", "SYN ACK", "ACK", "413 B", "1.4 kB", "FIN", "ACK"]
-    assert [gap.text for gap in drawn.gaps] == ["... 2.8 s, 8 segments", "silence for 231 s, to the capture's end"]
+    assert [gap.text for gap in drawn.gaps] == ["... 2.8 s, 8 segments", "silence for 231.4 s, to the capture's end"]
     assert [rung.name for rung in drawn.rungs if rung.evidence] == ["FIN"]
 
 

@@ -452,21 +452,24 @@ class FlowTable:
 
         The older one's numbers go on where the other side answers the SYN with a challenge ACK (RFC 5961, 4.2).
         """
-        if flags & SYN:
-            flow.before = None
-            return flow
         x = flow.client if is_client else flow.server
         y = flow.server if is_client else flow.client
-        if flags & ACK and y.isn >= 0 and ack == (y.isn + y.next_rel) & 0xFFFF_FFFF:
-            return flow
         is_same = before.client.port == x.port and before.client.lo == x.lo and before.client.hi == x.hi
         older = before.client if is_same else before.server
+        if flags & SYN:
+            if seq == older.isn and y.isn >= 0 and ack != (y.isn + 1) & M32:
+                # The older connection's SYN-ACK once more.
+                return before
+            flow.before = None
+            return flow
+        if flags & ACK and y.isn >= 0 and ack == (y.isn + y.next_rel) & M32:
+            return flow
         if older.isn < 0:
             return flow
         if x.isn < 0:
             return before
-        off: i64 = delta(seq, (x.isn + x.next_rel) & 0xFFFF_FFFF)
-        off_older: i64 = delta(seq, (older.isn + older.next_rel) & 0xFFFF_FFFF)
+        off: i64 = delta(seq, (x.isn + x.next_rel) & M32)
+        off_older: i64 = delta(seq, (older.isn + older.next_rel) & M32)
         return flow if off * off <= off_older * off_older else before
 
     def _come_late(self, number: i64, endpoint: i64, frame: i64, time_ns: i64, flags: i64, payload_len: i64) -> None:

@@ -143,6 +143,18 @@ def test_flows_beyond_the_limit_are_let_go_and_counted() -> None:
     assert tables.flows["midstream"][10] == 1
 
 
+@pytest.mark.parametrize(("seq", "ack", "last_frames"), [(5000, 1001, [5, 4]), (7000, 9001, [3, 5])])
+def test_a_syn_ack_belongs_to_the_syn_that_it_answers(seq: int, ack: int, last_frames: list[int]) -> None:
+    """The older connection's, sent once more because its ACK was lost, or the newer one's."""
+    segments = [*handshake("192.0.2.1", 40_000), up("192.0.2.1", 40_000, SYN, 9000)]
+    again = dataclasses.replace(down(segments[0], SYN | ACK, seq), ack=ack)
+
+    tables = run(rows(*segments, again))
+
+    assert list(tables.flows["first_frame"]) == [1, 4]
+    assert list(tables.flows["last_frame"]) == last_frames
+
+
 def test_marks_beyond_the_limit_of_a_flow_are_left_out() -> None:
     """A connection of nothing but repeats fills no memory."""
     syn = up("192.0.2.1", 40_000, SYN, 1000)

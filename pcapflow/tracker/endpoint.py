@@ -117,6 +117,7 @@ class Endpoint:
         self.previous_tsval: i64 = -1
         self.previous_len: i64 = -1
         self.previous_ack: i64 = -1
+        self.previous_flags: i64 = -1
         # Wireshark's view of it, in raw numbers; -1 stands for "not set yet".
         self.ws_next: i64 = -1
         self.ws_next_ns: i64 = 0

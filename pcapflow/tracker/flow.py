@@ -224,6 +224,7 @@ class Flow:
             is_copy = (
                 payload_len == x.previous_len
                 and ack == x.previous_ack
+                and flags == x.previous_flags
                 and (ip_id > 0 or tsval >= 0 or payload_len > 0)
                 and time_ns - x.last_ns < COPY_NS
                 and (ip_id > 0 or flags & (SYN | FIN) != 0 or payload_len > 0)
@@ -233,6 +234,7 @@ class Flow:
         x.previous_tsval = tsval
         x.previous_len = payload_len
         x.previous_ack = ack
+        x.previous_flags = flags
         if is_copy:
             self.mark(frame, time_ns, x, MARK_DUPLICATE_PACKET, 0)
 

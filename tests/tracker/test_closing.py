@@ -228,6 +228,15 @@ def test_copies_of_a_fin_are_not_retransmissions(climb: Climb) -> None:
     assert story.marked("fin-repeated") == []
 
 
+def test_a_fin_right_after_an_equal_ack_is_no_copy_of_it(climb: Climb) -> None:
+    """Over IPv6 nothing but the flags tells them apart: no identification, and the time stamp's tick is the same."""
+    climb(f"""{HANDSHAKE}
+     10  > .   6:6    ack 6 ts 10 ecr 4  |              |              |
+   10.2  > F.  6:6    ack 6 ts 10 ecr 4  | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 ts 11 ecr 10 | FIN_WAIT_2?  |              |
+    """)
+
+
 def test_a_fin_sent_again_has_a_time_stamp_of_its_own(climb: Climb) -> None:
     """As soon as that, but another identification and time stamp: a retransmission (a tail loss probe is quick)."""
     story = climb(f"""{HANDSHAKE}

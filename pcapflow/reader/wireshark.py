@@ -502,7 +502,11 @@ class _FieldCapture(pyshark.FileCapture):  # type: ignore[misc]
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            if process.stdout is not None:
+                # asyncio knows of an end only when the pipes have ended too, and one that is full is not read on.
+                await process.stdout.read()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), _EXIT_S)
         self.status = process.returncode or 0
 
 

@@ -307,12 +307,14 @@ def children() -> set[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+@pytest.mark.parametrize("wait_s", [0, 2], ids=["at once", "when every buffer is full"])
 @pytest.mark.parametrize("how", ["close", "forget"])
-def test_tshark_is_ended_when_nobody_reads_on(how: str, tmp_path: Path) -> None:
+def test_tshark_is_ended_when_nobody_reads_on(how: str, wait_s: float, tmp_path: Path) -> None:
     path = write(tmp_path / "long.pcap", [ethernet(ipv4(tcp(seq=n))) for n in range(30_000)])
     records = WiresharkRecords(str(path), Decoder())
     records.fill(Batch())
     assert children()
+    time.sleep(wait_s)
     if how == "close":
         records.close()
     del records

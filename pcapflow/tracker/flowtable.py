@@ -40,7 +40,8 @@ LINGER_NS: Final = 15_000_000_000
 """A connection that both ends have closed is followed for this long after its last segment: several retransmission
 time-outs, within which a repeated FIN would show that its ACK was lost."""
 LONG_LINGER_NS: Final = 120_000_000_000
-"""The same for one with a repeated FIN, whose next repeat may be far off (TCP_RTO_MAX of Linux)."""
+"""The same for one with a repeated FIN, whose next repeat may be far off, or with a RST, which whoever goes on sending
+did not get (TCP_RTO_MAX of Linux)."""
 MAX_LINGERING: Final = 1 << 14
 """Closed connections followed at once; past it the one closed first is written early."""
 
@@ -244,7 +245,8 @@ class FlowTable:
             if flow.ended_ns >= 0 and flow.queued_ns < 0:
                 self._lingering.push(flow)
             i += 1
-        self._write_closed()
+        if size > 0:
+            self._write_closed(times[size - 1])
 
     def finish(self, last_ns: int) -> bool:
         """Settles and writes what is still open; ``last_ns`` is the time of the capture's last frame.
@@ -494,12 +496,15 @@ class FlowTable:
         if flow.queued_ns < 0:
             self._lingering.push(flow)
 
-    def _write_closed(self) -> None:
-        """Writes connections that have been closed for long enough, as far as the log has room."""
-        self._write_lingering(self._lingering, LINGER_NS)
-        self._write_lingering(self._lingering_long, LONG_LINGER_NS)
+    def _write_closed(self, now_ns: i64) -> None:
+        """Writes connections that have been closed for long enough, as far as the log has room.
 
-    def _write_lingering(self, lingering: Lingering, linger_ns: i64) -> None:
+        Now is when the newest segment passed, not the latest time seen: a clock may have been set back.
+        """
+        self._write_lingering(self._lingering, now_ns, LINGER_NS)
+        self._write_lingering(self._lingering_long, now_ns, LONG_LINGER_NS)
+
+    def _write_lingering(self, lingering: Lingering, now_ns: i64, linger_ns: i64) -> None:
         while self.flows.rows < ROWS - CAPACITY:
             flow = lingering.first
             if flow is None:
@@ -507,9 +512,10 @@ class FlowTable:
             if flow.is_written or (flow.ended_ns < 0 and not flow.is_superseded):
                 # It was let go, or not over after all.
                 lingering.pop()
-            elif lingering.size > self._max_lingering or self.last_ns - flow.end_ns >= linger_ns:
+            elif lingering.size > self._max_lingering or now_ns - flow.end_ns >= linger_ns:
                 lingering.pop()
-                if linger_ns == LINGER_NS and (flow.client.fin_count > 1 or flow.server.fin_count > 1):
+                is_slow = flow.reset_frame >= 0 or flow.client.fin_count > 1 or flow.server.fin_count > 1
+                if is_slow and linger_ns == LINGER_NS:
                     self._lingering_long.push(flow)
                 else:
                     self._leave(flow, self.last_ns)

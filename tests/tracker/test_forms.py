@@ -131,6 +131,13 @@ def test_after_a_repeated_fin_the_next_repeat_is_waited_for() -> None:
     assert states(tables) == ("TIME_WAIT", "LAST_ACK")
 
 
+def test_a_clock_set_back_makes_nothing_late() -> None:
+    """A connection an hour before the latest time stamp has not been closed for an hour."""
+    rows = timed((3600.0, up(SYN, 7, port=50_000)), *closed_connection(), (9.0, down(FIN | ACK, 5001, 1002)))
+
+    assert states(run(rows, rows_per_batch=1), 1) == ("TIME_WAIT", "LAST_ACK")
+
+
 @pytest.mark.parametrize(("isn", "flows"), [(1000, 2), (9000, 3)], ids=["the same SYN", "another SYN"])
 def test_a_syn_on_a_written_connection(isn: int, flows: int) -> None:
     """With the old number it is a copy; with another one it opens a new connection on the same ports."""

@@ -176,13 +176,11 @@ def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progr
         more = True
         while more:
             more = opened.read(batch)
-            table.consume(batch)
-            collector.drain()
+            collector.consume(batch)
             if progress is not None:
                 progress(opened.bytes_read, total)
     capture = opened.capture()
-    while table.finish(capture.last_ns):
-        collector.drain()
+    collector.finish(capture.last_ns)
     return collector.tables(dataclasses.replace(capture, evicted=int(table.evicted)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from pcapflow.tracker.log import WITHDRAWN
 from pcapflow.tracker.states import ENDPOINT_NAMES
 
 if TYPE_CHECKING:
+    from pcapflow.reader.batch import Batch
     from pcapflow.tracker.flowtable import FlowTable
     from pcapflow.tracker.late import Late
 
@@ -21,20 +23,26 @@ ENOUGH: Final = ROWS // 2
 
 
 class Collector:
-    """Takes the rows of finished flows from a flow table as they come, and makes the tables in the end."""
+    """Feeds a flow table, takes the rows of finished flows from it as they come, and makes the tables in the end."""
 
     def __init__(self, table: FlowTable) -> None:
         self._table = table
         self._columns = {name: _Growing(dtype) for name, dtype in FLOWS.items()}
 
-    def drain(self) -> None:
-        """Empties the log of flows, if it is full enough; to be called after everything that may fill it."""
+    def consume(self, batch: Batch) -> None:
+        """Gives the flow table a batch."""
+        self._table.consume(batch)
         if self._table.flows.rows >= ENOUGH:
             self._drain()
 
+    def finish(self, last_ns: int) -> None:
+        """Has the flow table settle all that is open; ``last_ns`` is the time of the capture's last frame."""
+        while self._table.finish(last_ns):
+            self._drain()
+        self._drain()
+
     def tables(self, capture: Capture) -> Tables:
         """Makes the three tables of a finished flow table, which gives up its logs."""
-        self._drain()
         table, growing = self._table, self._columns
         self._columns = {}
         return Tables(
@@ -44,12 +52,13 @@ class Collector:
     def _drain(self) -> None:
         log = self._table.flows
         rows = int(log.rows)
+        if not rows:
+            return
         wide = np.frombuffer(memoryview(log.wide), dtype=np.int64).reshape(len(WIDE_COLUMNS), ROWS)
         narrow = np.frombuffer(memoryview(log.narrow), dtype=np.int32).reshape(len(NARROW_COLUMNS), ROWS)
-        if rows:
-            columns: list[Column] = [*wide, *narrow]
-            for name, column in zip(WIDE_COLUMNS + NARROW_COLUMNS, columns, strict=True):
-                self._columns[name].add(column[:rows])
+        columns: list[Column] = [*wide, *narrow]
+        for name, column in zip(WIDE_COLUMNS + NARROW_COLUMNS, columns, strict=True):
+            self._columns[name].add(column[:rows])
         log.rows = 0
 
 
@@ -98,7 +107,7 @@ def _add_late(columns: dict[str, Column], late: dict[int, Late]) -> None:
     rows = np.fromiter(late, dtype=np.int64, count=len(late))
 
     def numbers(attribute: str) -> Column:
-        return np.fromiter((getattr(one, attribute) for one in late.values()), dtype=np.int64, count=len(late))
+        return np.fromiter(map(operator.attrgetter(attribute), late.values()), dtype=np.int64, count=len(late))
 
     def change(name: str, values: Column) -> None:
         column = columns[name].copy()
@@ -110,8 +119,8 @@ def _add_late(columns: dict[str, Column], late: dict[int, Late]) -> None:
     change("completeness", columns["completeness"][rows] | numbers("completeness").astype(np.uint8))
     for side in ENDPOINT_NAMES:
         for name in ("packets", "bytes", "fins", "rsts"):
-            change(f"{side}_{name}", columns[f"{side}_{name}"][rows] + numbers(f"{side}_{name}"))
-        change(f"{side}_last_ns", np.maximum(columns[f"{side}_last_ns"][rows], numbers(f"{side}_last_ns")))
+            change(f"{side}_{name}", columns[f"{side}_{name}"][rows] + numbers(f"{side}.{name}"))
+        change(f"{side}_last_ns", np.maximum(columns[f"{side}_last_ns"][rows], numbers(f"{side}.last_ns")))
 
 
 def _transitions(table: FlowTable) -> Table:

@@ -184,13 +184,10 @@ def run(
     for frame, row in enumerate(rows, 1):
         _fill(batch, row, frame)
         if batch.size == rows_per_batch:
-            table.consume(batch)
-            collector.drain()
+            collector.consume(batch)
             batch.size = 0
-    table.consume(batch)
-    collector.drain()
-    while table.finish(last_ns):
-        collector.drain()
+    collector.consume(batch)
+    collector.finish(last_ns)
     return collector.tables(dataclasses.replace(_NO_CAPTURE, evicted=int(table.evicted)))
 
 

@@ -20,6 +20,8 @@ RST: Final = 0x004
 PSH: Final = 0x008
 ACK: Final = 0x010
 URG: Final = 0x020
+TCP_FLAGS: Final = 0x1FF
+"""All nine."""
 IS_IPV6: Final = 0x1000
 CUT_OPTIONS: Final = 0x2000
 """The TCP options were cut off by the snap length: one that is missing is unknown, not absent."""

@@ -16,7 +16,7 @@ from typing import Final, final
 from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import CUT_OPTIONS, ICMP_QUOTE, IS_IPV6, Batch
+from pcapflow.reader.batch import CUT_OPTIONS, ICMP_QUOTE, IS_IPV6, TCP_FLAGS, Batch
 from pcapflow.reader.fragments import Fragments
 from pcapflow.reader.link import (
     ETHERTYPE_IPV4,
@@ -362,7 +362,7 @@ class Decoder:
             return
         word: i64 = i64(read_i32_be(data, at + 12))
         header_len: i64 = (word >> 26) & 0x3C
-        flags: i64 = (word >> 16) & 0x1FF | facts
+        flags: i64 = (word >> 16) & TCP_FLAGS | facts
         ack: i64 = i64(read_i32_be(data, at + 8)) & M32
         payload_len: i64 = limit - at - header_len
         if header_len < 20 or payload_len < 0:
@@ -481,15 +481,17 @@ class Decoder:
             return 0
         following: i64 = i64(data[at + 11])
         if following == 1:
-            return _VXLAN_GPE << 56 | ETHERTYPE_IPV4 << 16 | 16
-        if following == 2:
-            return _VXLAN_GPE << 56 | ETHERTYPE_IPV6 << 16 | 16
-        if following == 3:
-            return _VXLAN_GPE << 56 | ETHERTYPE_TRANSPARENT_ETHERNET << 16 | 16
-        if following == 5:
-            return _VXLAN_GPE << 56 | ETHERTYPE_MPLS << 16 | 16
-        self.other += 1
-        return 0
+            proto: i64 = ETHERTYPE_IPV4
+        elif following == 2:
+            proto = ETHERTYPE_IPV6
+        elif following == 3:
+            proto = ETHERTYPE_TRANSPARENT_ETHERNET
+        elif following == 5:
+            proto = ETHERTYPE_MPLS
+        else:
+            self.other += 1
+            return 0
+        return _VXLAN_GPE << 56 | proto << 16 | 16
 
     def _l2tp(self, data: bytes, at: i64, end: i64) -> i64:
         """L2TP version 2 (RFC 2661, 3.1): a data message carries PPP; control messages are signalling."""

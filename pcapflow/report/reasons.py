@@ -107,7 +107,7 @@ def _proof(segments: Sequence[Segment], endpoint: int, event: int, frame: int) -
     elif event == ACK_OF_SYN_RX:
         told = _beyond_the_handshake(own)
     else:
-        told = _acknowledgement(own, word, 1 if event in (SYN_RX, SYN_ACK_RX) else _fin_end(segments, endpoint))
+        told = _acknowledgement(own, word, 1 if event in (SYN_RX, SYN_ACK_RX) else _fin_end(segments, 1 - endpoint))
     return told or "a later segment of its own could not have been sent otherwise"
 
 
@@ -124,8 +124,8 @@ def _end(segment: Segment) -> int:
 
 
 def _fin_end(segments: Iterable[Segment], endpoint: int) -> int:
-    """The number that acknowledges the FIN of this endpoint's peer, -1 if that is not at hand."""
-    return max((_end(s) for s in segments if s.endpoint != endpoint and s.flags & FIN), default=-1)
+    """The number that acknowledges the FIN of this endpoint, -1 if that is not at hand."""
+    return max((_end(s) for s in segments if s.endpoint == endpoint and s.flags & FIN), default=-1)
 
 
 def _acknowledgement(own: Iterable[Segment], word: str, number: int) -> str:
@@ -149,7 +149,7 @@ def _beyond_the_handshake(own: Iterable[Segment]) -> str:
 
 def _acknowledged_with(segments: Sequence[Segment], own: Sequence[Segment], endpoint: int, frame: int) -> str:
     """A segment of the peer's that acknowledges this endpoint's FIN, and is itself acknowledged."""
-    fin_end = max((_end(s) for s in segments if s.endpoint == endpoint and s.flags & FIN), default=-1)
+    fin_end = _fin_end(segments, endpoint)
     for carrier in segments:
         if carrier.frame < frame or carrier.endpoint == endpoint or not carrier.rel_ack >= fin_end > 0:
             continue

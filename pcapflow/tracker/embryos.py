@@ -12,6 +12,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
+from pcapflow.reader.batch import TCP_FLAGS, Batch
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 
@@ -28,9 +29,14 @@ NO_SEGMENT: Final = -1
 REUSE: Final = 0x8000_0000_0000
 
 
-def fits(payload_len: i64, sack_left: i64, ip_id: i64, syn_options: i64) -> bool:
-    """Whether a SYN or SYN-ACK is as plain as nearly all are, so that six numbers hold it."""
-    return payload_len == 0 and sack_left < 0 and ip_id <= MAX_IP_ID and syn_options < MAX_OPTIONS
+def fits(batch: Batch, at: i64) -> bool:
+    """Whether a SYN or SYN-ACK in a batch is as plain as nearly all are, so that six numbers hold it."""
+    return (
+        batch.payload_len[at] == 0
+        and batch.sack_left[at] < 0
+        and batch.ip_id[at] <= MAX_IP_ID
+        and batch.syn_options[at] < MAX_OPTIONS
+    )
 
 
 @final
@@ -47,24 +53,8 @@ class Embryos:
         self._free: list[i64] = []
         self._size: i64 = 0
 
-    def add(
-        self,
-        frame: i64,
-        time_ns: i64,
-        seq: i64,
-        ack: i64,
-        flags: i64,
-        window: i64,
-        ip_id: i64,
-        ttl: i64,
-        syn_options: i64,
-        tsval: i64,
-        tsecr: i64,
-        stream: i64,
-        vlan: i64,
-        is_reuse: bool,
-    ) -> i64:
-        """Keeps a SYN for which :func:`fits` holds, and returns its row."""
+    def add(self, batch: Batch, i: i64, stream: i64, is_reuse: bool) -> i64:
+        """Keeps the SYN at ``i`` of a batch, for which :func:`fits` holds, and returns its row."""
         if self._free:
             row: i64 = self._free.pop()
         else:
@@ -74,37 +64,25 @@ class Embryos:
                 self._blocks.append(vec[i64]([0] * (ROWS * WIDTH)))
                 self._counts = append(self._counts, 0)
         self._counts[row // ROWS] += 1
-        self._put(row, 0, frame, time_ns, seq, ack, flags, window, ip_id, ttl, syn_options, tsval, tsecr)
+        self._put(row, 0, batch, i)
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH
-        block[at + 5] |= (vlan + 1) << 33
+        block[at + 5] |= (batch.vlan[i] + 1) << 33
         if is_reuse:
             block[at + 5] |= REUSE
         block[at + SEGMENT] = NO_SEGMENT
         block[at + 2 * SEGMENT] = stream
         return row
 
-    def answer(
-        self,
-        row: i64,
-        frame: i64,
-        time_ns: i64,
-        seq: i64,
-        ack: i64,
-        flags: i64,
-        window: i64,
-        ip_id: i64,
-        ttl: i64,
-        syn_options: i64,
-        tsval: i64,
-        tsecr: i64,
-    ) -> bool:
-        """Keeps a SYN-ACK for which :func:`fits` holds, if it is the first, and acknowledges this SYN."""
+    def answer(self, row: i64, batch: Batch, i: i64) -> bool:
+        """Keeps the SYN-ACK at ``i`` of a batch, if it fits, is the first, and acknowledges this SYN."""
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH
-        if block[at + SEGMENT] != NO_SEGMENT or ack != ((block[at + 2] & M32) + 1) & M32:
+        if block[at + SEGMENT] != NO_SEGMENT or batch.ack[i] != ((block[at + 2] & M32) + 1) & M32:
             return False
-        self._put(row, SEGMENT, frame, time_ns, seq, ack, flags, window, ip_id, ttl, syn_options, tsval, tsecr)
+        if not fits(batch, i):
+            return False
+        self._put(row, SEGMENT, batch, i)
         return True
 
     def stream(self, row: i64) -> i64:
@@ -152,30 +130,15 @@ class Embryos:
         assert block is not None
         return block
 
-    def _put(
-        self,
-        row: i64,
-        offset: i64,
-        frame: i64,
-        time_ns: i64,
-        seq: i64,
-        ack: i64,
-        flags: i64,
-        window: i64,
-        ip_id: i64,
-        ttl: i64,
-        syn_options: i64,
-        tsval: i64,
-        tsecr: i64,
-    ) -> None:
+    def _put(self, row: i64, offset: i64, batch: Batch, i: i64) -> None:
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH + offset
-        block[at] = time_ns
-        block[at + 1] = frame
-        block[at + 2] = seq | window << 32 | flags << 48
-        block[at + 3] = ack | (ip_id + 1) << 32 | ttl << 49
-        block[at + 4] = (tsval + 1) | syn_options << 33
-        block[at + 5] = tsecr + 1
+        block[at] = batch.time_ns[i]
+        block[at + 1] = batch.frame[i]
+        block[at + 2] = batch.seq[i] | batch.window[i] << 32 | (batch.flags[i] & TCP_FLAGS) << 48
+        block[at + 3] = batch.ack[i] | (batch.ip_id[i] + 1) << 32 | batch.ttl[i] << 49
+        block[at + 4] = (batch.tsval[i] + 1) | batch.syn_options[i] << 33
+        block[at + 5] = batch.tsecr[i] + 1
 
     def _segment(self, row: i64, offset: i64, flow: Flow, x: Endpoint, y: Endpoint) -> None:
         block = self._block(row)
@@ -190,7 +153,7 @@ class Embryos:
             block[at],
             numbers & M32,
             more & M32,
-            (numbers >> 48) & 0x1FF,
+            (numbers >> 48) & TCP_FLAGS,
             (numbers >> 32) & 0xFFFF,
             0,
             ((more >> 32) & 0x1_FFFF) - 1,

@@ -17,7 +17,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import ACK, FIN, RST, SYN
+from pcapflow.reader.batch import ACK, FIN, RST, SYN, TCP_FLAGS
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import (
@@ -740,7 +740,7 @@ class Flow:
         self.reset_frame = frame
         self.reset_ns = time_ns
         self.reset_by = x.which
-        self.reset_flags = flags & 0x1FF
+        self.reset_flags = flags & TCP_FLAGS
         self.reset_window = window
         self.reset_ttl = ttl
         self.reset_options = 1 if tsval >= 0 else 0

@@ -17,7 +17,7 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import ACK, CAPACITY, FIN, ICMP_QUOTE, IS_IPV6, RST, SYN, Batch
+from pcapflow.reader.batch import ACK, CAPACITY, FIN, ICMP_QUOTE, IS_IPV6, RST, SYN, TCP_FLAGS, Batch
 from pcapflow.tracker.embryos import Embryos, fits
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow, completeness
@@ -60,8 +60,8 @@ class FlowTable:
     """All connections of one capture.
 
     Attributes:
-        flows, transitions, marks: the logs. ``flows`` must be drained by its reader before it is full, which
-            :meth:`consume` and :meth:`finish` leave time for when it is drained after each call of theirs.
+        flows, transitions, marks: the logs. :class:`~pcapflow.collect.Collector` drains ``flows`` after each call of
+            :meth:`consume` and :meth:`finish`, which never fill it in one go.
         late: by number of the connection, what came after it was written.
         last_ns: the latest time stamp of a segment.
         evicted: connections let go because there were too many at once.
@@ -160,13 +160,9 @@ class FlowTable:
                 i += 1
                 continue
 
-            is_plain = fits(payload_lens[i], sack_lefts[i], ip_ids[i], options[i])
             if kind == EMBRYO:
-                if is_plain and not is_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
-                    if self._embryos.answer(
-                        place >> 2, frames[i], time_ns, seqs[i], acks[i], flags & 0x1FF, windows[i], ip_ids[i],
-                        ttls[i], options[i], tsvals[i], tsecrs[i],
-                    ):  # fmt: skip
+                if not is_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
+                    if self._embryos.answer(place >> 2, batch, i):
                         i += 1
                         continue
                 self._hatch(number)
@@ -190,7 +186,7 @@ class FlowTable:
                         flow.before = None
                     else:
                         flow = self._sort_out(flow, flow.before, is_client, seqs[i], acks[i], flags)
-                        is_client = flow.client.port == sport and flow.client.lo == src_lo and flow.client.hi == src_hi
+                        is_client = _is_at(flow.client, src_hi, src_lo, sport)
             elif kind == WRITTEN:
                 # The place still holds the client's first number: a copy of the old SYN is no new connection.
                 if flags & (SYN | ACK) != SYN or (is_client and place >> 2 == seqs[i] + 1):
@@ -209,14 +205,12 @@ class FlowTable:
                     number = self._new(src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, slot, hashed)
                 else:
                     number = self._new(dst_hi, dst_lo, src_hi, src_lo, dport << 16 | sport | tag, slot, hashed)
-                if is_plain and before is None and flags & (SYN | ACK | FIN | RST) == SYN:
-                    self._places[number] = EMBRYO | self._embryos.add(
-                        frames[i], time_ns, seqs[i], acks[i], flags & 0x1FF, windows[i], ip_ids[i], ttls[i],
-                        options[i], tsvals[i], tsecrs[i], stream, vlans[i], is_reuse,
-                    ) << 2  # fmt: skip
+                if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, i):
+                    self._places[number] = self._embryos.add(batch, i, stream, is_reuse) << 2 | EMBRYO
                     i += 1
                     continue
-                flow = self._follow(number, stream, frames[i], time_ns, vlans[i], is_reuse)
+                flow = self._flow(number, stream, frames[i], time_ns, vlans[i], is_reuse)
+                self._settle(flow)
                 flow.roles_assumed = roles_assumed
                 flow.before = before
             if is_client:
@@ -232,7 +226,7 @@ class FlowTable:
                 time_ns,
                 seqs[i],
                 acks[i],
-                flags & 0x1FF,
+                flags & TCP_FLAGS,
                 windows[i],
                 payload_lens[i],
                 ip_ids[i],
@@ -268,8 +262,7 @@ class FlowTable:
             elif place & 3 == LIVE:
                 live = self._live[place >> 2]
                 assert live is not None
-                self._live[place >> 2] = None
-                self._write(live, end_ns)
+                self._leave(live, end_ns)
             number += 1
         self._finished = number
         if number < self._count:
@@ -403,12 +396,6 @@ class FlowTable:
             flow.mark(frame, time_ns, client, PORT_REUSE, 0)
         return flow
 
-    def _follow(self, number: i64, stream: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
-        """Begins to follow a connection."""
-        flow = self._flow(number, stream, frame, time_ns, vlan, is_reuse)
-        self._settle(flow)
-        return flow
-
     def _settle(self, flow: Flow) -> None:
         """Finds a flow its place among the living."""
         if self._free:
@@ -456,8 +443,7 @@ class FlowTable:
         """
         x = flow.client if is_client else flow.server
         y = flow.server if is_client else flow.client
-        is_same = before.client.port == x.port and before.client.lo == x.lo and before.client.hi == x.hi
-        older = before.client if is_same else before.server
+        older = before.client if _is_at(before.client, x.hi, x.lo, x.port) else before.server
         if flags & SYN:
             if seq == older.isn and y.isn >= 0 and ack != (y.isn + 1) & M32:
                 # The older connection's SYN-ACK once more.
@@ -560,6 +546,11 @@ class FlowTable:
         flow.is_written = True
         self._places[flow.number] = (flow.client.isn + 1) << 2 | WRITTEN
         self._open_count -= 1
+
+
+def _is_at(x: Endpoint, hi: i64, lo: i64, port: i64) -> bool:
+    """Whether an endpoint has this address and port."""
+    return x.port == port and x.lo == lo and x.hi == hi
 
 
 def _roles(flags: i64, sport: i64, dport: i64) -> tuple[bool, bool]:

@@ -15,40 +15,36 @@ from pcapflow.tracker.states import CLIENT
 
 
 @final
+class LateSide:
+    """What one endpoint sent late."""
+
+    def __init__(self) -> None:
+        self.packets: i64 = 0
+        self.bytes: i64 = 0
+        self.last_ns: i64 = -1
+        self.fins: i64 = 0
+        self.rsts: i64 = 0
+
+
+@final
 class Late:
-    """What came late for one connection; per-side numbers of the client, then of the server."""
+    """What came late for one connection."""
 
     def __init__(self) -> None:
         self.frame: i64 = -1
         self.time_ns: i64 = -1
         self.completeness: i64 = 0
-        self.client_packets: i64 = 0
-        self.server_packets: i64 = 0
-        self.client_bytes: i64 = 0
-        self.server_bytes: i64 = 0
-        self.client_last_ns: i64 = -1
-        self.server_last_ns: i64 = -1
-        self.client_fins: i64 = 0
-        self.server_fins: i64 = 0
-        self.client_rsts: i64 = 0
-        self.server_rsts: i64 = 0
+        self.client = LateSide()
+        self.server = LateSide()
 
     def count(self, endpoint: i64, frame: i64, time_ns: i64, flags: i64, payload_len: i64, completeness: i64) -> None:
         """Adds one segment."""
         self.frame = frame
         self.time_ns = max(self.time_ns, time_ns)
         self.completeness |= completeness
-        fins: i64 = 1 if flags & FIN else 0
-        rsts: i64 = 1 if flags & RST else 0
-        if endpoint == CLIENT:
-            self.client_packets += 1
-            self.client_bytes += payload_len
-            self.client_last_ns = time_ns
-            self.client_fins += fins
-            self.client_rsts += rsts
-        else:
-            self.server_packets += 1
-            self.server_bytes += payload_len
-            self.server_last_ns = time_ns
-            self.server_fins += fins
-            self.server_rsts += rsts
+        side = self.client if endpoint == CLIENT else self.server
+        side.packets += 1
+        side.bytes += payload_len
+        side.last_ns = time_ns
+        side.fins += 1 if flags & FIN else 0
+        side.rsts += 1 if flags & RST else 0

@@ -186,13 +186,17 @@ def test_a_rst_when_nothing_is_left_to_abort() -> None:
     assert "PF303" not in codes(capture.anomalies())
 
 
-@fires("PF304")
-def test_two_signs_of_a_third_party() -> None:
+def with_an_injected_rst() -> Told:
+    """A RST in the server's name, with another TTL and without the time stamp that the connection uses."""
     capture = Told()
     flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
     flow.reset(SERVER, 0.5, reset_ttl=44)
+    return capture
 
-    found = capture.anomalies()
+
+@fires("PF304")
+def test_two_signs_of_a_third_party() -> None:
+    found = with_an_injected_rst().anomalies()
     row = only(found, "PF304")
 
     assert (row.endpoint, row.confidence, row.cause) == (-1, "likely", "injected")
@@ -205,11 +209,7 @@ def test_two_signs_of_a_third_party() -> None:
 
 def test_an_injected_rst_is_told_once() -> None:
     """PF304 tells of it; PF301 names its cause, blames nobody, and points there."""
-    capture = Told()
-    flow = capture.flow(client_timestamps=1, server_timestamps=1).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
-    flow.reset(SERVER, 0.5, reset_ttl=44)
-
-    found = capture.anomalies()
+    found = with_an_injected_rst().anomalies()
     row = only(found, "PF301")
 
     assert [each.code for each in found if each.severity > Severity.INFO] == ["PF304"]

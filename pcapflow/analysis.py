@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from pcapflow.config import Config
 from pcapflow.reader.files import Engine, Input
+from pcapflow.reader.waypoints import Waypoints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,7 @@ class Analysis:
         config: the thresholds that were used.
         inputs: what was read; a second pass over it draws the ladders.
         reader: the engine that was asked for.
+        waypoints: where a second pass can go on without reading what lies before.
     """
 
     tables: Tables
@@ -48,6 +50,7 @@ class Analysis:
     config: Config
     inputs: tuple[Input, ...]
     reader: Engine = "auto"
+    waypoints: Waypoints = dataclasses.field(default_factory=Waypoints)
 
     @property
     def capture(self) -> Capture:
@@ -98,7 +101,7 @@ class Analysis:
         """
         from pcapflow.second_pass import read_segments
 
-        return read_segments(self.tables, self.inputs, self.reader, flows, limit, frozenset(frames))
+        return read_segments(self.tables, self.inputs, self.reader, flows, limit, frozenset(frames), self.waypoints)
 
     def to_html(self) -> str:
         """The report: one self-contained HTML page."""
@@ -144,9 +147,9 @@ def analyze(
     config = config or Config()
     inputs = _inputs(path)
     with _collector_paused():
-        tables = _run_engine(inputs, reader, config, progress)
+        tables, waypoints = _run_engine(inputs, reader, config, progress)
         findings = find_anomalies(tables, config)
-    return Analysis(tables=tables, findings=findings, config=config, inputs=inputs, reader=reader)
+    return Analysis(tables, findings, config, inputs, reader, waypoints)
 
 
 def track(
@@ -158,10 +161,12 @@ def track(
 ) -> Tables:
     """Reads a capture and follows its connections, without applying any rule; arguments as for :func:`analyze`."""
     with _collector_paused():
-        return _run_engine(_inputs(path), reader, config or Config(), progress)
+        return _run_engine(_inputs(path), reader, config or Config(), progress)[0]
 
 
-def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progress: Progress | None) -> Tables:
+def _run_engine(
+    inputs: tuple[Input, ...], reader: Engine, config: Config, progress: Progress | None
+) -> tuple[Tables, Waypoints]:
     """Reader and tracker, batch by batch: the only loop over a whole capture."""
     from pcapflow.collect import Collector
     from pcapflow.reader import open_capture
@@ -181,7 +186,7 @@ def _run_engine(inputs: tuple[Input, ...], reader: Engine, config: Config, progr
                 progress(opened.bytes_read, total)
     capture = opened.capture()
     collector.finish(capture.last_ns)
-    return collector.tables(dataclasses.replace(capture, evicted=int(table.evicted)))
+    return collector.tables(dataclasses.replace(capture, evicted=int(table.evicted))), opened.waypoints
 
 
 def total_bytes(inputs: Sequence[Input]) -> int:

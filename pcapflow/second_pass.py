@@ -24,11 +24,14 @@ from pcapflow.segments import Segment
 from pcapflow.tracker.states import CLIENT, SERVER
 
 if TYPE_CHECKING:
+    from pcapflow.reader.waypoints import Waypoints
     from pcapflow.tables import Tables
 
 _M32: Final = 0xFFFF_FFFF
 _FLAG_BITS: Final = 0xFF
 _FILTER_SIZE: Final = 1 << 16
+MARGIN: Final = 64
+"""Frames read before a connection's first: the fragments of that one may lie there."""
 
 _Key = tuple[int, int, int, int, int]
 _Ends = dict[_Key, list[tuple[int, int]]]
@@ -41,8 +44,11 @@ def read_segments(
     flows: Collection[int],
     limit: int,
     frames: frozenset[int],
+    waypoints: Waypoints,
 ) -> dict[int, list[Segment]]:
     """The segments of some connections: the first and last of each, at most ``limit``, and those of ``frames``.
+
+    What lies between these connections is leapt over by the first pass's ``waypoints``.
 
     Returns:
         Segments by flow, in order of frames; empty where the input cannot be read a second time.
@@ -50,8 +56,7 @@ def read_segments(
     if not flows or not rewind(inputs):
         return {}
     chosen = sorted(flows)
-    first = int(tables.flows["first_frame"][chosen].min())
-    last = int(tables.flows["last_frame"][chosen].max())
+    spans = _spans(tables, chosen)
     ends = _ends(tables, chosen)
     wanted = np.zeros(_FILTER_SIZE, dtype=bool)
     wanted[[_folded(key[1], key[3], key[4] >> 16, key[4]) for key in ends]] = True
@@ -59,20 +64,30 @@ def read_segments(
     try:
         with contextlib.closing(open_capture(inputs, engine=engine, checksum=False)) as opened:
             batch = Batch()
-            more = True
-            while more:
-                more = opened.read(batch)
-                numbers = _column(batch.frame, batch)
-                if len(numbers) and numbers[-1] >= first:
+            for first, last in spans:
+                opened.skip_to(first - MARGIN, waypoints)
+                more = opened.frames < last
+                while more:
+                    more = opened.read(batch) and opened.frames < last
                     ports = _column(batch.ports, batch)
                     folded = _folded(_column(batch.src_lo, batch), _column(batch.dst_lo, batch), ports >> 16, ports)
                     for row in np.flatnonzero(wanted[folded]).tolist():
                         _sort_in(batch, row, ends, rows_of, tables)
-                    more = more and numbers[-1] <= last
     except CaptureError:
         # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
         return {}
     return {flow: rows.segments() for flow, rows in rows_of.items()}
+
+
+def _spans(tables: Tables, flows: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last frames of stretches of the capture that hold all of these connections, in order, none touching."""
+    spans: list[tuple[int, int]] = []
+    for first, last in sorted(zip(tables.flows["first_frame"][flows], tables.flows["last_frame"][flows], strict=True)):
+        if spans and first <= spans[-1][1] + MARGIN:
+            spans[-1] = spans[-1][0], max(spans[-1][1], int(last))
+        else:
+            spans.append((int(first), int(last)))
+    return spans
 
 
 def rewind(inputs: Sequence[Input]) -> bool:

@@ -163,4 +163,3 @@ def test_the_list_of_compiled_modules_names_modules() -> None:
     listed = [line.strip(' ",') for line in text.splitlines() if line.strip().startswith('"pcapflow/')]
     assert listed
     assert [name for name in listed if not (ROOT / name).is_file()] == []
-

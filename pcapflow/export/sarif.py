@@ -32,9 +32,7 @@ def to_sarif(outcomes: Sequence[Outcome]) -> str:
         "tool": {
             "driver": {"name": "pcapflow", "semanticVersion": __version__, "rules": [_rule(rule) for rule in rules]}
         },
-        "invocations": [
-            {"executionSuccessful": not notifications, "toolExecutionNotifications": notifications}
-        ],
+        "invocations": [{"executionSuccessful": not notifications, "toolExecutionNotifications": notifications}],
         "results": [
             _result(outcome, anomaly, index[anomaly["code"]]) for outcome in outcomes for anomaly in outcome.anomalies
         ],

@@ -17,6 +17,7 @@ from pcapflow.reader.decode import Decoder
 from pcapflow.reader.pcap import PcapRecords, is_pcap
 from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
 from pcapflow.reader.source import Source, open_source
+from pcapflow.reader.waypoints import Waypoint, Waypoints
 
 if TYPE_CHECKING:
     from pcapflow.reader.records import Records
@@ -36,11 +37,13 @@ class OpenCapture:
     Attributes:
         engine: ``native`` or ``pyshark``, whichever reads it.
         bytes_read: bytes of the inputs read so far, as they lie on disk.
+        waypoints: where another reading can go on; the native engine notes one for each batch.
     """
 
     def __init__(self, inputs: Sequence[Input], engine: Engine, *, checksum: bool = True) -> None:
         self.engine = engine
         self.bytes_read = 0
+        self.waypoints = Waypoints()
         self._inputs = list(inputs)
         self._decoder = Decoder()
         self._done: list[Records] = []
@@ -68,6 +71,9 @@ class OpenCapture:
         records = self._records
         if records is None:
             return False
+        if self.engine == "native":
+            here = Waypoint(int(self._decoder.frames), self._next - 1, records.offset, records.section)
+            self.waypoints.note(here)
         more = records.fill(batch)
         if self._may_fall_back:
             # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
@@ -84,6 +90,28 @@ class OpenCapture:
             return True
         self._decoder.finish()
         return False
+
+    @property
+    def frames(self) -> int:
+        """Frames read or leapt over so far: the number of the newest."""
+        return int(self._decoder.frames)
+
+    def skip_to(self, frame: int, waypoints: Waypoints) -> None:
+        """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.
+
+        The next batch begins at that frame or before it. What spans the gap, a fragmented datagram, is lost.
+
+        Raises:
+            CaptureError: a later file of the list cannot be read.
+        """
+        place = waypoints.before(frame)
+        if place is None or place.frames <= self._decoder.frames or self._records is None:
+            return
+        while self._next <= place.file:
+            self._finish_file()
+            self._open_next()
+            self._decoder.frames = waypoints.first_frames[self._next - 1]
+        self._records.jump(place.offset, place.section, place.frames)
 
     def capture(self) -> Capture:
         """What is known of the capture; complete once :meth:`read` returned False."""
@@ -157,6 +185,7 @@ class OpenCapture:
         """Starts anew with pyshark: an interface has a link type that the native reader does not know."""
         self.close()
         self.engine = "pyshark"
+        self.waypoints = Waypoints()
         self._decoder = Decoder()
         self._next = 0
         try:

@@ -101,7 +101,24 @@ class PcapngRecords(Records):
         super().__init__(source, decoder, "pcapng")
         self._big = False
         self._interfaces: list[Interface] = []
+        # What was declared of each, in a list that grows with the section and that waypoints hold.
+        self._declared: list[tuple[int, int, int, int]] = []
         self._past_dropped = -1
+
+    @property
+    def section(self) -> object:
+        """See :attr:`Records.section`: the byte order, and what the interfaces of the section declared."""
+        return self._big, self._declared
+
+    def jump(self, offset: int, section: object, frames: int) -> bool:
+        """See :meth:`Records.jump`."""
+        if not super().jump(offset, section, frames):
+            return False
+        assert isinstance(section, tuple)
+        self._big = section[0]
+        self._declared = section[1]
+        self._interfaces = [Interface(*declared) for declared in self._declared]
+        return True
 
     def fill(self, batch: Batch) -> bool:
         """See :meth:`Records.fill`."""
@@ -205,6 +222,7 @@ class PcapngRecords(Records):
             if interface.dropped >= 0:
                 self._past_dropped = max(self._past_dropped, 0) + interface.dropped
         self._interfaces = []
+        self._declared = []
         self.dropped = self._past_dropped
 
     def _packet(
@@ -263,6 +281,7 @@ class PcapngRecords(Records):
                 offset_s = min(max(offset_s, -MAX_OFFSET_S), MAX_OFFSET_S)
             option += 4 + (length + 3 & ~3)
         self._interfaces.append(Interface(link_type, snaplen, resolution, offset_s))
+        self._declared.append((int(link_type), int(snaplen), resolution, offset_s))
         self.declare_link_type(int(link_type))
         self.declare_snaplen(int(snaplen))
 

@@ -68,6 +68,35 @@ class Records:
         """Bytes of the file read so far, as they lie on disk."""
         return self._source.position
 
+    @property
+    def offset(self) -> int:
+        """Where in the file, decompressed, the next record begins."""
+        return int(self._consumed + self._at)
+
+    @property
+    def section(self) -> object:
+        """What :meth:`jump` must know of the file at this place, besides where it is."""
+        return None
+
+    def jump(self, offset: int, section: object, frames: int) -> bool:  # noqa: ARG002 -- some formats need it
+        """Goes on at a record that another reading of the same file has met.
+
+        Args:
+            offset, section: what :attr:`offset` and :attr:`section` were there.
+            frames: frames that lie before it.
+
+        Returns:
+            False where this source cannot be read from any byte: nothing has changed then.
+        """
+        if not self._source.jump(offset):
+            return False
+        self._data = b""
+        self._at = 0
+        self._consumed = offset
+        self._done = False
+        self.decoder.frames = frames
+        return True
+
     def close(self) -> None:
         """Ends the reading early and lets go of what it holds; the source is whoever opened it to close."""
         self._done = True

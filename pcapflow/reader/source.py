@@ -46,6 +46,12 @@ class _Rewound(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
+    def jump(self, offset: int) -> None:
+        """Goes to a byte of the stream, which must be able to."""
+        self._stream.seek(offset)  # type: ignore[attr-defined]
+        self._head = b""
+        self.position = offset
+
     def chunk(self, size: int) -> bytes:
         """The next bytes, at most ``size``; empty at the end."""
         if self._head:
@@ -102,6 +108,17 @@ class Source:
         except (EOFError, zlib.error, lzma.LZMAError, OSError, MemoryError) as error:
             self.failure = f"the file cannot be read on ({_reason(error)})"
             return b""
+
+    def jump(self, offset: int) -> bool:
+        """Makes a byte of the file the next to be read; False where that cannot be: in a pipe, in a compressed file."""
+        if self._decompressed is not None or self.size < 0:
+            return False
+        try:
+            self._raw.jump(offset)
+        except OSError:
+            return False
+        self.head = b""
+        return True
 
     def close(self) -> None:
         """Closes what :func:`open_source` opened."""

@@ -337,5 +337,3 @@ def test_closing_before_the_last_ack_of_the_handshake_is_seen(climb: Climb) -> N
       3  < F.  1:1    ack 2 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK
       4  > .   2:2    ack 2 |                        | CLOSED?
     """)
-
-

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
-import jinja2
 from markupsafe import Markup
 
 from pcapflow.report.view import ReportView
-
-if TYPE_CHECKING:
-    from jinja2 import BaseLoader
-
-_CHECKOUT: Final = Path(__file__).resolve().parents[2] / "reports" / "templates"
+from pcapflow.templating import environment
 
 
 def render(view: ReportView) -> str:
@@ -23,13 +16,11 @@ def render(view: ReportView) -> str:
 
     Its content security policy lets in the page's own style and script, by their hashes, and nothing else.
     """
-    environment = jinja2.Environment(
-        loader=_loader(), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style = environment.get_template("report.css").render(looks=view.looks)
-    script = environment.get_template("report.js").render()
+    templates = environment()
+    style = templates.get_template("report.css").render(looks=view.looks)
+    script = templates.get_template("report.js").render()
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         view=view,
         style=Markup(style),  # noqa: S704 -- rendered from the project's own file
         script=Markup(script),  # noqa: S704 -- likewise
@@ -39,10 +30,3 @@ def render(view: ReportView) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _loader() -> BaseLoader:
-    """The templates beside a checkout, or those of the installed package."""
-    if (_CHECKOUT / "report.html").is_file():
-        return jinja2.FileSystemLoader(_CHECKOUT)
-    return jinja2.PackageLoader("pcapflow.templates", "")

@@ -14,11 +14,28 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from pcapflow.errors import CaptureError
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import ACK, ICMP_QUOTE, SYN, Batch
+from pcapflow.reader.batch import (
+    ACK,
+    COL_ACK,
+    COL_DST_HI,
+    COL_DST_LO,
+    COL_FLAGS,
+    COL_FRAME,
+    COL_PAYLOAD_LEN,
+    COL_PORTS,
+    COL_SEQ,
+    COL_SRC_HI,
+    COL_SRC_LO,
+    COL_TIME_NS,
+    COL_WINDOW,
+    COLUMNS,
+    ICMP_QUOTE,
+    SYN,
+    Batch,
+)
 from pcapflow.reader.files import Engine, Input
 from pcapflow.segments import Segment
 from pcapflow.tracker.states import CLIENT, SERVER
@@ -69,10 +86,11 @@ def read_segments(
                 more = opened.frames < last
                 while more:
                     more = opened.read(batch) and opened.frames < last
-                    ports = _column(batch.ports, batch)
-                    folded = _folded(_column(batch.src_lo, batch), _column(batch.dst_lo, batch), ports >> 16, ports)
-                    for row in np.flatnonzero(wanted[folded]).tolist():
-                        _sort_in(batch, row, ends, rows_of, tables)
+                    rows = np.frombuffer(memoryview(batch.cells), np.int64).reshape(-1, COLUMNS)[: batch.size]
+                    ports = rows[:, COL_PORTS]
+                    folded = _folded(rows[:, COL_SRC_LO], rows[:, COL_DST_LO], ports >> 16, ports)
+                    for row in rows[wanted[folded]].tolist():
+                        _sort_in(row, ends, rows_of, tables)
     except CaptureError:
         # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
         return {}
@@ -114,9 +132,9 @@ class _Rows:
         self._frames = frames
         self._bases = [-1, -1]
 
-    def add(self, batch: Batch, row: int, endpoint: int) -> None:
-        flags = int(batch.flags[row])
-        seq, ack = int(batch.seq[row]), int(batch.ack[row])
+    def add(self, row: list[int], endpoint: int) -> None:
+        flags = row[COL_FLAGS]
+        seq, ack = row[COL_SEQ], row[COL_ACK]
         bases = self._bases
         # Wireshark counts from 0 with a SYN, and from 1 where the capture begins without one.
         if flags & SYN or bases[endpoint] < 0:
@@ -124,14 +142,14 @@ class _Rows:
         if flags & ACK and bases[1 - endpoint] < 0:
             bases[1 - endpoint] = (ack - 1) & _M32
         segment = Segment(
-            frame=int(batch.frame[row]),
-            time_ns=int(batch.time_ns[row]),
+            frame=row[COL_FRAME],
+            time_ns=row[COL_TIME_NS],
             endpoint=endpoint,
             flags=flags & _FLAG_BITS,
             rel_seq=(seq - bases[endpoint]) & _M32,
             rel_ack=(ack - bases[1 - endpoint]) & _M32 if flags & ACK else -1,
-            payload_len=int(batch.payload_len[row]),
-            window=int(batch.window[row]),
+            payload_len=row[COL_PAYLOAD_LEN],
+            window=row[COL_WINDOW],
         )
         if len(self._head) < self._head_limit:
             self._head.append(segment)
@@ -151,10 +169,6 @@ def _folded(src_lo: Any, dst_lo: Any, sport: Any, dport: Any) -> Any:
     return (mixed ^ mixed >> 16 ^ mixed >> 32) & (_FILTER_SIZE - 1)
 
 
-def _column(values: Any, batch: Batch) -> npt.NDArray[np.int64]:
-    return np.frombuffer(values, dtype=np.int64)[: batch.size]
-
-
 def _ends(tables: Tables, flows: Sequence[int]) -> _Ends:
     """Which (flow, sender) addresses and ports can mean; several where the ports were used again."""
     table = tables.flows
@@ -169,16 +183,16 @@ def _ends(tables: Tables, flows: Sequence[int]) -> _Ends:
     return ends
 
 
-def _sort_in(batch: Batch, row: int, ends: _Ends, rows_of: dict[int, _Rows], tables: Tables) -> None:
-    if batch.flags[row] & ICMP_QUOTE:
+def _sort_in(row: list[int], ends: _Ends, rows_of: dict[int, _Rows], tables: Tables) -> None:
+    if row[COL_FLAGS] & ICMP_QUOTE:
         return
     key = (
-        int(batch.src_hi[row]),
-        int(batch.src_lo[row]),
-        int(batch.dst_hi[row]),
-        int(batch.dst_lo[row]),
-        int(batch.ports[row]),
+        row[COL_SRC_HI],
+        row[COL_SRC_LO],
+        row[COL_DST_HI],
+        row[COL_DST_LO],
+        row[COL_PORTS],
     )
     for flow, endpoint in ends.get(key, ()):
-        if tables.flows["first_frame"][flow] <= batch.frame[row] <= tables.flows["last_frame"][flow]:
-            rows_of[flow].add(batch, row, endpoint)
+        if tables.flows["first_frame"][flow] <= row[COL_FRAME] <= tables.flows["last_frame"][flow]:
+            rows_of[flow].add(row, endpoint)

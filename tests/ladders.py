@@ -32,7 +32,33 @@ from fixtures.ladder import START_NS
 from fixtures.ladder import climb as read_rungs
 from pcapflow.capture import Capture
 from pcapflow.collect import Collector
-from pcapflow.reader.batch import CAPACITY, IS_IPV6, Batch
+from pcapflow.reader.batch import (
+    CAPACITY,
+    COL_ACK,
+    COL_DST_HI,
+    COL_DST_LO,
+    COL_FLAGS,
+    COL_FRAME,
+    COL_IP_ID,
+    COL_PAYLOAD_LEN,
+    COL_PORTS,
+    COL_SACK_LEFT,
+    COL_SACK_RIGHT,
+    COL_SEQ,
+    COL_SRC_HI,
+    COL_SRC_LO,
+    COL_SYN_OPTIONS,
+    COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
+    COL_TTL,
+    COL_TUNNEL,
+    COL_VLAN,
+    COL_WINDOW,
+    COLUMNS,
+    IS_IPV6,
+    Batch,
+)
 from pcapflow.tables import END_REASONS, Tables
 from pcapflow.tracker import FlowTable
 from pcapflow.tracker.marks import MARK_NAMES, PORT_REUSE
@@ -240,35 +266,35 @@ def _options(words: dict[str, int], sack_left: int) -> bytes:
 
 
 def _fill(batch: Batch, row: Row, frame: int) -> None:
-    at, segment = int(batch.size), row.segment
+    cell, segment = int(batch.size) * COLUMNS, row.segment
     src_hi, src_lo = _halves(segment.src)
     dst_hi, dst_lo = _halves(segment.dst)
     values = {
-        "frame": frame,
-        "time_ns": row.time_ns,
-        "src_hi": src_hi,
-        "src_lo": src_lo,
-        "dst_hi": dst_hi,
-        "dst_lo": dst_lo,
-        "ports": segment.sport << 16 | segment.dport,
-        "seq": segment.seq,
-        "ack": segment.ack if segment.flags & ACK else 0,
-        "flags": segment.flags | row.flags | (IS_IPV6 if ":" in segment.src else 0),
-        "window": segment.window,
-        "payload_len": len(segment.payload),
-        "ip_id": segment.ident,
-        "ttl": segment.ttl,
-        "vlan": -1,
-        "tunnel": row.tunnel,
-        "syn_options": row.syn_options,
-        "tsval": row.tsval,
-        "tsecr": row.tsecr,
-        "sack_left": row.sack_left,
-        "sack_right": row.sack_left,
+        COL_FRAME: frame,
+        COL_TIME_NS: row.time_ns,
+        COL_SRC_HI: src_hi,
+        COL_SRC_LO: src_lo,
+        COL_DST_HI: dst_hi,
+        COL_DST_LO: dst_lo,
+        COL_PORTS: segment.sport << 16 | segment.dport,
+        COL_SEQ: segment.seq,
+        COL_ACK: segment.ack if segment.flags & ACK else 0,
+        COL_FLAGS: segment.flags | row.flags | (IS_IPV6 if ":" in segment.src else 0),
+        COL_WINDOW: segment.window,
+        COL_PAYLOAD_LEN: len(segment.payload),
+        COL_IP_ID: segment.ident,
+        COL_TTL: segment.ttl,
+        COL_VLAN: -1,
+        COL_TUNNEL: row.tunnel,
+        COL_SYN_OPTIONS: row.syn_options,
+        COL_TSVAL: row.tsval,
+        COL_TSECR: row.tsecr,
+        COL_SACK_LEFT: row.sack_left,
+        COL_SACK_RIGHT: row.sack_left,
     }
-    for name, value in values.items():
-        getattr(batch, name)[at] = value
-    batch.size = at + 1
+    for column, value in values.items():
+        batch.cells[cell + column] = value
+    batch.size += 1
 
 
 def _halves(address: str) -> tuple[int, int]:

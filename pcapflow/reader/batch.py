@@ -11,7 +11,7 @@ from librt.vecs import vec
 from mypy_extensions import i64
 
 CAPACITY: Final = 2048
-"""Segments in a full batch; the columns of one batch then fit in a second-level cache."""
+"""Segments in a full batch, which then fits in a second-level cache."""
 
 # Column `flags`: the nine TCP flags as on the wire, then facts about the segment.
 FIN: Final = 0x001
@@ -32,50 +32,58 @@ ICMP_QUOTE: Final = 0x4000
 NO_OPTIONS: Final = 0
 
 
+# The columns: that of row `i` is at `cells[i * COLUMNS + COL_SEQ]`.
+COL_FRAME: Final = 0
+COL_TIME_NS: Final = 1
+COL_SRC_HI: Final = 2
+COL_SRC_LO: Final = 3
+COL_DST_HI: Final = 4
+COL_DST_LO: Final = 5
+COL_PORTS: Final = 6
+COL_SEQ: Final = 7
+COL_ACK: Final = 8
+COL_FLAGS: Final = 9
+COL_WINDOW: Final = 10
+COL_PAYLOAD_LEN: Final = 11
+COL_IP_ID: Final = 12
+COL_TTL: Final = 13
+COL_VLAN: Final = 14
+COL_TUNNEL: Final = 15
+COL_SYN_OPTIONS: Final = 16
+COL_TSVAL: Final = 17
+COL_TSECR: Final = 18
+COL_SACK_LEFT: Final = 19
+COL_SACK_RIGHT: Final = 20
+COLUMNS: Final = 21
+
+
 @final
 class Batch:
     """Columns of up to :data:`CAPACITY` segments; ``size`` of them are filled.
 
-    frame         number of the frame in the capture, from 1, as Wireshark counts
-    time_ns       nanoseconds since 1970-01-01 UTC
-    src_hi/lo     source address as two big-endian halves; IPv4 is ``0`` and the 32-bit address
-    dst_hi/lo     destination address, likewise
-    ports         ``source << 16 | destination``
-    seq, ack      as on the wire, 0 to 2**32-1
-    flags         TCP flags and the facts above
-    window        as on the wire, not scaled
-    payload_len   bytes of TCP payload by the IP header (not by what was captured)
-    ip_id         IPv4 identification, -1 for IPv6
-    ttl           time to live or hop limit of the (innermost) IP header
-    vlan          VLAN identifier of the innermost 802.1Q tag, -1 without
-    tunnel        index into the reader's list of tunnel names, 0 for none
-    syn_options   see above
-    tsval, tsecr  time stamp option, -1 without
-    sack_left,    first SACK block as on the wire, -1 without
-    sack_right
+    Its rows lie in one array, ``cells``, one after another: to reach an array costs more than to write to it, and a row
+    takes three lines of the processor's cache. The columns:
+
+    COL_FRAME       number of the frame in the capture, from 1, as Wireshark counts
+    COL_TIME_NS     nanoseconds since 1970-01-01 UTC
+    COL_SRC_HI, LO  source address as two big-endian halves; IPv4 is ``0`` and the 32-bit address
+    COL_DST_HI, LO  destination address, likewise
+    COL_PORTS       ``source << 16 | destination``
+    COL_SEQ, ACK    as on the wire, 0 to 2**32-1
+    COL_FLAGS       TCP flags and the facts above
+    COL_WINDOW      as on the wire, not scaled
+    COL_PAYLOAD_LEN bytes of TCP payload by the IP header (not by what was captured)
+    COL_IP_ID       IPv4 identification, -1 for IPv6
+    COL_TTL         time to live or hop limit of the (innermost) IP header
+    COL_VLAN        VLAN identifier of the innermost 802.1Q tag, -1 without
+    COL_TUNNEL      index into the reader's list of tunnel names, 0 for none
+    COL_SYN_OPTIONS see above
+    COL_TSVAL       time stamp option, -1 without
+    COL_TSECR       its echo, -1 without
+    COL_SACK_LEFT   first SACK block as on the wire, -1 without
+    COL_SACK_RIGHT  its right edge
     """
 
     def __init__(self) -> None:
         self.size: i64 = 0
-        zeros = [0] * CAPACITY
-        self.frame: vec[i64] = vec[i64](zeros)
-        self.time_ns: vec[i64] = vec[i64](zeros)
-        self.src_hi: vec[i64] = vec[i64](zeros)
-        self.src_lo: vec[i64] = vec[i64](zeros)
-        self.dst_hi: vec[i64] = vec[i64](zeros)
-        self.dst_lo: vec[i64] = vec[i64](zeros)
-        self.ports: vec[i64] = vec[i64](zeros)
-        self.seq: vec[i64] = vec[i64](zeros)
-        self.ack: vec[i64] = vec[i64](zeros)
-        self.flags: vec[i64] = vec[i64](zeros)
-        self.window: vec[i64] = vec[i64](zeros)
-        self.payload_len: vec[i64] = vec[i64](zeros)
-        self.ip_id: vec[i64] = vec[i64](zeros)
-        self.ttl: vec[i64] = vec[i64](zeros)
-        self.vlan: vec[i64] = vec[i64](zeros)
-        self.tunnel: vec[i64] = vec[i64](zeros)
-        self.syn_options: vec[i64] = vec[i64](zeros)
-        self.tsval: vec[i64] = vec[i64](zeros)
-        self.tsecr: vec[i64] = vec[i64](zeros)
-        self.sack_left: vec[i64] = vec[i64](zeros)
-        self.sack_right: vec[i64] = vec[i64](zeros)
+        self.cells: vec[i64] = vec[i64]([0] * (COLUMNS * CAPACITY))

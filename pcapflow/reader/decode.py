@@ -16,7 +16,35 @@ from typing import Final, final
 from librt.strings import read_i16_be, read_i32_be, read_i64_be
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import CUT_OPTIONS, ICMP_QUOTE, IS_IPV6, TCP_FLAGS, Batch
+from pcapflow.reader.batch import (
+    COL_ACK,
+    COL_DST_HI,
+    COL_DST_LO,
+    COL_FLAGS,
+    COL_FRAME,
+    COL_IP_ID,
+    COL_PAYLOAD_LEN,
+    COL_PORTS,
+    COL_SACK_LEFT,
+    COL_SACK_RIGHT,
+    COL_SEQ,
+    COL_SRC_HI,
+    COL_SRC_LO,
+    COL_SYN_OPTIONS,
+    COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
+    COL_TTL,
+    COL_TUNNEL,
+    COL_VLAN,
+    COL_WINDOW,
+    COLUMNS,
+    CUT_OPTIONS,
+    ICMP_QUOTE,
+    IS_IPV6,
+    TCP_FLAGS,
+    Batch,
+)
 from pcapflow.reader.fragments import Fragments
 from pcapflow.reader.link import (
     ETHERTYPE_IPV4,
@@ -380,7 +408,8 @@ class Decoder:
         syn_options: i64 = 0
         sack_left: i64 = -1
         sack_right: i64 = -1
-        row: i64 = batch.size
+        cells = batch.cells
+        row: i64 = batch.size * COLUMNS
         if header_len > 20:
             if header_len == 32 and at + 32 <= end and read_i32_be(data, at + 20) == 0x0101_080A:
                 tsval = i64(read_i32_be(data, at + 24)) & M32
@@ -418,28 +447,28 @@ class Decoder:
                         elif kind == 4 and length == 2:
                             syn_options |= 1 << 24
                     option += length
-        batch.frame[row] = self.frames
-        batch.time_ns[row] = time_ns
-        batch.src_hi[row] = src_hi
-        batch.src_lo[row] = src_lo
-        batch.dst_hi[row] = dst_hi
-        batch.dst_lo[row] = dst_lo
-        batch.ports[row] = i64(read_i32_be(data, at)) & M32
-        batch.seq[row] = i64(read_i32_be(data, at + 4)) & M32
-        batch.ack[row] = ack
-        batch.flags[row] = flags
-        batch.window[row] = word & M16
-        batch.payload_len[row] = payload_len
-        batch.ip_id[row] = ip_id
-        batch.ttl[row] = ttl
-        batch.vlan[row] = vlan
-        batch.tunnel[row] = tunnel
-        batch.syn_options[row] = syn_options
-        batch.tsval[row] = tsval
-        batch.tsecr[row] = tsecr
-        batch.sack_left[row] = sack_left
-        batch.sack_right[row] = sack_right
-        batch.size = row + 1
+        cells[row + COL_FRAME] = self.frames
+        cells[row + COL_TIME_NS] = time_ns
+        cells[row + COL_SRC_HI] = src_hi
+        cells[row + COL_SRC_LO] = src_lo
+        cells[row + COL_DST_HI] = dst_hi
+        cells[row + COL_DST_LO] = dst_lo
+        cells[row + COL_PORTS] = i64(read_i32_be(data, at)) & M32
+        cells[row + COL_SEQ] = i64(read_i32_be(data, at + 4)) & M32
+        cells[row + COL_ACK] = ack
+        cells[row + COL_FLAGS] = flags
+        cells[row + COL_WINDOW] = word & M16
+        cells[row + COL_PAYLOAD_LEN] = payload_len
+        cells[row + COL_IP_ID] = ip_id
+        cells[row + COL_TTL] = ttl
+        cells[row + COL_VLAN] = vlan
+        cells[row + COL_TUNNEL] = tunnel
+        cells[row + COL_SYN_OPTIONS] = syn_options
+        cells[row + COL_TSVAL] = tsval
+        cells[row + COL_TSECR] = tsecr
+        cells[row + COL_SACK_LEFT] = sack_left
+        cells[row + COL_SACK_RIGHT] = sack_right
+        batch.size += 1
         self.segments += 1
 
     def _udp(self, data: bytes, at: i64, end: i64) -> i64:
@@ -690,29 +719,30 @@ class Decoder:
         """Writes the quoted head of a segment; its ``payload_len`` is the number of TCP bytes quoted."""
         if at + 8 > end:
             return
-        row: i64 = batch.size
-        batch.frame[row] = self.frames
-        batch.time_ns[row] = time_ns
-        batch.src_hi[row] = src_hi
-        batch.src_lo[row] = src_lo
-        batch.dst_hi[row] = dst_hi
-        batch.dst_lo[row] = dst_lo
-        batch.ports[row] = i64(read_i32_be(data, at)) & M32
-        batch.seq[row] = i64(read_i32_be(data, at + 4)) & M32
-        batch.ack[row] = 0
-        batch.flags[row] = ICMP_QUOTE | facts
-        batch.window[row] = code
-        batch.payload_len[row] = end - at
-        batch.ip_id[row] = -1
-        batch.ttl[row] = -1
-        batch.vlan[row] = -1
-        batch.tunnel[row] = 0
-        batch.syn_options[row] = 0
-        batch.tsval[row] = -1
-        batch.tsecr[row] = -1
-        batch.sack_left[row] = -1
-        batch.sack_right[row] = -1
-        batch.size = row + 1
+        cells = batch.cells
+        row: i64 = batch.size * COLUMNS
+        cells[row + COL_FRAME] = self.frames
+        cells[row + COL_TIME_NS] = time_ns
+        cells[row + COL_SRC_HI] = src_hi
+        cells[row + COL_SRC_LO] = src_lo
+        cells[row + COL_DST_HI] = dst_hi
+        cells[row + COL_DST_LO] = dst_lo
+        cells[row + COL_PORTS] = i64(read_i32_be(data, at)) & M32
+        cells[row + COL_SEQ] = i64(read_i32_be(data, at + 4)) & M32
+        cells[row + COL_ACK] = 0
+        cells[row + COL_FLAGS] = ICMP_QUOTE | facts
+        cells[row + COL_WINDOW] = code
+        cells[row + COL_PAYLOAD_LEN] = end - at
+        cells[row + COL_IP_ID] = -1
+        cells[row + COL_TTL] = -1
+        cells[row + COL_VLAN] = -1
+        cells[row + COL_TUNNEL] = 0
+        cells[row + COL_SYN_OPTIONS] = 0
+        cells[row + COL_TSVAL] = -1
+        cells[row + COL_TSECR] = -1
+        cells[row + COL_SACK_LEFT] = -1
+        cells[row + COL_SACK_RIGHT] = -1
+        batch.size += 1
 
 
 def _pseudowire(data: bytes, at: i64, end: i64) -> i64:

@@ -12,7 +12,24 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import TCP_FLAGS, Batch
+from pcapflow.reader.batch import (
+    COL_ACK,
+    COL_FLAGS,
+    COL_FRAME,
+    COL_IP_ID,
+    COL_PAYLOAD_LEN,
+    COL_SACK_LEFT,
+    COL_SEQ,
+    COL_SYN_OPTIONS,
+    COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
+    COL_TTL,
+    COL_VLAN,
+    COL_WINDOW,
+    TCP_FLAGS,
+    Batch,
+)
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 
@@ -29,13 +46,17 @@ NO_SEGMENT: Final = -1
 REUSE: Final = 0x8000_0000_0000
 
 
-def fits(batch: Batch, at: i64) -> bool:
-    """Whether a SYN or SYN-ACK in a batch is as plain as nearly all are, so that six numbers hold it."""
+def fits(batch: Batch, cell: i64) -> bool:
+    """Whether a SYN or SYN-ACK is as plain as nearly all are, so that six numbers hold it.
+
+    ``cell``, here and below, is where its row begins in ``batch.cells``.
+    """
+    cells = batch.cells
     return (
-        batch.payload_len[at] == 0
-        and batch.sack_left[at] < 0
-        and batch.ip_id[at] <= MAX_IP_ID
-        and batch.syn_options[at] < MAX_OPTIONS
+        cells[cell + COL_PAYLOAD_LEN] == 0
+        and cells[cell + COL_SACK_LEFT] < 0
+        and cells[cell + COL_IP_ID] <= MAX_IP_ID
+        and cells[cell + COL_SYN_OPTIONS] < MAX_OPTIONS
     )
 
 
@@ -53,8 +74,8 @@ class Embryos:
         self._free: list[i64] = []
         self._size: i64 = 0
 
-    def add(self, batch: Batch, i: i64, stream: i64, is_reuse: bool) -> i64:
-        """Keeps the SYN at ``i`` of a batch, for which :func:`fits` holds, and returns its row."""
+    def add(self, batch: Batch, cell: i64, stream: i64, is_reuse: bool) -> i64:
+        """Keeps a SYN, for which :func:`fits` holds, and returns its row."""
         if self._free:
             row: i64 = self._free.pop()
         else:
@@ -64,25 +85,25 @@ class Embryos:
                 self._blocks.append(vec[i64]([0] * (ROWS * WIDTH)))
                 self._counts = append(self._counts, 0)
         self._counts[row // ROWS] += 1
-        self._put(row, 0, batch, i)
+        self._put(row, 0, batch, cell)
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH
-        block[at + 5] |= (batch.vlan[i] + 1) << 33
+        block[at + 5] |= (batch.cells[cell + COL_VLAN] + 1) << 33
         if is_reuse:
             block[at + 5] |= REUSE
         block[at + SEGMENT] = NO_SEGMENT
         block[at + 2 * SEGMENT] = stream
         return row
 
-    def answer(self, row: i64, batch: Batch, i: i64) -> bool:
-        """Keeps the SYN-ACK at ``i`` of a batch, if it fits, is the first, and acknowledges this SYN."""
+    def answer(self, row: i64, batch: Batch, cell: i64) -> bool:
+        """Keeps a SYN-ACK, if it fits, is the first, and acknowledges this SYN."""
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH
-        if block[at + SEGMENT] != NO_SEGMENT or batch.ack[i] != ((block[at + 2] & M32) + 1) & M32:
+        if block[at + SEGMENT] != NO_SEGMENT or batch.cells[cell + COL_ACK] != ((block[at + 2] & M32) + 1) & M32:
             return False
-        if not fits(batch, i):
+        if not fits(batch, cell):
             return False
-        self._put(row, SEGMENT, batch, i)
+        self._put(row, SEGMENT, batch, cell)
         return True
 
     def stream(self, row: i64) -> i64:
@@ -130,15 +151,18 @@ class Embryos:
         assert block is not None
         return block
 
-    def _put(self, row: i64, offset: i64, batch: Batch, i: i64) -> None:
+    def _put(self, row: i64, offset: i64, batch: Batch, cell: i64) -> None:
+        cells = batch.cells
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH + offset
-        block[at] = batch.time_ns[i]
-        block[at + 1] = batch.frame[i]
-        block[at + 2] = batch.seq[i] | batch.window[i] << 32 | (batch.flags[i] & TCP_FLAGS) << 48
-        block[at + 3] = batch.ack[i] | (batch.ip_id[i] + 1) << 32 | batch.ttl[i] << 49
-        block[at + 4] = (batch.tsval[i] + 1) | batch.syn_options[i] << 33
-        block[at + 5] = batch.tsecr[i] + 1
+        block[at] = cells[cell + COL_TIME_NS]
+        block[at + 1] = cells[cell + COL_FRAME]
+        block[at + 2] = (
+            cells[cell + COL_SEQ] | cells[cell + COL_WINDOW] << 32 | (cells[cell + COL_FLAGS] & TCP_FLAGS) << 48
+        )
+        block[at + 3] = cells[cell + COL_ACK] | (cells[cell + COL_IP_ID] + 1) << 32 | cells[cell + COL_TTL] << 49
+        block[at + 4] = (cells[cell + COL_TSVAL] + 1) | cells[cell + COL_SYN_OPTIONS] << 33
+        block[at + 5] = cells[cell + COL_TSECR] + 1
 
     def _segment(self, row: i64, offset: i64, flow: Flow, x: Endpoint, y: Endpoint) -> None:
         block = self._block(row)

@@ -17,7 +17,38 @@ from typing import Final, final
 from librt.vecs import append, vec
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import ACK, CAPACITY, FIN, ICMP_QUOTE, IS_IPV6, RST, SYN, TCP_FLAGS, Batch
+from pcapflow.reader.batch import (
+    ACK,
+    CAPACITY,
+    COL_ACK,
+    COL_DST_HI,
+    COL_DST_LO,
+    COL_FLAGS,
+    COL_FRAME,
+    COL_IP_ID,
+    COL_PAYLOAD_LEN,
+    COL_PORTS,
+    COL_SACK_LEFT,
+    COL_SEQ,
+    COL_SRC_HI,
+    COL_SRC_LO,
+    COL_SYN_OPTIONS,
+    COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
+    COL_TTL,
+    COL_TUNNEL,
+    COL_VLAN,
+    COL_WINDOW,
+    COLUMNS,
+    FIN,
+    ICMP_QUOTE,
+    IS_IPV6,
+    RST,
+    SYN,
+    TCP_FLAGS,
+    Batch,
+)
 from pcapflow.tracker.embryos import Embryos, fits
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow, completeness
@@ -107,40 +138,22 @@ class FlowTable:
 
     def consume(self, batch: Batch) -> None:
         """Takes every segment of a batch, and writes connections that have been closed for long."""
-        size: i64 = batch.size
-        frames = batch.frame
-        times = batch.time_ns
-        src_his = batch.src_hi
-        src_los = batch.src_lo
-        dst_his = batch.dst_hi
-        dst_los = batch.dst_lo
-        portses = batch.ports
-        seqs = batch.seq
-        acks = batch.ack
-        flagses = batch.flags
-        windows = batch.window
-        payload_lens = batch.payload_len
-        ip_ids = batch.ip_id
-        ttls = batch.ttl
-        vlans = batch.vlan
-        tunnels = batch.tunnel
-        options = batch.syn_options
-        tsvals = batch.tsval
-        tsecrs = batch.tsecr
-        sack_lefts = batch.sack_left
-        i: i64 = 0
-        while i < size:
-            time_ns: i64 = times[i]
+        cells = batch.cells
+        end: i64 = batch.size * COLUMNS
+        row: i64 = -COLUMNS
+        while row + COLUMNS < end:
+            row += COLUMNS
+            time_ns: i64 = cells[row + COL_TIME_NS]
             if time_ns > self.last_ns:
                 self.last_ns = time_ns
-            src_hi: i64 = src_his[i]
-            src_lo: i64 = src_los[i]
-            dst_hi: i64 = dst_his[i]
-            dst_lo: i64 = dst_los[i]
-            sport: i64 = portses[i] >> 16
-            dport: i64 = portses[i] & 0xFFFF
-            flags: i64 = flagses[i]
-            tag: i64 = (flags & IS_IPV6) << 20 | tunnels[i] << 33
+            src_hi: i64 = cells[row + COL_SRC_HI]
+            src_lo: i64 = cells[row + COL_SRC_LO]
+            dst_hi: i64 = cells[row + COL_DST_HI]
+            dst_lo: i64 = cells[row + COL_DST_LO]
+            sport: i64 = cells[row + COL_PORTS] >> 16
+            dport: i64 = cells[row + COL_PORTS] & 0xFFFF
+            flags: i64 = cells[row + COL_FLAGS]
+            tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
             hashed: i64 = (self._hash(src_hi, src_lo, sport) + self._hash(dst_hi, dst_lo, dport)) & M31
             found: i64 = self._find(
                 hashed, src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, dport << 16 | sport | tag
@@ -154,16 +167,20 @@ class FlowTable:
             kind: i64 = place & 3
             if flags & ICMP_QUOTE:
                 if number >= 0:
-                    self._quoted(number, CLIENT if is_client else SERVER, frames[i], time_ns, windows[i])
-                elif payload_lens[i] >= WIRESHARK_MIN_QUOTE:
+                    self._quoted(
+                        number,
+                        CLIENT if is_client else SERVER,
+                        cells[row + COL_FRAME],
+                        time_ns,
+                        cells[row + COL_WINDOW],
+                    )
+                elif cells[row + COL_PAYLOAD_LEN] >= WIRESHARK_MIN_QUOTE:
                     self._reserve_stream(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
-                i += 1
                 continue
 
             if kind == EMBRYO:
                 if not is_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
-                    if self._embryos.answer(place >> 2, batch, i):
-                        i += 1
+                    if self._embryos.answer(place >> 2, batch, row):
                         continue
                 self._hatch(number)
                 place = self._places[number]
@@ -176,7 +193,7 @@ class FlowTable:
                 assert flow is not None
                 if flags & (SYN | ACK) == SYN:
                     known = flow.client if is_client else flow.server
-                    if known.isn >= 0 and known.isn != seqs[i]:
+                    if known.isn >= 0 and known.isn != cells[row + COL_SEQ]:
                         before = flow if flow.ended_ns < 0 else None
                         self._supersede(flow)
                         is_reuse = True
@@ -185,13 +202,21 @@ class FlowTable:
                     if flow.before.is_written:
                         flow.before = None
                     else:
-                        flow = self._sort_out(flow, flow.before, is_client, seqs[i], acks[i], flags)
+                        flow = self._sort_out(
+                            flow, flow.before, is_client, cells[row + COL_SEQ], cells[row + COL_ACK], flags
+                        )
                         is_client = _is_at(flow.client, src_hi, src_lo, sport)
             elif kind == WRITTEN:
                 # The place still holds the client's first number: a copy of the old SYN is no new connection.
-                if flags & (SYN | ACK) != SYN or (is_client and place >> 2 == seqs[i] + 1):
-                    self._come_late(number, CLIENT if is_client else SERVER, frames[i], time_ns, flags, payload_lens[i])
-                    i += 1
+                if flags & (SYN | ACK) != SYN or (is_client and place >> 2 == cells[row + COL_SEQ] + 1):
+                    self._come_late(
+                        number,
+                        CLIENT if is_client else SERVER,
+                        cells[row + COL_FRAME],
+                        time_ns,
+                        flags,
+                        cells[row + COL_PAYLOAD_LEN],
+                    )
                     continue
                 is_reuse = True
 
@@ -205,11 +230,10 @@ class FlowTable:
                     number = self._new(src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, slot, hashed)
                 else:
                     number = self._new(dst_hi, dst_lo, src_hi, src_lo, dport << 16 | sport | tag, slot, hashed)
-                if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, i):
-                    self._places[number] = self._embryos.add(batch, i, stream, is_reuse) << 2 | EMBRYO
-                    i += 1
+                if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, row):
+                    self._places[number] = self._embryos.add(batch, row, stream, is_reuse) << 2 | EMBRYO
                     continue
-                flow = self._flow(number, stream, frames[i], time_ns, vlans[i], is_reuse)
+                flow = self._flow(number, stream, cells[row + COL_FRAME], time_ns, cells[row + COL_VLAN], is_reuse)
                 self._settle(flow)
                 flow.roles_assumed = roles_assumed
                 flow.before = before
@@ -222,25 +246,24 @@ class FlowTable:
             flow.segment(
                 x,
                 y,
-                frames[i],
+                cells[row + COL_FRAME],
                 time_ns,
-                seqs[i],
-                acks[i],
+                cells[row + COL_SEQ],
+                cells[row + COL_ACK],
                 flags & TCP_FLAGS,
-                windows[i],
-                payload_lens[i],
-                ip_ids[i],
-                ttls[i],
-                options[i],
-                tsvals[i],
-                tsecrs[i],
-                sack_lefts[i],
+                cells[row + COL_WINDOW],
+                cells[row + COL_PAYLOAD_LEN],
+                cells[row + COL_IP_ID],
+                cells[row + COL_TTL],
+                cells[row + COL_SYN_OPTIONS],
+                cells[row + COL_TSVAL],
+                cells[row + COL_TSECR],
+                cells[row + COL_SACK_LEFT],
             )
             if flow.ended_ns >= 0 and flow.queued_ns < 0:
                 self._lingering.push(flow)
-            i += 1
-        if size > 0:
-            self._write_closed(times[size - 1])
+        if end > 0:
+            self._write_closed(cells[end - COLUMNS + COL_TIME_NS])
 
     def finish(self, last_ns: int) -> bool:
         """Settles and writes what is still open; ``last_ns`` is the time of the capture's last frame.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fixtures.containers import pcap
 from pcapflow.capture import Capture
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import Batch
+from pcapflow.reader.batch import COLUMNS, Batch
 
 IPV4, IPV6, VLAN, QINQ, MPLS, PPPOE, TEB = 0x0800, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8864, 0x6558
 TCP, UDP, GRE, IPIP, SIX_IN_FOUR, ICMP, ICMPV6 = 6, 17, 47, 4, 41, 1, 58
@@ -220,9 +220,14 @@ def read(data: bytes) -> Reading:
 
 
 def read_input(item: str | io.BytesIO, engine: str) -> Reading:
-    """Reads a capture with the engine named."""
+    """What an engine makes of one input."""
+    return read_inputs([item], engine)
+
+
+def read_inputs(items: Sequence[str | io.BytesIO], engine: str) -> Reading:
+    """What an engine makes of several inputs, one after another."""
     assert engine in ("native", "pyshark", "auto")
-    opened = open_capture([item], engine=engine)  # type: ignore[arg-type]
+    opened = open_capture(items, engine=engine)  # type: ignore[arg-type]
     batch, raw, more = Batch(), [], True
     try:
         while more:
@@ -248,14 +253,7 @@ def one(frame: bytes, link: int = 1, *, snaplen: int = 262_144) -> Row:
 
 
 def _raw_row(batch: Batch, i: int) -> tuple[int, ...]:
-    return tuple(
-        int(column[i])
-        for column in (
-            batch.frame, batch.time_ns, batch.src_hi, batch.src_lo, batch.dst_hi, batch.dst_lo, batch.ports, batch.seq,
-            batch.ack, batch.flags, batch.window, batch.payload_len, batch.ip_id, batch.ttl, batch.vlan, batch.tunnel,
-            batch.syn_options, batch.tsval, batch.tsecr, batch.sack_left, batch.sack_right,
-        )
-    )  # fmt: skip
+    return tuple(int(batch.cells[i * COLUMNS + column]) for column in range(COLUMNS))
 
 
 def _row(values: tuple[int, ...], tunnels: Sequence[str]) -> Row:

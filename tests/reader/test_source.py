@@ -19,9 +19,8 @@ import pytest
 from fixtures.containers import pcap
 from pcapflow.errors import CaptureError, UnknownFormat
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import Batch
 from pcapflow.reader.source import CHUNK_BYTES, open_source
-from tests.reader.frames import Reading, ethernet, ipv4, read, read_input, tcp
+from tests.reader.frames import Reading, ethernet, ipv4, read, read_input, read_inputs, tcp
 
 RECORD = 16 + 14 + 20 + 20 + 30
 COUNT = 3000
@@ -119,9 +118,10 @@ def test_bzip2_keeps_the_blocks_before_the_damage() -> None:
 
 def test_standard_input_is_read_as_it_comes() -> None:
     code = (
-        "from pcapflow.reader import open_capture; from pcapflow.reader.batch import Batch\n"
+        "from pcapflow.reader import open_capture; from pcapflow.reader.batch import COL_SEQ, COLUMNS, Batch\n"
         "opened, batch, seqs, more = open_capture(['-']), Batch(), [], True\n"
-        "while more:\n    more = opened.read(batch); seqs += [batch.seq[i] for i in range(batch.size)]\n"
+        "while more:\n    more = opened.read(batch)\n"
+        "    seqs += [batch.cells[i * COLUMNS + COL_SEQ] for i in range(batch.size)]\n"
         "print(*seqs)"
     )
     data = CAPTURE[: 24 + 5 * RECORD]
@@ -170,12 +170,9 @@ def test_a_ring_of_files_is_one_capture(tmp_path: Path) -> None:
         path = tmp_path / f"{n}.pcap"
         path.write_bytes(pcap([(n, ethernet(ipv4(tcp(seq=n))))]))
         paths.append(str(path))
-    opened, batch, rows, more = open_capture(paths, "native"), Batch(), [], True
-    while more:
-        more = opened.read(batch)
-        rows += [(int(batch.frame[i]), int(batch.seq[i])) for i in range(batch.size)]
-    assert rows == [(1, 0), (2, 1), (3, 2)]
-    assert opened.capture().frames == 3
+    reading = read_inputs(paths, "native")
+    assert [(row.frame, row.seq) for row in reading.rows] == [(1, 0), (2, 1), (3, 2)]
+    assert reading.capture.frames == 3
 
 
 # What is wrong

@@ -20,7 +20,6 @@ import pytest
 from fixtures.containers import Section, pcap
 from fixtures.frames import Segment, unreachable
 from pcapflow.errors import CaptureError
-from pcapflow.reader import open_capture
 from pcapflow.reader.batch import ICMP_QUOTE, Batch
 from pcapflow.reader.decode import Decoder
 from pcapflow.reader.wireshark import WiresharkRecords
@@ -35,6 +34,7 @@ from tests.reader.frames import (
     ipv4,
     ipv6,
     read_input,
+    read_inputs,
     tcp,
     vlan,
 )
@@ -227,11 +227,8 @@ def test_an_open_file_a_compressed_one_and_a_pipe_are_copied_for_tshark(
 
 def test_a_ring_of_files_is_one_capture(tmp_path: Path) -> None:
     paths = [str(write(tmp_path / f"{n}.pcap", [ethernet(ipv4(tcp(seq=10 * n)))] * 2)) for n in range(3)]
-    opened, batch, rows, more = open_capture(paths, "pyshark"), Batch(), [], True
-    while more:
-        more = opened.read(batch)
-        rows += [(int(batch.frame[i]), int(batch.seq[i])) for i in range(batch.size)]
-    assert rows == [(1, 0), (2, 0), (3, 10), (4, 10), (5, 20), (6, 20)]
+    reading = read_inputs(paths, "pyshark")
+    assert [(row.frame, row.seq) for row in reading.rows] == [(1, 0), (2, 0), (3, 10), (4, 10), (5, 20), (6, 20)]
 
 
 @pytest.mark.parametrize("name", ["-r.pcap", "täglich $(touch x).pcap"])

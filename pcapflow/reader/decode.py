@@ -90,17 +90,16 @@ PORT_GTPU: Final = 2152
 PORT_L2TP: Final = 1701
 
 NO_TUNNEL: Final = 0
-TUNNELS: Final = ("", "ip-in-ip", "gre", "erspan", "vxlan", "geneve", "gtp-u", "mpls", "pppoe", "l2tp", "vxlan-gpe")
+TUNNELS: Final = ("", "ip-in-ip", "gre", "erspan", "vxlan", "geneve", "gtp-u", "pppoe", "l2tp", "vxlan-gpe")
 _IPIP: Final = 1
 _GRE: Final = 2
 _ERSPAN: Final = 3
 _VXLAN: Final = 4
 _GENEVE: Final = 5
 _GTPU: Final = 6
-_MPLS: Final = 7
-_PPPOE: Final = 8
-_L2TP: Final = 9
-_VXLAN_GPE: Final = 10
+_PPPOE: Final = 7
+_L2TP: Final = 8
+_VXLAN_GPE: Final = 9
 
 
 @final
@@ -299,8 +298,8 @@ class Decoder:
                     return
                 word = i64(read_i32_be(data, at))
                 at += 4
+                # A label is no network of its own: often only one direction of a connection bears any (RFC 3031, 3.16).
                 if word & 0x100:
-                    tunnel = self.tunnel_index(TUNNELS[_MPLS])
                     version: i64 = i64(data[at]) >> 4
                     if version == 4:
                         proto = ETHERTYPE_IPV4

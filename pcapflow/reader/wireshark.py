@@ -118,7 +118,6 @@ _TUNNELS: Final = {
     "vxlan": "vxlan",
     "geneve": "geneve",
     "gtp": "gtp-u",
-    "mpls": "mpls",
     "pppoes": "pppoe",
     "l2tp": "l2tp",
 }
@@ -333,6 +332,8 @@ def _layout(protocols: str) -> _Layout:
             named_since_ip = False
         elif name in _TUNNELS:
             tunnel = _TUNNELS[name]
+            named_since_ip = True
+        elif name == "mpls":
             named_since_ip = True
         elif name in ("vlan", "ieee8021ad"):
             vlan = f"{name}_id"

@@ -309,7 +309,8 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
     del config
     f = tables.flows
     t = tables.marks
-    rows = np.flatnonzero(t["mark"] == marks.MARK_RESET_IGNORED)
+    # The first RST of an endpoint that had to send another is told with the end that it was.
+    rows = np.flatnonzero((t["mark"] == marks.MARK_RESET_IGNORED) & (t["frame"] != f["reset_frame"][t["flow"]]))
     # That it was ignored shows only in what its receiver sent afterwards.
     receivers = np.where(t["endpoint"][rows] == CLIENT, SERVER, CLIENT)
     later = np.where(

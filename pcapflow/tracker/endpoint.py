@@ -41,6 +41,8 @@ class Endpoint:
             send: there it may have sent a FIN that was lost before the tap; -1 none.
         lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
             lacked; -1 never.
+        denied_ns, denied_by_sack: when it last sent something without acknowledging a FIN of the peer that had passed,
+            and whether that told of a gap by a SACK block; -1 never.
     """
 
     def __init__(self, which: i64, hi: i64, lo: i64, port: i64) -> None:
@@ -84,6 +86,8 @@ class Endpoint:
         self.fin_acked_ns: i64 = -1
         self.fin_acked_frame: i64 = -1
         self.lacked_ns: i64 = -1
+        self.denied_ns: i64 = -1
+        self.denied_by_sack = False
         # What the tables tell of it.
         self.packets: i64 = 0
         self.payload_bytes: i64 = 0
@@ -112,6 +116,7 @@ class Endpoint:
         self.zero_frame: i64 = -1
         self.history_seen: i64 = 0
         # Its previous segment, by which copies of a packet are known.
+        self.previous_frame: i64 = -1
         self.previous_ip_id: i64 = -1
         self.previous_seq: i64 = -1
         self.previous_tsval: i64 = -1

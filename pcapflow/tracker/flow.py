@@ -182,7 +182,8 @@ class Flow:
         self.idle_end_ns: i64 = -1
         self.idle_frame: i64 = -1
         self.idle_endpoint: i64 = -1
-        # The RST that ended it.
+        # The RST that ended it, and whether its receiver is known not to have taken it.
+        self.reset_unheard = False
         self.reset_frame: i64 = -1
         self.reset_ns: i64 = -1
         self.reset_by: i64 = -1
@@ -193,7 +194,6 @@ class Flow:
         self.reset_gap: i64 = -1
         self.reset_pending: i64 = -1
         self.reset_drew_frame: i64 = -1
-        self.reset_rel: i64 = -1
         self._log = transitions
         self._marks = marks
         self._marks_left: i64 = marks_left
@@ -229,6 +229,7 @@ class Flow:
                 and time_ns - x.last_ns < COPY_NS
                 and (ip_id > 0 or flags & (SYN | FIN) != 0 or payload_len > 0)
             )
+        x.previous_frame = frame
         x.previous_ip_id = ip_id
         x.previous_seq = seq
         x.previous_tsval = tsval
@@ -290,7 +291,7 @@ class Flow:
         if flags & FIN:
             self._fin(x, y, frame, time_ns, rel + payload_len, ack_rel, ip_id, tsval, is_copy)
         if in_flight != LANDED:
-            if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0:
+            if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0 and not self._has_lost_fin(x, y):
                 self._fin_arrived(x, ASSUMED)
             x.take(self._log, self.number, RST_RX, self.reset_ns, self.reset_frame, ASSUMED)
         if end_rel > x.next_rel:
@@ -386,6 +387,8 @@ class Flow:
                 self._missed_fin(x, y, ASSUMED)
             if x.zero_since_ns >= 0:
                 self._zero_window_ends(x, last_ns)
+        if self.reset_unheard:
+            self._forget_reset()
 
     def _has_syn_ack(self, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64) -> bool:
         """Whether a SYN-ACK that drew no answer is assumed to have arrived: see :meth:`finish`.
@@ -452,6 +455,9 @@ class Flow:
                 self._fin_arrived(x, PROVEN)
             else:
                 x.lacked_ns = time_ns
+                x.denied_ns = time_ns
+                # A block below the ACK tells of a duplicate, not of a gap (RFC 2883, 4).
+                x.denied_by_sack = sack_left >= 0 and y.rel(sack_left) > ack_rel
                 x.fin_before_ns = -1
 
     def _unseen_syn_ack(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64) -> None:
@@ -483,6 +489,18 @@ class Flow:
         x.fin_heard_ns = -1
         x.fin_before_ns = -1
 
+    def _has_lost_fin(self, x: Endpoint, y: Endpoint) -> bool:
+        """Whether ``x`` showed that the FIN of ``y`` which passed last had not reached it.
+
+        It sent something without acknowledging it when the FIN must have been there, or told of a gap before it (SACK)
+        that nothing has filled since.
+        """
+        if x.denied_ns < x.fin_heard_ns:
+            return False
+        if y.rtt_ns >= 0 and x.denied_ns - x.fin_heard_ns > y.rtt_ns:
+            return True
+        return x.denied_by_sack and x.lacked_ns == x.denied_ns
+
     def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool, ack_rel: i64) -> i64:
         """A segment without RST from an endpoint that was thought closed by one.
 
@@ -510,9 +528,14 @@ class Flow:
         return LANDED
 
     def _reset_did_not_count(self, sender: Endpoint) -> None:
-        """The RST noted as the end was not accepted."""
+        """The RST noted as the end was not accepted, or never arrived."""
         if self.reset_frame >= 0:
             self.mark(self.reset_frame, self.reset_ns, sender, MARK_RESET_IGNORED, self.reset_gap)
+            self.reset_unheard = True
+        self.ended_ns = -1
+
+    def _forget_reset(self) -> None:
+        self.reset_unheard = False
         self.reset_frame = -1
         self.reset_ns = -1
         self.reset_by = -1
@@ -523,7 +546,6 @@ class Flow:
         self.reset_gap = -1
         self.reset_pending = -1
         self.reset_drew_frame = -1
-        self.ended_ns = -1
 
     def _take_back(self, x: Endpoint, frame: i64, time_ns: i64) -> None:
         withdrawn: i64 = x.take_back(self._log)
@@ -719,10 +741,14 @@ class Flow:
                 accepted = True
         if not accepted:
             self.mark(frame, time_ns, x, MARK_RESET_IGNORED, gap)
+            if x.fin_heard_ns >= 0 and ack_rel == y.next_rel and ack_rel > y.fin_rel:
+                # No stranger knows what to acknowledge: it is x's own, and too early for what was lost before it.
+                self._fin_arrived(x, PROVEN)
             return
         was_over = self._is_over()
+        was_gone = x.state == CLOSED
         pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
-        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel:
+        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel and not self._has_lost_fin(y, x):
             self._fin_arrived(y, ASSUMED)
         if y.fin_acked_ns >= 0:
             y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
@@ -732,9 +758,16 @@ class Flow:
         if was_over or not (ends or y.state == UNKNOWN):
             self.mark(frame, time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
             return
-        if self.reset_frame >= 0:
+        if self.reset_frame >= 0 and not self.reset_unheard:
             return
         self.mark(frame, time_ns, x, MARK_RESET, max(0, pending))
+        if self.reset_unheard:
+            self.reset_unheard = False
+            if was_gone and self.reset_by == x.which and self.reset_flags & ACK and not has_ack:
+                # x had reset it before, and y had not got that: this one merely answers what y sent since.
+                if self._is_over():
+                    self.ended_ns = time_ns
+                return
         if self.first_closer < 0:
             self.first_closer = x.which
         self.reset_frame = frame
@@ -746,25 +779,44 @@ class Flow:
         self.reset_options = 1 if tsval >= 0 else 0
         self.reset_gap = gap
         self.reset_pending = max(0, pending)
+        # The segment that drew a RST without ACK is the one whose acknowledgment it took for its number.
+        self.reset_drew_frame = y.previous_frame if not has_ack and y.previous_ack == seq else -1
         if self._is_over():
             self.ended_ns = time_ns
 
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
-        if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX:
-            # That ACK passed too shortly before for it to have arrived: what drew the RST came earlier. Not so where
-            # the RST has the number after the FIN without an ACK of its own: it took it from that very ACK field.
-            if time_ns - x.changed_ns < y.rtt_ns // 2 and (ack_rel >= 0 or rel <= x.fin_rel):
-                x.take_back(self._log)
+        log = self._log
+        if x.unsure and ack_rel >= 0 and x.last_event(log) == RST_RX:
+            # It aborts by itself, with what it has received so far: what was assumed to have ended it did not.
+            x.take_back(log)
+            if x.unsure and x.last_event(log) == FIN_RX and ack_rel <= y.fin_rel:
+                x.take_back(log)
+        if x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
+            if ack_rel >= 0:
+                # It may have crossed an ACK that passed just before.
+                came_first = time_ns - x.changed_ns < y.rtt_ns
+            else:
+                # Its number is what the segment that drew it acknowledged: where that is not beyond the FIN, and not of
+                # an old segment that passed since, it was sent before this ACK.
+                came_first = rel <= x.fin_rel and x.rel(y.previous_ack) != rel
+            if came_first:
+                x.take_back(log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
             self._fin_arrived(x, PROVEN)
+        elif x.fin_before_ns >= 0 and ack_rel < 0 and x.denied_ns < 0:
+            # No socket answers a FIN that was repeated, and the first one drew nothing: it arrived, more likely than
+            # not, and x then aborted by a RST that was lost with the ACK.
+            x.fin_heard_ns = x.fin_before_ns
+            x.fin_heard_frame = x.fin_before_frame
+            self._fin_arrived(x, ASSUMED)
         if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:
-            x.take(self._log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
+            x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
         if x.state == UNKNOWN and not self.is_midstream:
             # Nobody listens there: there never was a connection to abort.
             x.state = CLOSED
         else:
-            x.take(self._log, self.number, RST_TX, time_ns, frame, SENT)
+            x.take(log, self.number, RST_TX, time_ns, frame, SENT)
         x.fin_heard_ns = -1
         x.syn_heard_ns = -1
 

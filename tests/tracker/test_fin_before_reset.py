@@ -1,0 +1,181 @@
+"""Had the FIN arrived when the RST came? What was sent between the two, and what the RST carries, tells.
+
+One round trip takes a millisecond here.
+"""
+
+from __future__ import annotations
+
+from tests.ladders import Climb
+from tests.tracker.test_aborts import HANDSHAKE
+
+
+def test_a_reset_of_its_own_says_what_it_had_received(climb: Climb) -> None:
+    """Both abort at once; the server's RST does not acknowledge the FIN, so there was no CLOSE_WAIT."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+   10.1  > R.  7:7    ack 6 | CLOSED       |              | reset
+   10.5  < R.  6:6    ack 6 |              | CLOSED       | reset-after-close
+    """)
+
+
+def test_a_reset_of_its_own_that_acknowledges_the_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+   10.1  > R.  7:7    ack 6 | CLOSED       |              | reset
+   10.5  < R.  6:6    ack 7 |              | CLOSED       | reset-after-close
+    """)
+
+
+def test_a_reset_drawn_before_the_ack_of_the_fin_arrived(climb: Climb) -> None:
+    """Its number is the acknowledgment of the data, which was sent before the ACK of the FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.4  < P.  6:16   ack 6 |              |              |
+   10.5  < .   16:16  ack 7 |              |              |
+     12  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_drawn_by_the_ack_of_the_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.4  < P.  6:16   ack 6 |              |              |
+   10.5  < .   16:16  ack 7 | FIN_WAIT_2?  |              |
+     12  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_drawn_by_old_data_after_the_ack_of_the_fin(climb: Climb) -> None:
+    """The data was overtaken by the ACK: that had arrived when the data drew the RST."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.5  < .   16:16  ack 7 | FIN_WAIT_2?  |              |
+   10.6  < P.  6:16   ack 6 |              |              |
+     12  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_an_abort_sooner_after_the_ack_than_a_round_trip(climb: Climb) -> None:
+    """The ACK of the FIN cannot have been there when the RST was sent."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 |              |              |
+   11.9  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_an_abort_later_than_a_round_trip_after_the_ack(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+   12.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_fin_that_its_receiver_denies_a_round_trip_later(climb: Climb) -> None:
+    """The server's data was sent when the FIN should have been there, and does not acknowledge it: it was lost."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+   11.1  < P.  6:16   ack 6 |              |              |
+   11.2  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+   10.9  < P.  6:16   ack 6 |              |              |
+     11  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_gap_before_the_fin_that_nothing_fills(climb: Climb) -> None:
+    """The server holds the FIN back (SACK) because data before it is missing, and takes the RST meanwhile."""
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6 |              |              |
+     10  > F.  16:16  ack 6 | FIN_WAIT_1   |              |
+   10.5  < .   6:6    ack 6 sack 16 |      |              |
+   10.6  > R.  17:17  ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_gap_before_the_fin_that_is_filled(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6 |              |              |
+     10  > F.  16:16  ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+   10.5  < .   6:6    ack 6 sack 16 |      |              |
+   10.6  > P.  6:16   ack 6 |              |              |
+   10.7  > R.  17:17  ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_duplicate_that_the_receiver_tells_of_is_no_gap(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+   10.5  < .   6:6    ack 6 sack 1 |       |              |
+   10.6  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_repeated_fin_that_no_socket_answers(climb: Climb) -> None:
+    """The first FIN arrived, more likely than not; what the server sent until it aborted was lost before the tap."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+    300  > F.  6:6    ack 6 |              |              | fin-repeated
+    301  < R   6:6          | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_fin_that_no_socket_answers(climb: Climb) -> None:
+    """It found nobody: the server had aborted before."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+     11  < R   6:6          | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_reset_beyond_lost_data_that_acknowledges_the_fin(climb: Climb) -> None:
+    """The client cannot take it, since data before it is missing; it proves all the same that the FIN had arrived."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     12  < R.  16:16  ack 7 |              |              | reset-ignored
+    """)
+
+
+def test_a_stranger_who_resets_with_a_wrong_number_proves_nothing(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+     12  < R.  16:16  ack 9 |              |              | reset-ignored
+   5000  end
+    """)
+
+
+def test_the_answer_to_later_data_does_not_hide_the_abort(climb: Climb) -> None:
+    """The server's RST is lost; the one with which it meets the client's next data ends the client."""
+    story = climb(f"""{HANDSHAKE}
+     10  < R.  6:6    ack 6 |              | CLOSED       | reset reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+    301  < R   6:6          | CLOSED?      |              | reset
+    """)
+
+    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (7, -1)
+
+
+def test_of_two_answers_the_one_that_arrived_counts(climb: Climb) -> None:
+    story = climb(f"""{HANDSHAKE}
+     10  < R   6:6          |              | CLOSED       | reset reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+    301  < R   6:6          | CLOSED?      |              | reset
+    """)
+
+    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (9, 8)
+
+
+def test_a_reset_that_was_never_heard_ends_nothing(climb: Climb) -> None:
+    story = climb(f"""{HANDSHAKE}
+     10  < R.  6:6    ack 6 |              | CLOSED       | reset reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+   5000  end
+    """)
+
+    assert story.flow("reset_frame") == -1

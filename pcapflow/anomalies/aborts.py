@@ -309,8 +309,9 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
     del config
     f = tables.flows
     t = tables.marks
-    # The first RST of an endpoint that had to send another is told with the end that it was.
-    rows = np.flatnonzero((t["mark"] == marks.MARK_RESET_IGNORED) & (t["frame"] != f["reset_frame"][t["flow"]]))
+    rows = np.flatnonzero(t["mark"] == marks.MARK_RESET_IGNORED)
+    # The RST of an endpoint that had to send another is told with the end of the connection.
+    rows = rows[(f["reset_frame"][t["flow"][rows]] <= 0) | (f["reset_by"][t["flow"][rows]] != t["endpoint"][rows])]
     # That it was ignored shows only in what its receiver sent afterwards.
     receivers = np.where(t["endpoint"][rows] == CLIENT, SERVER, CLIENT)
     later = np.where(

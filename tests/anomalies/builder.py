@@ -236,6 +236,7 @@ class Flow:
         self.columns |= {
             "reset_frame": frame,
             "reset_ns": self.ns(at),
+            "reset_by": endpoint,
             "reset_flags": 0x04 if passive else 0x14,
             "reset_window": 0 if passive else 500,
             "reset_ttl": 64,

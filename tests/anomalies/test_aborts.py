@@ -178,6 +178,23 @@ def test_a_rst_outside_the_window() -> None:
     assert "answered with a challenge ACK (frame 5)" in row.detail
 
 
+@fires("PF303")
+def test_a_rst_in_the_name_of_the_side_that_is_reset_later() -> None:
+    capture = Told()
+    capture.flow().opens().mark(m.MARK_RESET_IGNORED, CLIENT, 1.0, 70_000).data(SERVER, 2.0).reset(SERVER, 3.0)
+
+    assert only(capture.anomalies(), "PF303").frames == (4,)
+
+
+@spares("PF303")
+def test_a_rst_that_its_sender_had_to_repeat() -> None:
+    """Challenged, or lost on the way: the connection did end by a RST of that endpoint."""
+    capture = Told()
+    capture.flow().opens().mark(m.MARK_RESET_IGNORED, SERVER, 1.0).data(CLIENT, 2.0).reset(SERVER, 3.0, passive=True)
+
+    assert "PF303" not in codes(capture.anomalies())
+
+
 @spares("PF303")
 def test_a_rst_when_nothing_is_left_to_abort() -> None:
     capture = Told()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import jinja2
+
+if TYPE_CHECKING:
+    from jinja2.bccache import Bucket
 
 _CHECKOUT: Final = Path(__file__).resolve().parents[1] / "reports" / "templates"
 _INSTALLED: Final = Path(__file__).resolve().parent / "templates"
@@ -23,19 +26,26 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=_bytecode_cache(directory / "__pycache__"),
+        bytecode_cache=_bytecode_cache(),
     )
 
 
-def _bytecode_cache(directory: Path) -> jinja2.BytecodeCache | None:
-    """Keeps compiled templates as Python keeps compiled modules: beside them, where it may write there.
+class _Cache(jinja2.FileSystemBytecodeCache):
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        # A full disk is no reason to give no report.
+        with contextlib.suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
+def _bytecode_cache() -> jinja2.BytecodeCache | None:
+    """Keeps compiled templates from run to run, in a directory of the user's own among the temporary files.
 
     Compiling them takes as long as everything else that a small capture needs.
     """
     if sys.dont_write_bytecode:
         return None
     try:
-        directory.mkdir(exist_ok=True)
-    except OSError:
+        return _Cache()
+    except (OSError, RuntimeError):
+        # There is no such directory, or it is not only the user's.
         return None
-    return jinja2.FileSystemBytecodeCache(str(directory)) if os.access(directory, os.W_OK) else None

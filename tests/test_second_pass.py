@@ -41,11 +41,12 @@ def timed(frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
 
 
 def section(frames: Sequence[bytes], order: str) -> bytes:
-    """A pcapng section of one byte order."""
+    """A pcapng section of one byte order, which declares another interface for every thousand packets."""
     made = Section(order)
-    made.interface()
-    for record in timed(frames):
-        made.packet(record)
+    for at, record in enumerate(timed(frames)):
+        if at % 1000 == 0:
+            interface = made.interface()
+        made.packet(record, interface)
     return made.to_bytes()
 
 

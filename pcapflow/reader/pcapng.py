@@ -116,7 +116,7 @@ class PcapngRecords(Records):
             return False
         assert isinstance(section, tuple)
         self._big = section[0]
-        self._declared = section[1]
+        self._declared = list(section[1])
         self._interfaces = [Interface(*declared) for declared in self._declared]
         return True
 

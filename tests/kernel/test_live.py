@@ -27,6 +27,9 @@ LIVE = [
     "reuse_after_reset",
 ]
 
+STALL_S = 0.1
+"""A wire of 2 ms that held a frame this long shared its machine with somebody: time-outs come into play."""
+
 
 @functools.cache
 def _reason() -> str | None:
@@ -57,7 +60,12 @@ def test_the_kernels_are_heard(laboratory: Path) -> None:
 def test_paths_inferred_from_fresh_captures_are_the_kernels(laboratory: Path) -> None:
     total = Score()
     for name in LIVE:
-        total.add(score_scenario(laboratory, name))
+        score = score_scenario(laboratory, name)
+        if score.differences and Truth.read(laboratory / f"{name}.truth.json").delay_s > STALL_S:
+            # What happened then is not what the scenario means to show, in the truth and in the capture alike.
+            run_all(chosen([name]), laboratory, jobs=1, attempts=2)
+            score = score_scenario(laboratory, name)
+        total.add(score)
 
     assert total.differences == []
     assert sum(total.paths.values()) >= 2 * 2 * len(LIVE) - 8

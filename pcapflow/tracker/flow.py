@@ -649,8 +649,6 @@ class Flow:
             x.fin_acked_ns = -1
             if x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
                 self._take_back(x, frame, time_ns)
-            if x.fin_heard_ns >= 0:
-                x.lacked_ns = time_ns
         x.fin_sent_ns = time_ns
         x.fin_ip_id = ip_id
         x.fin_tsval = tsval

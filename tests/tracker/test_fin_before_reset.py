@@ -26,6 +26,22 @@ def test_a_reset_of_its_own_that_acknowledges_the_fin(climb: Climb) -> None:
     """)
 
 
+def test_a_reset_that_acknowledges_the_fin_proves_it(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < R.  6:6    ack 7 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_fin_that_crosses_both_was_sent_before_either_arrived(climb: Climb) -> None:
+    """It does not acknowledge the client's FIN: the server was in ESTABLISHED when it sent its own."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING?     |
+   10.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+   10.5  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    """)
+
+
 def test_a_reset_drawn_before_the_ack_of_the_fin_arrived(climb: Climb) -> None:
     """Its number is the acknowledgment of the data, which was sent before the ACK of the FIN."""
     climb(f"""{HANDSHAKE}

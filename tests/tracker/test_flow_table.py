@@ -130,6 +130,16 @@ def test_the_hash_is_not_the_same_in_two_runs() -> None:
         assert list(first.flows[name]) == list(second.flows[name])
 
 
+def test_of_established_connections_the_one_opened_first_is_let_go() -> None:
+    segments = [segment for n in range(6) for segment in handshake("192.0.2.1", 40_000 + n)]
+
+    tables = run(rows(*segments, up("192.0.2.1", 40_000, ACK, 1001, 1)), max_open_flows=4)
+
+    assert tables.capture.evicted == 3
+    assert packets(tables) == [3] * 6 + [1]
+    assert list(tables.flows["client_port"]) == [*range(40_000, 40_006), 40_000]
+
+
 def test_flows_beyond_the_limit_are_let_go_and_counted() -> None:
     """Memory is bounded: the flow opened first is written out, and its next segment begins a new one."""
     syns = [up("192.0.2.1", 40_000 + n, SYN, 1000) for n in range(10)]

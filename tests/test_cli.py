@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -342,9 +343,10 @@ def test_an_interrupted_run_ends_with_a_line_and_leaves_nothing(tmp_path: Path) 
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        # More than a pipe holds: when all is written the program has begun to read, and it waits for the end.
+        # More than a pipe holds: when all is written the program has begun to read, and soon waits for more.
         process.stdin.write(capture(tmp_path / "a.pcap", *[CLOSED] * 400).read_bytes())
         process.stdin.flush()
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
         assert process.stderr.read() == b"\npcapflow: interrupted\n"

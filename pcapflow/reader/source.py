@@ -11,9 +11,10 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, cast, final
+from typing import IO, Any, Final, Protocol, final
 
 from pcapflow.errors import CaptureError
+from pcapflow.reader.standard_input import StandardInput
 
 CHUNK_BYTES: Final = 128 * 1024
 """What a read asks for. It stays in the second-level cache; megabytes were slower, by page faults."""
@@ -60,14 +61,6 @@ class _Rewound(io.RawIOBase):
             data = self._stream.read(size)
         self.position += len(data)
         return data
-
-
-@final
-class _StandardInput:
-    """Gives what the pipe holds. A read that goes on until it has all it asked for hears no Ctrl-C in between."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        return cast("io.BufferedReader", sys.stdin.buffer).read1(size)
 
 
 @final
@@ -145,7 +138,7 @@ def open_source(path: str | os.PathLike[str] | IO[bytes]) -> Source:
     if name == "-":
         if sys.stdin is None:
             raise CaptureError("-", "standard input is closed")
-        return _stream_source("-", _StandardInput())
+        return _stream_source("-", StandardInput())
     try:
         if Path(name).is_dir():
             raise CaptureError(name, "is a directory; name a capture in it, or use `pcapflow batch`")

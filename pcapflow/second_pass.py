@@ -73,7 +73,7 @@ def read_segments(
     if not flows or not rewind(inputs):
         return {}
     chosen = sorted(flows)
-    spans = _spans(tables, chosen)
+    spans = sorted(zip(*(tables.flows[name][chosen].tolist() for name in ("first_frame", "last_frame")), strict=True))
     ends = _ends(tables, chosen)
     wanted = np.zeros(_FILTER_SIZE, dtype=bool)
     wanted[[_folded(key[1], key[3], key[4] >> 16, key[4]) for key in ends]] = True
@@ -82,6 +82,7 @@ def read_segments(
         with contextlib.closing(open_capture(inputs, engine=engine, checksum=False)) as opened:
             batch = Batch()
             for first, last in spans:
+                # What an earlier one has covered is neither leapt over nor read again.
                 opened.skip_to(first - MARGIN, waypoints)
                 more = opened.frames < last
                 while more:
@@ -95,17 +96,6 @@ def read_segments(
         # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
         return {}
     return {flow: rows.segments() for flow, rows in rows_of.items()}
-
-
-def _spans(tables: Tables, flows: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last frames of stretches of the capture that hold all of these connections, in order, none touching."""
-    spans: list[tuple[int, int]] = []
-    for first, last in sorted(zip(tables.flows["first_frame"][flows], tables.flows["last_frame"][flows], strict=True)):
-        if spans and first <= spans[-1][1] + MARGIN:
-            spans[-1] = spans[-1][0], max(spans[-1][1], int(last))
-        else:
-            spans.append((int(first), int(last)))
-    return spans
 
 
 def rewind(inputs: Sequence[Input]) -> bool:

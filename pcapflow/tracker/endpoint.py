@@ -96,6 +96,7 @@ class Endpoint:
         self.last_ns: i64 = -1
         self.data_ns: i64 = -1
         self.rtt_ns: i64 = -1
+        self.longest_rtt_ns: i64 = -1
         self.timed_rel: i64 = -1
         self.timed_ns: i64 = 0
         self.after_fin: i64 = 0

@@ -326,6 +326,8 @@ class Flow:
                 x.acked_rel = ack_rel
                 if y.timed_rel >= 0 and ack_rel >= y.timed_rel:
                     rtt_ns: i64 = time_ns - y.timed_ns
+                    if rtt_ns > y.longest_rtt_ns:
+                        y.longest_rtt_ns = rtt_ns
                     if ack_rel == y.timed_rel and rtt_ns >= 0 and (y.rtt_ns < 0 or rtt_ns < y.rtt_ns):
                         y.rtt_ns = rtt_ns
                     y.timed_rel = -1
@@ -497,7 +499,7 @@ class Flow:
         """
         if x.denied_ns < x.fin_heard_ns:
             return False
-        if y.rtt_ns >= 0 and x.denied_ns - x.fin_heard_ns > y.rtt_ns:
+        if y.longest_rtt_ns >= 0 and x.denied_ns - x.fin_heard_ns > y.longest_rtt_ns:
             return True
         return x.denied_by_sack and x.lacked_ns == x.denied_ns
 

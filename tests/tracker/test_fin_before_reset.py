@@ -105,6 +105,27 @@ def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
     """)
 
 
+def test_a_denial_sooner_than_the_longest_round_trip_seen(climb: Climb) -> None:
+    """A wire that once took six milliseconds may have taken as long with the FIN."""
+    climb(f"""{HANDSHAKE}
+      4  > P.  6:16   ack 6 |              |              |
+     10  < .   6:6   ack 16 |              |              |
+     20  > F. 16:16   ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+     25  < P.  6:7   ack 16 |              |              |
+     26  > R  17:17         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_denial_later_than_the_longest_round_trip_seen(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      4  > P.  6:16   ack 6 |              |              |
+     10  < .   6:6   ack 16 |              |              |
+     20  > F. 16:16   ack 6 | FIN_WAIT_1   |              |
+     27  < P.  6:7   ack 16 |              |              |
+     28  > R  17:17         | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_gap_before_the_fin_that_nothing_fills(climb: Climb) -> None:
     """The server holds the FIN back (SACK) because data before it is missing, and takes the RST meanwhile."""
     climb(f"""{HANDSHAKE}

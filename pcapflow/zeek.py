@@ -54,7 +54,11 @@ def conn_states(flows: Table) -> npt.NDArray[np.uint8]:
 
 
 def histories(flows: Table) -> list[str]:
-    """Zeek's ``history`` of every flow: a letter for each kind of segment, lower case for the server's."""
+    """Zeek's ``history`` of every flow: a letter for each kind of segment, lower case for the server's.
+
+    Each letter stands where its sender earned it first, and R again for a RST with another number. Zeek repeats T, W
+    and G at every power of ten; here they are told once.
+    """
     keys = np.stack([flows["history_1"], flows["history_2"]], axis=1)
     distinct, which = np.unique(keys, axis=0, return_inverse=True)
     texts = [_letters(int(first)) + _letters(int(second)) for first, second in distinct]

@@ -156,6 +156,25 @@ class Story:
 Climb: TypeAlias = Callable[[str], Story]
 
 
+def follow(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
+    """Drives the machine with the rungs of a ladder, and leaves it to the caller to ask what it says.
+
+    Raises:
+        ValueError: A line is no rung.
+    """
+    rows: list[Row] = []
+    last_ns = 0
+    for line in text.splitlines():
+        rung = line.split("|")[0]
+        if rung.split()[1:] == ["end"]:
+            last_ns = START_NS + round(float(rung.split()[0]) * 1_000_000)
+        elif rung.strip():
+            rows.append(_row(rung, isn))
+    story = Story(rows, run(rows, last_ns=last_ns))
+    check_chains(story.tables)
+    return story
+
+
 def climb(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
     """Drives the machine with a ladder and compares what it says with the ladder's cells.
 
@@ -165,16 +184,7 @@ def climb(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
     """
     lines = [line for line in text.splitlines() if line.strip()]
     heading = [cell.strip() for cell in lines[0].split("|")]
-    rows: list[Row] = []
-    last_ns = 0
-    for line in lines[1:]:
-        rung = line.split("|")[0]
-        if rung.split()[1:] == ["end"]:
-            last_ns = START_NS + round(float(rung.split()[0]) * 1_000_000)
-        else:
-            rows.append(_row(rung, isn))
-    story = Story(rows, run(rows, last_ns=last_ns))
-    check_chains(story.tables)
+    story = follow("\n".join(lines[1:]), isn)
 
     expected, found, frame = [], [], 0
     width = max(len(line.split("|")[0].strip()) for line in lines)

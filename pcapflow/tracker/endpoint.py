@@ -116,6 +116,7 @@ class Endpoint:
         self.zero_ns: i64 = 0
         self.zero_frame: i64 = -1
         self.history_seen: i64 = 0
+        self.history_rst_seq: i64 = -1
         # Its previous segment, by which copies of a packet are known.
         self.previous_frame: i64 = -1
         self.previous_ip_id: i64 = -1

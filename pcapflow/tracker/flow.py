@@ -218,7 +218,7 @@ class Flow:
     ) -> None:
         """Takes one segment sent by ``x`` towards ``y``."""
         first_rtt_ns: i64 = self.first_rtt_ns
-        self._count(x, frame, time_ns, flags, payload_len, ttl, tsval)
+        self._count(x, frame, time_ns, seq, flags, payload_len, ttl, tsval)
         is_copy = False
         if ip_id == x.previous_ip_id and seq == x.previous_seq and tsval == x.previous_tsval:
             is_copy = (
@@ -333,9 +333,11 @@ class Flow:
                     y.timed_rel = -1
             if ack_rel > y.next_rel:
                 y.unseen += ack_rel - y.next_rel
+                self._letter(y, H_GAP)
                 y.next_rel = ack_rel
             elif y.hole_bytes > 0 and ack_rel == y.next_rel:
                 y.unseen += y.hole_bytes
+                self._letter(y, H_GAP)
                 y.hole_bytes = 0
             if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):
                 self._ack_of_syn(x, y, frame, time_ns)
@@ -829,7 +831,9 @@ class Flow:
 
     # 4. Counts and marks.
 
-    def _count(self, x: Endpoint, frame: i64, time_ns: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64) -> None:
+    def _count(
+        self, x: Endpoint, frame: i64, time_ns: i64, seq: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64
+    ) -> None:
         self.packets += 1
         x.packets += 1
         x.payload_bytes += payload_len
@@ -846,7 +850,7 @@ class Flow:
         if time_ns > self.end_ns:
             self.end_ns = time_ns
         self._complete(flags, payload_len)
-        self._write_history(x, flags, payload_len)
+        self._write_history(x, flags, seq, payload_len)
         if flags & SYN:
             if not flags & ACK:
                 self.syn_ns = time_ns
@@ -865,19 +869,25 @@ class Flow:
                 if payload_len > 0:
                     self.completeness |= COMPLETE_DATA
 
-    def _write_history(self, x: Endpoint, flags: i64, payload_len: i64) -> None:
-        if flags & SYN:
+    def _write_history(self, x: Endpoint, flags: i64, seq: i64, payload_len: i64) -> None:
+        """Adds what Zeek's history says of a segment: one letter, for its flags or else for what it carries."""
+        control: i64 = flags & (SYN | FIN | RST)
+        if control & (control - 1):
+            self._letter(x, H_INCONSISTENT if control & (FIN | RST) == FIN | RST else H_MULTI_FLAG)
+        elif flags & SYN:
             self._letter(x, H_SYN_ACK if flags & ACK else H_SYN)
-            if flags & (FIN | RST):
-                self._letter(x, H_INCONSISTENT if flags & RST else H_MULTI_FLAG)
-        elif flags & ACK and payload_len == 0 and not flags & (FIN | RST):
-            self._letter(x, H_ACK)
-        if payload_len > 0 and not flags & SYN:
-            self._letter(x, H_DATA)
-        if flags & FIN:
+        elif flags & FIN:
             self._letter(x, H_FIN)
-        if flags & RST:
+        elif flags & RST:
+            if seq != x.history_rst_seq:
+                # A RST with another number is another RST.
+                x.history_seen &= ~(1 << H_RST)
+                x.history_rst_seq = seq
             self._letter(x, H_RST)
+        elif payload_len > 0:
+            self._letter(x, H_DATA)
+        elif flags & ACK:
+            self._letter(x, H_ACK)
 
     def _letter(self, x: Endpoint, letter: i64) -> None:
         """Appends a history letter the first time its endpoint earns it."""

@@ -99,6 +99,17 @@ def test_acked_unseen(climb: Climb) -> None:
     """)
 
 
+def test_acked_unseen_across_a_hole_by_one_that_was_sent_duplicates(climb: Climb) -> None:
+    """Bytes before a hole count as captured up to the hole: what lies beyond is told when it is acknowledged, once."""
+    climb(f"""{OPEN}
+     20  > P.  61:121  ack 101 win 500 |              |              | lost-segment
+     21  < .   101:101 ack 1   win 500 |              |              | duplicate-ack
+     22  < P.  201:301 ack 1   win 500 |              |              | lost-segment
+     23  > .   121:121 ack 301 win 500 |              |              | acked-unseen
+     24  > P.  121:131 ack 301 win 500 |              |              |
+    """)
+
+
 def test_duplicate_ack(climb: Climb) -> None:
     """Nothing new but the ACK, for the second time; with another window it is an update."""
     story = climb(f"""{OPEN}

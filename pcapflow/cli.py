@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import io
 import os
 import sys
@@ -289,6 +290,10 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # A file name need not be text, and a terminal need not know every character.
             stream.reconfigure(errors="backslashreplace")
+    # A command makes many objects and few cycles: by default the collector of those takes a twentieth of a short run.
+    gc.set_threshold(100_000, 10, 10)
+    # numpy's linear algebra starts a thread for each processor when it is imported, and nothing here uses it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:]))
 
 

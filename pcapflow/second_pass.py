@@ -10,8 +10,8 @@ import collections
 import contextlib
 import io
 import os
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 _M32: Final = 0xFFFF_FFFF
 _FLAG_BITS: Final = 0xFF
 _FILTER_SIZE: Final = 1 << 16
+_SLACK: Final = 4
+"""How many times as long as an even pace asks for a window is."""
 MARGIN: Final = 64
 """Frames read before a connection's first: the fragments of that one may lie there."""
 
@@ -65,23 +67,40 @@ def read_segments(
 ) -> dict[int, list[Segment]]:
     """The segments of some connections: the first and last of each, at most ``limit``, and those of ``frames``.
 
-    What lies between these connections is leapt over by the first pass's ``waypoints``.
+    What lies between these connections, and in the midst of long ones, is leapt over by the first pass's ``waypoints``.
+    A connection whose pace is so uneven that too few are found at its ends is read whole.
 
     Returns:
         Segments by flow, in order of frames; empty where the input cannot be read a second time.
     """
     if not flows or not rewind(inputs):
         return {}
-    chosen = sorted(flows)
-    spans = sorted(zip(*(tables.flows[name][chosen].tolist() for name in ("first_frame", "last_frame")), strict=True))
-    ends = _ends(tables, chosen)
+    windows = {flow: _window(tables, flow, limit) for flow in sorted(flows)}
+    found = _read(tables, inputs, engine, windows, limit, frames, waypoints)
+    short = {flow: window.whole() for flow, window in windows.items() if flow in found and found[flow].is_short()}
+    if short and rewind(inputs):
+        found |= _read(tables, inputs, engine, short, limit, frames, waypoints)
+    return {flow: rows.segments() for flow, rows in found.items()}
+
+
+def _read(
+    tables: Tables,
+    inputs: Sequence[Input],
+    engine: Engine,
+    windows: Mapping[int, _Window],
+    limit: int,
+    frames: frozenset[int],
+    waypoints: Waypoints,
+) -> dict[int, _Rows]:
+    """Reads what lies in the windows of some connections; nothing where the file cannot be read any more."""
+    ends = _ends(tables, list(windows))
     wanted = np.zeros(_FILTER_SIZE, dtype=bool)
     wanted[[_folded(key[1], key[3], key[4] >> 16, key[4]) for key in ends]] = True
-    rows_of = {flow: _Rows(limit, frames) for flow in chosen}
+    rows_of = {flow: _Rows(limit, frames, window) for flow, window in windows.items()}
     try:
         with contextlib.closing(open_capture(inputs, engine=engine, checksum=False)) as opened:
             batch = Batch()
-            for first, last in spans:
+            for first, last in sorted({span for window in windows.values() for span in window.spans(frames)}):
                 # What an earlier one has covered is neither leapt over nor read again.
                 opened.skip_to(first - MARGIN, waypoints)
                 more = opened.frames < last
@@ -91,11 +110,11 @@ def read_segments(
                     ports = rows[:, COL_PORTS]
                     folded = _folded(rows[:, COL_SRC_LO], rows[:, COL_DST_LO], ports >> 16, ports)
                     for row in rows[wanted[folded]].tolist():
-                        _sort_in(row, ends, rows_of, tables)
+                        _sort_in(row, ends, rows_of)
     except CaptureError:
         # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
         return {}
-    return {flow: rows.segments() for flow, rows in rows_of.items()}
+    return rows_of
 
 
 def rewind(inputs: Sequence[Input]) -> bool:
@@ -111,10 +130,47 @@ def rewind(inputs: Sequence[Input]) -> bool:
     return True
 
 
+class _Window(NamedTuple):
+    """Where the segments of one connection are looked for.
+
+    Attributes:
+        first, last: its first and its last frame.
+        head_to, tail_from: between these two it is leapt over, but for the frames asked for.
+    """
+
+    first: int
+    last: int
+    head_to: int
+    tail_from: int
+
+    def whole(self) -> _Window:
+        """The same without a gap."""
+        return self._replace(head_to=self.last, tail_from=self.first)
+
+    def spans(self, frames: frozenset[int]) -> list[tuple[int, int]]:
+        """The first and last frames to be read: before the gap, after it, and each one asked for within."""
+        if self.head_to >= self.tail_from:
+            return [(self.first, self.last)]
+        named = [(frame, frame) for frame in frames if self.head_to < frame < self.tail_from]
+        return [(self.first, self.head_to), (self.tail_from, self.last), *named]
+
+
+def _window(tables: Tables, flow: int, limit: int) -> _Window:
+    """Where to look for the first and the last ``limit / 2`` segments, if it sends at a more or less even pace."""
+    table = tables.flows
+    first, last = int(table["first_frame"][flow]), int(table["last_frame"][flow])
+    packets = int(table["client_packets"][flow] + table["server_packets"][flow])
+    reach = (last - first) * limit * _SLACK // (2 * max(packets, 1))
+    return _Window(first, last, min(first + reach, last), max(last - reach, first))
+
+
 class _Rows:
     """What is kept of one connection: its first segments, its last ones, and those of the frames asked for."""
 
-    def __init__(self, limit: int, frames: frozenset[int]) -> None:
+    def __init__(self, limit: int, frames: frozenset[int], window: _Window) -> None:
+        self.window = window
+        self._head_seen = 0
+        self._tail_seen = 0
         self._head_limit = limit - limit // 2
         self._head: list[Segment] = []
         self._named: list[Segment] = []
@@ -122,7 +178,16 @@ class _Rows:
         self._frames = frames
         self._bases = [-1, -1]
 
+    def is_short(self) -> bool:
+        """Whether the window held fewer segments than are kept, and leapt over others."""
+        if self.window.head_to >= self.window.tail_from:
+            return False
+        return self._head_seen < self._head_limit or self._tail_seen < (self._tail.maxlen or 0)
+
     def add(self, row: list[int], endpoint: int) -> None:
+        """Takes a row of this connection, sent by ``endpoint``; rows come in order of frames."""
+        self._head_seen += row[COL_FRAME] <= self.window.head_to
+        self._tail_seen += row[COL_FRAME] >= self.window.tail_from
         flags = row[COL_FLAGS]
         seq, ack = row[COL_SEQ], row[COL_ACK]
         bases = self._bases
@@ -149,6 +214,7 @@ class _Rows:
         self._tail.append(segment)
 
     def segments(self) -> list[Segment]:
+        """What is kept, in order of frames."""
         chosen = {segment.frame: segment for segment in (*self._head, *self._named, *self._tail)}
         return [chosen[frame] for frame in sorted(chosen)]
 
@@ -173,7 +239,7 @@ def _ends(tables: Tables, flows: Sequence[int]) -> _Ends:
     return ends
 
 
-def _sort_in(row: list[int], ends: _Ends, rows_of: dict[int, _Rows], tables: Tables) -> None:
+def _sort_in(row: list[int], ends: _Ends, rows_of: Mapping[int, _Rows]) -> None:
     if row[COL_FLAGS] & ICMP_QUOTE:
         return
     key = (
@@ -184,5 +250,6 @@ def _sort_in(row: list[int], ends: _Ends, rows_of: dict[int, _Rows], tables: Tab
         row[COL_PORTS],
     )
     for flow, endpoint in ends.get(key, ()):
-        if tables.flows["first_frame"][flow] <= row[COL_FRAME] <= tables.flows["last_frame"][flow]:
-            rows_of[flow].add(row, endpoint)
+        rows = rows_of[flow]
+        if rows.window.first <= row[COL_FRAME] <= rows.window.last:
+            rows.add(row, endpoint)

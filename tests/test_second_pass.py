@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 import pcapflow
 from fixtures.containers import Section, pcap
-from pcapflow.analysis import Analysis
+from pcapflow.analysis import SEGMENTS_PER_FLOW, Analysis
 from pcapflow.reader import waypoints
 from pcapflow.reader.batch import CAPACITY, Batch
 from pcapflow.reader.files import OpenCapture
@@ -96,6 +96,50 @@ def test_what_lies_between_is_leapt_over_and_the_segments_are_the_same(
     assert [leaping[flow][0].frame for flow in WANTED] == [flow * PACKETS + 1 for flow in WANTED]
     # A compressed file has no bytes to go to: it is read as far as the last connection.
     assert few == many if form == "compressed" else few <= 2 * len(WANTED) < many
+
+
+def long_connection(pace: Callable[[int], int], segments: int = 4000) -> list[bytes]:
+    """The connections of all frames, and among them one whose segment ``i`` comes before frame ``pace(i)``."""
+    frames = []
+    due = 0
+    for at, frame in enumerate(FRAMES):
+        while due < segments and pace(due) <= at:
+            frames.append(ethernet(ipv4(tcp(sport=9, dport=80, seq=100 + due, payload=b"z"))))
+            due += 1
+        frames.append(frame)
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("pace", "most"),
+    [(lambda i: i * 5, 8), (lambda i: 0 if i < 3990 else len(FRAMES) - 1, None), (lambda i: i // 2000 * 9000, None)],
+    ids=["even", "all but a few at the beginning", "two bursts"],
+)
+def test_the_midst_of_a_long_connection_is_leapt_over(
+    pace: Callable[[int], int], most: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its pace is even; where it is not, the whole of it is read once more. The segments are the same."""
+    path = tmp_path / "long.pcap"
+    path.write_bytes(pcap(timed(long_connection(pace))))
+    analysis = pcapflow.analyze(path)
+    ports = analysis.tables.flows["client_port"].tolist()
+    leaping, few = batches_read(analysis, [ports.index(9)], monkeypatch)
+    analysis.waypoints = Waypoints()
+    walking, many = batches_read(analysis, [ports.index(9)], monkeypatch)
+    assert leaping == walking
+    assert len(leaping[ports.index(9)]) == SEGMENTS_PER_FLOW
+    assert most is None or few <= most < many
+
+
+def test_a_frame_asked_for_in_the_midst_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "long.pcap"
+    path.write_bytes(pcap(timed(long_connection(lambda i: i * 5))))
+    analysis = pcapflow.analyze(path)
+    flow = analysis.tables.flows["client_port"].tolist().index(9)
+    middle = 12_001  # every sixth frame is the connection's
+    found = [segment.frame for segment in analysis.segments([flow], frames={middle})[flow]]
+    assert middle in found
+    assert len(found) == SEGMENTS_PER_FLOW + 1
 
 
 def test_reading_ends_with_the_last_connection_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,18 @@ def test_a_denial_later_than_the_longest_round_trip_seen(climb: Climb) -> None:
     """)
 
 
+def test_the_answer_to_a_repeat_measures_no_round_trip(climb: Climb) -> None:
+    """Which of the two it answers cannot be known (Karn): the wire is not thought to take 201 milliseconds."""
+    climb(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6 |              |              |
+    210  > P.  6:16   ack 6 |              |              |
+    211  < .   6:6   ack 16 |              |              |
+    300  > F. 16:16   ack 6 | FIN_WAIT_1   |              |
+    310  < P.  6:7   ack 16 |              |              |
+    311  > R  17:17         | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_gap_before_the_fin_that_nothing_fills(climb: Climb) -> None:
     """The server holds the FIN back (SACK) because data before it is missing, and takes the RST meanwhile."""
     climb(f"""{HANDSHAKE}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.ladders import Climb
 
 HANDSHAKE = """
@@ -195,3 +197,12 @@ def test_a_reset_alone_in_the_capture(climb: Climb) -> None:
      ms  segment   | client | server | marks
      10  > R   6:6 | CLOSED |        | reset
     """)
+
+
+@pytest.mark.parametrize(("words", "options"), [("", 0), (" ts 5 ecr 4", 1)], ids=["bare", "time stamps"])
+def test_whether_a_reset_bears_options_is_kept(climb: Climb, words: str, options: int) -> None:
+    """Who sends a RST without the connection's time stamps is not its endpoint, or no longer knows it."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6{words} | CLOSED       | CLOSED?      | reset
+    """)
+    assert story.flow("reset_options") == options

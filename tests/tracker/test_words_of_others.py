@@ -60,6 +60,15 @@ def test_resets_with_different_numbers_are_told_each(follow: Climb) -> None:
     assert history(story) == "ShADdRR"
 
 
+def test_a_retransmission_is_told_and_counted(follow: Climb) -> None:
+    story = follow(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6
+    300  > P.  6:16   ack 6
+    301  < .   6:6   ack 16""")
+    assert history(story) == "ShADdTa"
+    assert (story.flow("client_retransmitted"), story.flow("server_retransmitted")) == (1, 0)
+
+
 def test_bytes_that_the_capture_lacks(follow: Climb) -> None:
     """An ACK of what did not pass: a gap of the other side's."""
     story = follow(f"""{HANDSHAKE}

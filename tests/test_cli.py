@@ -340,6 +340,8 @@ def test_an_interrupted_run_ends_with_a_line_and_leaves_nothing(tmp_path: Path) 
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Whoever passes the tests in the background of a shell has them ignore Ctrl-C, which a child inherits.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - there are no threads
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None

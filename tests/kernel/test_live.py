@@ -31,6 +31,10 @@ STALL_S = 0.1
 """A wire of 2 ms that held a frame this long shared its machine with somebody: time-outs come into play."""
 
 
+def _has_stalled(laboratory: Path, name: str) -> bool:
+    return Truth.read(laboratory / f"{name}.truth.json").delay_s > STALL_S
+
+
 @functools.cache
 def _reason() -> str | None:
     return unavailable()
@@ -59,14 +63,20 @@ def test_the_kernels_are_heard(laboratory: Path) -> None:
 
 def test_paths_inferred_from_fresh_captures_are_the_kernels(laboratory: Path) -> None:
     total = Score()
+    stalled = []
     for name in LIVE:
         score = score_scenario(laboratory, name)
-        if score.differences and Truth.read(laboratory / f"{name}.truth.json").delay_s > STALL_S:
+        if score.differences and _has_stalled(laboratory, name):
             # What happened then is not what the scenario means to show, in the truth and in the capture alike.
             run_all(chosen([name]), laboratory, jobs=1, attempts=2)
             score = score_scenario(laboratory, name)
+            if score.differences and _has_stalled(laboratory, name):
+                stalled.append(name)
+                continue
         total.add(score)
 
+    print("not judged, for the wire stalled twice:", stalled)
+    assert len(stalled) * 5 <= len(LIVE)
     assert total.differences == []
     assert sum(total.paths.values()) >= 2 * 2 * len(LIVE) - 8
 

@@ -105,6 +105,16 @@ def test_a_late_segment_of_a_written_connection_is_still_its_own() -> None:
     assert len(tables.flows) == 2
 
 
+@pytest.mark.parametrize("after_s", [1, LINGER_NS / SECOND + 2], ids=["a flow", "a row"])
+def test_an_icmp_error_that_quotes_a_closed_connection_is_marked(after_s: float) -> None:
+    quote = dataclasses.replace(up(ACK, 1001, 5001, payload=20), window=3 << 8 | 13)
+    *before, quoted = timed(*closed_connection(), elsewhere(after_s - 0.5), (after_s, quote))
+    tables = run([*before, dataclasses.replace(quoted, flags=ICMP_QUOTE)], rows_per_batch=1)
+
+    assert marks(tables) == ["icmp-unreachable"]
+    assert tables.flows["client_packets"][0] == 4
+
+
 def test_a_segment_within_the_linger_is_followed_as_ever() -> None:
     """A repeated FIN shows that the last ACK did not arrive: the state is taken back."""
     again = LINGER_NS / SECOND - 1

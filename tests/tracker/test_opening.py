@@ -250,3 +250,23 @@ def test_every_frame_is_there_twice(climb: Climb) -> None:
      10  > .   1:1    ack 1 id 8 |              | ESTABLISHED? |
      10  > .   1:1    ack 1 id 8 |              |              | duplicate-packet
     """)
+
+
+def test_a_reset_that_acknowledges_the_syn_ack_proves_it(climb: Climb) -> None:
+    """A program that aborts at once: its end was ESTABLISHED."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+      2  > R.  1:1    ack 1 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_that_acknowledges_nothing_proves_nothing(climb: Climb) -> None:
+    """A scanner, whose kernel knows nothing of the SYN that it sent itself."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 |              |              |
+      2  > R   1:1          | CLOSED       | CLOSED?      | reset
+    """)

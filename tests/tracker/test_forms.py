@@ -15,7 +15,7 @@ from pcapflow.tracker import FlowTable
 from pcapflow.tracker.embryos import ROWS
 from pcapflow.tracker.flowtable import LINGER_NS, LONG_LINGER_NS
 from pcapflow.tracker.marks import MARK_NAMES
-from pcapflow.tracker.states import STATE_NAMES
+from pcapflow.tracker.states import ENDPOINT_NAMES, STATE_NAMES
 from tests.ladders import RTO_NS, Row, check_chains, run
 
 CLIENT, SERVER = "192.0.2.1", "198.51.100.2"
@@ -112,6 +112,7 @@ def test_an_icmp_error_that_quotes_a_closed_connection_is_marked(after_s: float)
     tables = run([*before, dataclasses.replace(quoted, flags=ICMP_QUOTE)], rows_per_batch=1)
 
     assert marks(tables) == ["icmp-unreachable"]
+    assert [ENDPOINT_NAMES[code] for code in tables.marks["endpoint"]] == ["client"]
     assert tables.flows["client_packets"][0] == 4
 
 

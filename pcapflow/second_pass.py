@@ -143,13 +143,18 @@ class _Window(NamedTuple):
     head_to: int
     tail_from: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is leapt over."""
+        return self.head_to >= self.tail_from
+
     def whole(self) -> _Window:
         """The same without a gap."""
         return self._replace(head_to=self.last, tail_from=self.first)
 
     def spans(self, frames: frozenset[int]) -> list[tuple[int, int]]:
         """The first and last frames to be read: before the gap, after it, and each one asked for within."""
-        if self.head_to >= self.tail_from:
+        if self.is_whole:
             return [(self.first, self.last)]
         named = [(frame, frame) for frame in frames if self.head_to < frame < self.tail_from]
         return [(self.first, self.head_to), (self.tail_from, self.last), *named]
@@ -169,25 +174,27 @@ class _Rows:
 
     def __init__(self, limit: int, frames: frozenset[int], window: _Window) -> None:
         self.window = window
-        self._head_seen = 0
-        self._tail_seen = 0
         self._head_limit = limit - limit // 2
         self._head: list[Segment] = []
         self._named: list[Segment] = []
-        self._tail: collections.deque[Segment] = collections.deque(maxlen=limit // 2)
+        self._tail_limit = limit // 2
+        self._tail: collections.deque[Segment] = collections.deque(maxlen=self._tail_limit)
         self._frames = frames
         self._bases = [-1, -1]
 
     def is_short(self) -> bool:
         """Whether the window held fewer segments than are kept, and leapt over others."""
-        if self.window.head_to >= self.window.tail_from:
+        window = self.window
+        if window.is_whole:
             return False
-        return self._head_seen < self._head_limit or self._tail_seen < (self._tail.maxlen or 0)
+        # A head or a tail that reaches into the gap was filled up with what another connection's window held.
+        return (
+            sum(segment.frame <= window.head_to for segment in self._head) < self._head_limit
+            or sum(segment.frame >= window.tail_from for segment in self._tail) < self._tail_limit
+        )
 
     def add(self, row: list[int], endpoint: int) -> None:
         """Takes a row of this connection, sent by ``endpoint``; rows come in order of frames."""
-        self._head_seen += row[COL_FRAME] <= self.window.head_to
-        self._tail_seen += row[COL_FRAME] >= self.window.tail_from
         flags = row[COL_FLAGS]
         seq, ack = row[COL_SEQ], row[COL_ACK]
         bases = self._bases

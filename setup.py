@@ -44,6 +44,10 @@ COMPILED: Final = (
 OPTIONS: Final = ("--config-file=", "--follow-imports=skip")
 """The compiled modules are checked among themselves: a build has neither numpy nor pandas, and need not."""
 
+CALLED_DIRECTLY: Final = [] if sys.platform == "win32" else ["-fvisibility=hidden"]
+"""Functions of the compiled modules call one another as they are: what another library could replace, by ELF's rules, the
+compiler could not inline."""
+
 _BUILDING: Final = {"bdist_wheel", "build", "build_ext", "install"}
 
 
@@ -82,6 +86,8 @@ def extensions() -> list[Extension]:
         from mypyc.build import mypycify
 
         modules: list[Extension] = mypycify([*OPTIONS, *COMPILED], opt_level="3")
+        for module in modules:
+            module.extra_compile_args += CALLED_DIRECTLY
     # mypyc ends the process when it finds a fault; that must not end the installation.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         give_up(error)

@@ -69,6 +69,8 @@ def run(
         What happened; a command that fails is an outcome too, not an exception.
     """
     variables = {**os.environ, **environment}
+    # An installed program finds the bytecode of its packages; one that may not write it would be measured compiling.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as scratch, output.open("wb") as last:
         messages = [Path(scratch, str(index)) for index in range(len(commands))]

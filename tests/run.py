@@ -36,6 +36,8 @@ ENGINE: Final = ("tests/reader", "tests/tracker", "--ignore=tests/reader/test_wi
 """The tests of what is compiled, which run with both builds. The pyshark engine is never compiled."""
 PARALLEL: Final = ("-n", "auto", "--maxprocesses=4", "--dist=loadfile", "-m", "not alone")
 ALONE: Final = ("-m", "alone")
+UNWANTED: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+"""What no step inherits: other sources than these, and the will to compile numpy and pandas anew in every process."""
 NOTHING: Final = "0 ran, 0 skipped, 0 failed"
 
 TOOLS: Final = {
@@ -203,7 +205,7 @@ def step(
     """Runs one command in the checkout and notes how it ended; ``quiet`` prints its output only when it fails."""
     say(name)
     started = time.monotonic()
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | dict(extra or {})
+    environment = {key: value for key, value in os.environ.items() if key not in UNWANTED} | dict(extra or {})
     output = subprocess.PIPE if quiet else None
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, stdout=output, stderr=subprocess.STDOUT)
     if quiet and done.returncode != 0:

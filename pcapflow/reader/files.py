@@ -26,6 +26,9 @@ Input = str | os.PathLike[str] | IO[bytes]
 Engine = Literal["auto", "native", "pyshark"]
 
 MAX_FILES: Final = 100_000
+HASHED_AT_ONCE: Final = 4 << 20
+"""Bytes that are hashed without the interpreter's lock. Between two such pieces the thread waits until the reader lets go
+of it, so that with the quarter of a megabyte that `hashlib.file_digest` takes, hashing outlasts the reading."""
 SHORTEST: Final = 16
 """No format has a shorter header; Wireshark would take such a file for a frame of its own."""
 
@@ -278,9 +281,13 @@ class _Checksum:
         return self._digest
 
     def _run(self) -> None:
+        digest = hashlib.sha256()
         try:
             with Path(self._path).open("rb", buffering=0) as file:
-                self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+                piece = memoryview(bytearray(min(HASHED_AT_ONCE, max(os.fstat(file.fileno()).st_size, 1))))
+                while size := file.readinto(piece):
+                    digest.update(piece[:size])
         except OSError:
             # The reader says what is wrong with the file.
-            self._digest = ""
+            return
+        self._digest = digest.hexdigest()

@@ -45,8 +45,8 @@ OPTIONS: Final = ("--config-file=", "--follow-imports=skip")
 """The compiled modules are checked among themselves: a build has neither numpy nor pandas, and need not."""
 
 CALLED_DIRECTLY: Final = [] if sys.platform == "win32" else ["-fvisibility=hidden"]
-"""Functions of the compiled modules call one another as they are: what another library could replace, by ELF's rules, the
-compiler could not inline."""
+"""Functions of the compiled modules call one another as they are: what another library might replace, by the rules of
+ELF, the compiler could not inline."""
 
 _BUILDING: Final = {"bdist_wheel", "build", "build_ext", "install"}
 

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import gc
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pcapflow.config import Config
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
     from pcapflow.anomalies.model import Anomaly
     from pcapflow.capture import Capture
+    from pcapflow.engine import Progress
     from pcapflow.segments import Segment
     from pcapflow.tables import Tables
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes read so far and the bytes in all, -1 where that is not known."""
 
 SEGMENTS_PER_FLOW: Final = 400
 
@@ -128,6 +126,7 @@ def analyze(
     reader: Engine = "auto",
     config: Config | None = None,
     progress: Progress | None = None,
+    jobs: int | None = None,
 ) -> Analysis:
     """Reads a capture, follows both endpoints of every TCP connection, and applies the rules.
 
@@ -138,16 +137,19 @@ def analyze(
             types that only Wireshark knows.
         config: thresholds; the defaults without.
         progress: is told now and then how far reading has come.
+        jobs: processes that follow the connections, 1 or 2; see :func:`pcapflow.engine.run`.
 
     Raises:
         CaptureError: the input cannot be read as a capture; what was cut off short is read as far as it goes.
     """
-    from pcapflow.anomalies.run import find_anomalies
+    from pcapflow.engine import run
 
     config = config or Config()
     inputs = _inputs(path)
     with _collector_paused():
-        tables, waypoints = _run_engine(inputs, reader, config, progress)
+        tables, waypoints = run(inputs, reader, config, progress, jobs)
+        from pcapflow.anomalies.run import find_anomalies
+
         findings = find_anomalies(tables, config)
     return Analysis(tables, findings, config, inputs, reader, waypoints)
 
@@ -158,48 +160,13 @@ def track(
     reader: Engine = "auto",
     config: Config | None = None,
     progress: Progress | None = None,
+    jobs: int | None = None,
 ) -> Tables:
     """Reads a capture and follows its connections, without applying any rule; arguments as for :func:`analyze`."""
+    from pcapflow.engine import run
+
     with _collector_paused():
-        return _run_engine(_inputs(path), reader, config or Config(), progress)[0]
-
-
-def _run_engine(
-    inputs: tuple[Input, ...], reader: Engine, config: Config, progress: Progress | None
-) -> tuple[Tables, Waypoints]:
-    """Reader and tracker, batch by batch: the only loop over a whole capture."""
-    from pcapflow.collect import Collector
-    from pcapflow.reader import open_capture
-    from pcapflow.reader.batch import Batch
-    from pcapflow.tracker import FlowTable
-
-    batch = Batch()
-    table = FlowTable(config.marks_per_flow, config.max_open_flows, int(config.rto_s * 1e9))
-    collector = Collector(table)
-    total = total_bytes(inputs)
-    with contextlib.closing(open_capture(inputs, engine=reader)) as opened:
-        more = True
-        while more:
-            more = opened.read(batch)
-            collector.consume(batch)
-            if progress is not None:
-                progress(opened.bytes_read, total)
-    capture = opened.capture()
-    collector.finish(capture.last_ns)
-    return collector.tables(dataclasses.replace(capture, evicted=int(table.evicted))), opened.waypoints
-
-
-def total_bytes(inputs: Sequence[Input]) -> int:
-    """Size of all inputs on disk, -1 where one of them is no file."""
-    total = 0
-    for item in inputs:
-        if not isinstance(item, (str, os.PathLike)) or item == "-":
-            return -1
-        try:
-            total += os.stat(item).st_size  # noqa: PTH116 -- item may be any os.PathLike
-        except OSError:
-            return -1
-    return total
+        return run(_inputs(path), reader, config or Config(), progress, jobs)[0]
 
 
 def _inputs(path: Input | Sequence[Input]) -> tuple[Input, ...]:

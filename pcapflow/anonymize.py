@@ -16,6 +16,7 @@ import numpy as np
 
 from pcapflow.analysis import SEGMENTS_PER_FLOW, Analysis
 from pcapflow.anomalies.run import find_anomalies
+from pcapflow.capture import no_checksum
 from pcapflow.tables import Table
 from pcapflow.tracker.states import ENDPOINT_NAMES
 
@@ -58,7 +59,7 @@ class _Anonymous(Analysis):
 
 
 def _unnamed(capture: Capture) -> Capture:
-    return dataclasses.replace(capture, paths=(NAME,) * len(capture.paths), name=NAME, sha256="")
+    return dataclasses.replace(capture, paths=(NAME,) * len(capture.paths), name=NAME, checksum=no_checksum)
 
 
 def _replaced(flows: Table) -> tuple[list[Column], list[Column]]:

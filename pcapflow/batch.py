@@ -90,7 +90,7 @@ def analyse_one(path: str, name: str, output: Path, reader: Engine, config: Conf
     from pcapflow.export.json import document
 
     try:
-        analysis = analyze(path, reader=reader, config=config)
+        analysis = analyze(path, reader=reader, config=config, jobs=1)
         members = document(analysis)
         report = f"{name}.html"
         write_text(output / report, analysis.to_html())

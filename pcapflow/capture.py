@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+
+def no_checksum() -> str:
+    """In place of a checksum that was not taken."""
+    return ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +36,6 @@ class Capture:
         paths: the inputs as named by the user; ``-`` is standard input.
         name: what a report calls it.
         size_bytes: bytes read, before decompression of the container; -1 unknown.
-        sha256: of the file's bytes, "" where it was not taken.
         format: ``pcap``, ``pcapng``, or what the pyshark engine read.
         reader: ``native`` or ``pyshark``.
         compiled: whether reader and tracker ran as compiled modules.
@@ -48,12 +53,12 @@ class Capture:
         first_clock_step_frame: the first such frame, 0 without.
         tunnels: names of the tunnels met; index 0 is "".
         evicted: connections let go because of the limit on open flows.
+        checksum: gives ``sha256``, and waits until it is known.
     """
 
     paths: tuple[str, ...]
     name: str
     size_bytes: int
-    sha256: str
     format: str
     reader: str
     compiled: bool
@@ -72,3 +77,9 @@ class Capture:
     first_clock_step_frame: int
     tunnels: tuple[str, ...] = ("",)
     evicted: int = 0
+    checksum: Callable[[], str] = no_checksum
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes in hexadecimal digits, "" where it was not taken."""
+        return self.checksum()

@@ -25,7 +25,8 @@ from pcapflow.export.files import unique_stems, write_text
 from pcapflow.export.printable import printable
 
 if TYPE_CHECKING:
-    from pcapflow.analysis import Analysis, Progress
+    from pcapflow.analysis import Analysis
+    from pcapflow.engine import Progress
     from pcapflow.reader.files import Engine
 
 EXIT_ANOMALIES: Final = 1
@@ -326,7 +327,7 @@ def _config(path: Path | None) -> Config:
 
 def _analyse(captures: Sequence[str], reader: Engine, config: Config, quiet: bool) -> Analysis:
     from pcapflow.analysis import analyze as pipeline
-    from pcapflow.analysis import total_bytes
+    from pcapflow.engine import total_bytes
     from pcapflow.reader.files import is_compiled
 
     if not quiet and not is_compiled() and total_bytes(captures) > _SLOW_WHEN_INTERPRETED_BYTES:

@@ -98,7 +98,7 @@ def _read(
     wanted[[_folded(key[1], key[3], key[4] >> 16, key[4]) for key in ends]] = True
     rows_of = {flow: _Rows(limit, frames, window) for flow, window in windows.items()}
     try:
-        with contextlib.closing(open_capture(inputs, engine=engine, checksum=False)) as opened:
+        with contextlib.closing(open_capture(inputs, engine=engine)) as opened:
             batch = Batch()
             for first, last in sorted({span for window in windows.values() for span in window.spans(frames)}):
                 # What an earlier one has covered is neither leapt over nor read again.

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pcapflow import PcapflowError, analyze
+from pcapflow.capture import no_checksum
 from pcapflow.reader.files import is_compiled
 
 
@@ -36,7 +37,8 @@ def _digests(path: Path) -> dict[str, str]:
         for name, column in table.columns.items()
     }
     found["anomalies"] = _digest([dataclasses.asdict(finding) for finding in analysis.findings])
-    found["capture"] = _digest(dataclasses.asdict(dataclasses.replace(tables.capture, compiled=False)))
+    facts = dataclasses.replace(tables.capture, compiled=False, checksum=no_checksum)
+    found["capture"] = _digest([dataclasses.asdict(facts), tables.capture.sha256])
     return found
 
 

@@ -31,7 +31,7 @@ from fixtures.frames import ACK, Segment, ethernet, tcp_packet
 from fixtures.ladder import START_NS
 from fixtures.ladder import climb as read_rungs
 from pcapflow.capture import Capture
-from pcapflow.collect import Collector
+from pcapflow.collect import Collector, join
 from pcapflow.reader.batch import (
     CAPACITY,
     COL_ACK,
@@ -223,8 +223,7 @@ def run(
             collector.consume(batch)
             batch.size = 0
     collector.consume(batch)
-    collector.finish(last_ns)
-    return collector.tables(dataclasses.replace(_NO_CAPTURE, evicted=int(table.evicted)))
+    return join([collector.finish(last_ns)], _NO_CAPTURE)
 
 
 def check_chains(tables: Tables) -> None:
@@ -326,7 +325,6 @@ _NO_CAPTURE = Capture(
     paths=("ladder",),
     name="ladder",
     size_bytes=0,
-    sha256="",
     format="pcap",
     reader="native",
     compiled=False,

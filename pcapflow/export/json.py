@@ -3,8 +3,8 @@
 The document is an object with these members. Members are only ever added under the same ``schema``.
 
 - ``schema``: ``"pcapflow-1"``; ``version``: of pcapflow.
-- ``capture``: the attributes of :class:`pcapflow.capture.Capture`, with ``first`` and ``last`` (the times of the
-  earliest and latest frame, null without frames) for ``first_ns`` and ``last_ns``.
+- ``capture``: the attributes of :class:`pcapflow.capture.Capture`, with ``sha256`` for ``checksum``, and ``first`` and
+  ``last`` (the times of the earliest and latest frame, null without frames) for ``first_ns`` and ``last_ns``.
 - ``summary``: ``flows`` (connections), ``end_reasons``, ``client_states`` and ``server_states`` (connections by the
   side's state at the end), ``severities`` (connections that anomalies stand for).
 - ``anomalies``: worst first, each with ``code``, ``name``, ``severity``, ``flow`` (null for one that speaks of many),
@@ -25,6 +25,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pcapflow import __version__
+from pcapflow.capture import no_checksum
 from pcapflow.summary import summarise
 from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS
 from pcapflow.times import rfc3339
@@ -65,7 +66,9 @@ def document(analysis: Analysis) -> dict[str, Any]:
 
 
 def _capture(capture: Capture) -> dict[str, Any]:
-    members = dataclasses.asdict(capture)
+    members = dataclasses.asdict(dataclasses.replace(capture, checksum=no_checksum))
+    members["sha256"] = capture.sha256
+    del members["checksum"]
     first, last = members.pop("first_ns"), members.pop("last_ns")
     members["first"] = None if first < 0 else rfc3339(first)
     members["last"] = None if last < 0 else rfc3339(last)

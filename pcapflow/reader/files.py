@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, final
@@ -26,9 +24,6 @@ Input = str | os.PathLike[str] | IO[bytes]
 Engine = Literal["auto", "native", "pyshark"]
 
 MAX_FILES: Final = 100_000
-HASHED_AT_ONCE: Final = 4 << 20
-"""Bytes that are hashed without the interpreter's lock. Between two such pieces the thread waits until the reader lets go
-of it, so that with the quarter of a megabyte that `hashlib.file_digest` takes, hashing outlasts the reading."""
 SHORTEST: Final = 16
 """No format has a shorter header; Wireshark would take such a file for a frame of its own."""
 
@@ -43,14 +38,13 @@ class OpenCapture:
         waypoints: where another reading can go on; the native engine notes one for each batch.
     """
 
-    def __init__(self, inputs: Sequence[Input], engine: Engine, *, checksum: bool = True) -> None:
+    def __init__(self, inputs: Sequence[Input], engine: Engine) -> None:
         self.engine = engine
         self.bytes_read = 0
         self.waypoints = Waypoints()
         self._inputs = list(inputs)
         self._decoder = Decoder()
         self._done: list[Records] = []
-        self._checksum = _Checksum(self._inputs if checksum else ())
         self._source: Source | None = None
         self._records: Records | None = None
         self._next = 0
@@ -99,6 +93,17 @@ class OpenCapture:
         """Frames read or leapt over so far: the number of the newest."""
         return int(self._decoder.frames)
 
+    @property
+    def last_ns(self) -> int:
+        """The latest time stamp of the files that are read to their end, -1 without frames."""
+        return max((int(records.last_ns) for records in self._done), default=-1)
+
+    @property
+    def can_be_read_twice(self) -> bool:
+        """Whether another process can open the inputs too, and read the first of them as quickly: it is plain."""
+        is_plain = self._source is not None and not self._source.is_compressed
+        return self.engine == "native" and is_plain and _all_files(self._inputs)
+
     def skip_to(self, frame: int, waypoints: Waypoints) -> None:
         """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.
 
@@ -129,7 +134,6 @@ class OpenCapture:
             paths=names,
             name=Path(names[0]).name if len(names) == 1 else f"{Path(names[0]).name} and {len(names) - 1} more",
             size_bytes=self.bytes_read,
-            sha256=self._checksum.result(),
             format=", ".join(dict.fromkeys(r.format for r in done)),
             reader=self.engine,
             compiled=is_compiled(),
@@ -138,7 +142,7 @@ class OpenCapture:
             segments=int(decoder.segments),
             other=int(decoder.other),
             first_ns=int(min(firsts, default=-1)),
-            last_ns=int(max((r.last_ns for r in done), default=-1)),
+            last_ns=self.last_ns,
             snaplen=min(snaplens, default=0),
             cut_frames=int(sum(r.cut_frames for r in done)),
             truncated="; ".join(r.truncated for r in done if r.truncated),
@@ -205,13 +209,12 @@ class OpenCapture:
         self.close()
 
 
-def open_capture(inputs: Sequence[Input], engine: Engine = "auto", *, checksum: bool = True) -> OpenCapture:
+def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCapture:
     """Opens one or more inputs as one capture.
 
     Args:
         inputs: paths, ``-`` for standard input, or binary files, in order.
         engine: ``native``, ``pyshark``, or ``auto``: native, and pyshark where the format or link type is unknown.
-        checksum: whether to take the SHA-256 of a single file beside the reading.
 
     Raises:
         CaptureError: an input does not exist, cannot be read, is empty, or is no capture.
@@ -221,14 +224,14 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto", *, checksum: 
     if len(inputs) > MAX_FILES:
         raise CaptureError(_name(inputs[0]), f"more than {MAX_FILES} files cannot be one capture")
     if engine != "auto":
-        return OpenCapture(inputs, engine, checksum=checksum)
+        return OpenCapture(inputs, engine)
     try:
-        return OpenCapture(inputs, "auto", checksum=checksum)
+        return OpenCapture(inputs, "auto")
     except UnknownFormat as unknown:
         if not _all_files(inputs):
             raise
         try:
-            return OpenCapture(inputs, "pyshark", checksum=checksum)
+            return OpenCapture(inputs, "pyshark")
         except CaptureError as error:
             raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
 
@@ -261,33 +264,3 @@ def _name(item: Input) -> str:
     if isinstance(item, (str, os.PathLike)):
         return os.fspath(item)
     return str(getattr(item, "name", "<file>"))
-
-
-@final
-class _Checksum:
-    """The SHA-256 of a single file, taken beside the reading: hashing runs without the interpreter's lock."""
-
-    def __init__(self, inputs: Sequence[Input]) -> None:
-        self._digest = ""
-        self._thread: threading.Thread | None = None
-        if len(inputs) == 1 and isinstance(inputs[0], (str, os.PathLike)) and _all_files(inputs):
-            self._path = os.fspath(inputs[0])
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
-
-    def result(self) -> str:
-        if self._thread is not None:
-            self._thread.join()
-        return self._digest
-
-    def _run(self) -> None:
-        digest = hashlib.sha256()
-        try:
-            with Path(self._path).open("rb", buffering=0) as file:
-                piece = memoryview(bytearray(min(HASHED_AT_ONCE, max(os.fstat(file.fileno()).st_size, 1))))
-                while size := file.readinto(piece):
-                    digest.update(piece[:size])
-        except OSError:
-            # The reader says what is wrong with the file.
-            return
-        self._digest = digest.hexdigest()

@@ -96,6 +96,11 @@ class Source:
         """Bytes of the file read so far, before decompression."""
         return self._raw.position
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether what is read is decompressed."""
+        return self._decompressed is not None
+
     def read(self) -> bytes:
         """The next bytes, about :data:`CHUNK_BYTES`; empty at the end, or where ``failure`` says why."""
         if self.head:

@@ -35,9 +35,9 @@ from pcapflow.tracker.flow import Flow
 
 ROWS: Final = 1024
 """Embryos in one block of memory."""
-WIDTH: Final = 13
-"""Numbers of one embryo: six a segment, and its stream."""
 SEGMENT: Final = 6
+WIDTH: Final = 2 * SEGMENT
+"""Numbers of one embryo: six a segment."""
 
 M32: Final = 0xFFFF_FFFF
 MAX_IP_ID: Final = 0xFFFE
@@ -74,7 +74,7 @@ class Embryos:
         self._free: list[i64] = []
         self._size: i64 = 0
 
-    def add(self, batch: Batch, cell: i64, stream: i64, is_reuse: bool) -> i64:
+    def add(self, batch: Batch, cell: i64, is_reuse: bool) -> i64:
         """Keeps a SYN, for which :func:`fits` holds, and returns its row."""
         if self._free:
             row: i64 = self._free.pop()
@@ -92,7 +92,6 @@ class Embryos:
         if is_reuse:
             block[at + 5] |= REUSE
         block[at + SEGMENT] = NO_SEGMENT
-        block[at + 2 * SEGMENT] = stream
         return row
 
     def answer(self, row: i64, batch: Batch, cell: i64) -> bool:
@@ -105,10 +104,6 @@ class Embryos:
             return False
         self._put(row, SEGMENT, batch, cell)
         return True
-
-    def stream(self, row: i64) -> i64:
-        """Wireshark's number of its connection."""
-        return self._block(row)[row % ROWS * WIDTH + 2 * SEGMENT]
 
     def vlan(self, row: i64) -> i64:
         """The VLAN of its SYN, -1 without."""

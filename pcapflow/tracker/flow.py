@@ -126,8 +126,7 @@ class Flow:
     """One connection being followed.
 
     Attributes:
-        number: row of the flow in the tables.
-        stream: Wireshark's ``tcp.stream``.
+        number: the flow's own, in its flow table.
         client, server: its endpoints.
         ended_ns: when it had nothing left to do (both ends CLOSED or in TIME_WAIT), -1 before.
         before: the connection of the same tuple that was alive when this one's SYN came, until that SYN is answered.
@@ -137,7 +136,6 @@ class Flow:
     def __init__(
         self,
         number: i64,
-        stream: i64,
         client: Endpoint,
         server: Endpoint,
         is_ipv6: bool,
@@ -148,7 +146,6 @@ class Flow:
         marks_left: i64,
     ) -> None:
         self.number: i64 = number
-        self.stream: i64 = stream
         self.client = client
         self.server = server
         self.is_ipv6 = is_ipv6

@@ -34,16 +34,16 @@ WIDE_COLUMNS: Final = (
 )  # fmt: skip
 """Names of the 64-bit columns, in the order in which :meth:`FlowLog.write` writes them."""
 NARROW_COLUMNS: Final = (
-    "stream", "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
+    "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
     "idle_endpoint", "reset_by", "reset_flags", "reset_window", "reset_ttl", "reset_options",
     *(f"client_{name}" for name in _NARROW_SIDE),
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
 """Names of the 32-bit columns, likewise."""
-ROWS: Final = 1 << 13
-"""Rows that the log holds."""
+ROWS: Final = 1 << 12
+"""Rows that the log holds: more than a batch can end, and little enough for a cache."""
 N_WIDE: Final = 41
-N_NARROW: Final = 37
+N_NARROW: Final = 36
 
 
 @final
@@ -103,8 +103,6 @@ class FlowLog:
         _wide_side(w, at, flow.server)
         n = self.narrow
         at = self.rows
-        n[at] = i32(flow.stream)
-        at += ROWS
         n[at] = i32(6 if flow.is_ipv6 else 4)
         at += ROWS
         n[at] = i32(flow.vlan)

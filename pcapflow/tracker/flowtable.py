@@ -1,8 +1,10 @@
 """The flow table: which connection a segment belongs to, and what became of each.
 
 Flows are found by a hash over both ends that does not depend on direction, in an open-addressing table of integers.
-A SYN with another sequence number than the one its flow began with is a new incarnation of the tuple, and a new flow;
-so it is in Wireshark, whose ``tcp.stream`` is counted along.
+A SYN with another sequence number than the one its flow began with is a new incarnation of the tuple, and a new flow.
+
+A table follows all connections or one half of them: nothing that happens to one has to do with another, so the two
+halves can be followed by two processes, each of which reads the whole capture.
 
 A connection passes through up to three forms: an embryo while nothing but a SYN and its answer has passed, a
 :class:`Flow` while it is followed, and a row of the log soon after both ends have closed. Memory thus follows the
@@ -63,7 +65,8 @@ from pcapflow.tracker.states import CLIENT, SERVER
 FIRST_SLOTS: Final = 1 << 12
 M31: Final = 0x7FFF_FFFF
 M32: Final = 0xFFFF_FFFF
-MAX_RESERVED: Final = 100_000
+MAX_QUOTED_FIRST: Final = 50_000
+"""Tuples remembered that no connection has yet and an ICMP error quoted."""
 WIRESHARK_MIN_QUOTE: Final = 16
 """TCP bytes that an ICMP error must quote for Wireshark to open a stream for it."""
 
@@ -82,38 +85,50 @@ LIVE: Final = 1
 WRITTEN: Final = 2
 LET_GO: Final = 3
 
+WHOLE: Final = -1
+"""In place of a half: all connections."""
+HALVES: Final = (0, 1)
+
 KEY_WIDTH: Final = 5
 """Numbers of one key: client address (two), server address (two), and ports, family and tunnel in one."""
 
 
 @final
 class FlowTable:
-    """All connections of one capture.
+    """All connections of one capture, or one half of them; they are numbered from 0 in order of their first frame.
 
     Attributes:
         flows, transitions, marks: the logs. :class:`~pcapflow.collect.Collector` drains ``flows`` after each call of
             :meth:`consume` and :meth:`finish`, which never fill it in one go.
         late: by number of the connection, what came after it was written.
+        opened_before: by number of the connection, the earlier frame that opened Wireshark's stream for it: an ICMP
+            error that quotes a segment of its tuple.
         last_ns: the latest time stamp of a segment.
         evicted: connections let go because there were too many at once.
     """
 
     def __init__(
-        self, marks_per_flow: int, max_open_flows: int, rto_ns: int, max_lingering: int = MAX_LINGERING
+        self,
+        marks_per_flow: int,
+        max_open_flows: int,
+        rto_ns: int,
+        max_lingering: int = MAX_LINGERING,
+        half: int = WHOLE,
     ) -> None:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
         self.marks = MarkLog()
         self.late: dict[int, Late] = {}
+        self.opened_before: dict[int, int] = {}
         self.last_ns: i64 = -1
         self.evicted: i64 = 0
         self._marks_per_flow: i64 = marks_per_flow
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
         self._max_lingering: i64 = max_lingering
+        self._half: i64 = half
         self._open_count: i64 = 0
-        self._streams: i64 = 0
-        self._reserved: dict[tuple[int, int, int, int, int, int], i64] = {}
+        self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
         # By number of the connection: what and where it is, and its two ends.
         self._count: i64 = 0
         self._places: vec[i64] = vec[i64]()
@@ -137,8 +152,9 @@ class FlowTable:
         self._k3: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
 
     def consume(self, batch: Batch) -> None:
-        """Takes every segment of a batch, and writes connections that have been closed for long."""
+        """Takes those segments of a batch that are of its half; writes connections that have been closed for long."""
         cells = batch.cells
+        half: i64 = self._half
         end: i64 = batch.size * COLUMNS
         row: i64 = -COLUMNS
         while row + COLUMNS < end:
@@ -152,6 +168,8 @@ class FlowTable:
             dst_lo: i64 = cells[row + COL_DST_LO]
             sport: i64 = cells[row + COL_PORTS] >> 16
             dport: i64 = cells[row + COL_PORTS] & 0xFFFF
+            if half >= 0 and half_of(src_lo ^ dst_lo ^ sport ^ dport) != half:
+                continue
             flags: i64 = cells[row + COL_FLAGS]
             tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
             hashed: i64 = (self._hash(src_hi, src_lo, sport) + self._hash(dst_hi, dst_lo, dport)) & M31
@@ -175,7 +193,9 @@ class FlowTable:
                         cells[row + COL_WINDOW],
                     )
                 elif cells[row + COL_PAYLOAD_LEN] >= WIRESHARK_MIN_QUOTE:
-                    self._reserve_stream(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
+                    ends = _ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
+                    if ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
+                        self._quoted_first[ends] = cells[row + COL_FRAME]
                 continue
 
             if kind == EMBRYO:
@@ -225,15 +245,19 @@ class FlowTable:
                 is_client = from_client
                 if self._open_count >= self._max_open:
                     self._evict()
-                stream: i64 = self._new_stream(number < 0, src_hi, src_lo, sport, dst_hi, dst_lo, dport)
+                opened_before: int | None = None
+                if self._quoted_first and number < 0:
+                    opened_before = self._quoted_first.pop(_ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport), None)
                 if from_client:
                     number = self._new(src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, slot, hashed)
                 else:
                     number = self._new(dst_hi, dst_lo, src_hi, src_lo, dport << 16 | sport | tag, slot, hashed)
+                if opened_before is not None:
+                    self.opened_before[number] = opened_before
                 if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, row):
-                    self._places[number] = self._embryos.add(batch, row, stream, is_reuse) << 2 | EMBRYO
+                    self._places[number] = self._embryos.add(batch, row, is_reuse) << 2 | EMBRYO
                     continue
-                flow = self._flow(number, stream, cells[row + COL_FRAME], time_ns, cells[row + COL_VLAN], is_reuse)
+                flow = self._flow(number, cells[row + COL_FRAME], time_ns, cells[row + COL_VLAN], is_reuse)
                 self._settle(flow)
                 flow.roles_assumed = roles_assumed
                 flow.before = before
@@ -293,6 +317,11 @@ class FlowTable:
         self._keys = vec[i64]()
         self._places = vec[i64]()
         return False
+
+    @property
+    def quoted_only(self) -> list[int]:
+        """Frames of the ICMP errors that opened a stream in Wireshark for a tuple of which no segment passed."""
+        return list(self._quoted_first.values())
 
     # Finding.
 
@@ -377,25 +406,7 @@ class FlowTable:
             self._grow()
         return number
 
-    def _new_stream(
-        self, is_new_tuple: bool, src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64
-    ) -> i64:
-        """The stream of a new connection: the next one, or the one that an ICMP error had opened for its tuple."""
-        if self._reserved and is_new_tuple:
-            reserved = self._reserved.pop(_ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport), None)
-            if reserved is not None:
-                return reserved
-        self._streams += 1
-        return self._streams - 1
-
-    def _reserve_stream(self, src_hi: i64, src_lo: i64, sport: i64, dst_hi: i64, dst_lo: i64, dport: i64) -> None:
-        """Wireshark opens a stream for a segment only quoted in an ICMP error; a flow may come into it later."""
-        ends = _ends(src_hi, src_lo, sport, dst_hi, dst_lo, dport)
-        if ends not in self._reserved and len(self._reserved) < MAX_RESERVED:
-            self._reserved[ends] = self._streams
-            self._streams += 1
-
-    def _flow(self, number: i64, stream: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
+    def _flow(self, number: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
         """A flow that has yet to see its first segment."""
         at: i64 = number * KEY_WIDTH
         tag: i64 = self._keys[at + 4]
@@ -403,7 +414,6 @@ class FlowTable:
         server = Endpoint(SERVER, self._keys[at + 2], self._keys[at + 3], tag & 0xFFFF)
         flow = Flow(
             number,
-            stream,
             client,
             server,
             (tag >> 20) & IS_IPV6 != 0,
@@ -433,8 +443,7 @@ class FlowTable:
         """The flow that an embryo becomes; its row is still to be dropped."""
         embryos = self._embryos
         flow = self._flow(
-            number, embryos.stream(row), embryos.frame(row), embryos.time_ns(row), embryos.vlan(row),
-            embryos.is_reuse(row),
+            number, embryos.frame(row), embryos.time_ns(row), embryos.vlan(row), embryos.is_reuse(row)
         )  # fmt: skip
         embryos.replay(row, flow)
         return flow
@@ -569,6 +578,18 @@ class FlowTable:
         flow.is_written = True
         self._places[flow.number] = (flow.client.isn + 1) << 2 | WRITTEN
         self._open_count -= 1
+
+
+def half_of(mixed: i64) -> i64:
+    """Which half a connection belongs to, 0 or 1, by the exclusive or of its addresses' lower halves and its ports.
+
+    It is the parity of the bits, which changes evenly along whatever steps addresses and ports are given out in.
+    """
+    mixed ^= mixed >> 32
+    mixed ^= mixed >> 16
+    mixed ^= mixed >> 8
+    mixed ^= mixed >> 4
+    return (0x6996 >> (mixed & 15)) & 1
 
 
 def _is_at(x: Endpoint, hi: i64, lo: i64, port: i64) -> bool:

@@ -36,7 +36,6 @@ def clean_capture(seconds: float, **changes: Any) -> Capture:
         "paths": ("told.pcap",),
         "name": "told.pcap",
         "size_bytes": 1000,
-        "sha256": "",
         "format": "pcap",
         "reader": "native",
         "compiled": False,

@@ -54,7 +54,7 @@ def _hostile() -> str:
         truncated=HOSTILE,
         format=HOSTILE,
         link_types=(HOSTILE,),
-        sha256=HOSTILE,
+        checksum=lambda: HOSTILE,
         undecoded=(Undecoded(HOSTILE, HOSTILE, 3, 1),),
     )
     found = [dataclasses.replace(a, detail=HOSTILE, cause=HOSTILE, alternatives=(HOSTILE,)) for a in found]

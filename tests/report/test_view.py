@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pcapflow.anomalies.model import Anomaly, Severity
-from pcapflow.capture import Undecoded
+from pcapflow.capture import Undecoded, no_checksum
 from pcapflow.config import Config
 from pcapflow.report import build
 from pcapflow.report.ladder import wanted_flows
@@ -167,7 +167,7 @@ def test_a_stuck_connection_is_shown_with_its_state_and_how_long() -> None:
 
 
 def test_a_capture_without_packets_still_makes_a_report() -> None:
-    scene = Scene(frames=0, segments=0, other=0, first_ns=-1, last_ns=-1, sha256="")
+    scene = Scene(frames=0, segments=0, other=0, first_ns=-1, last_ns=-1, checksum=no_checksum)
 
     view = _view(scene, [])
 

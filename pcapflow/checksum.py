@@ -1,0 +1,48 @@
+"""The SHA-256 of a capture's file, by which a report says what it speaks of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+PIECE_BYTES: Final = 4 << 20
+"""Bytes that are hashed without the interpreter's lock. Between two pieces a thread waits until the reader lets go of
+the lock, so that with the quarter of a megabyte that ``hashlib.file_digest`` takes, hashing outlasts the reading."""
+
+
+def the_only_file(inputs: Sequence[object]) -> str:
+    """The path of the file whose checksum tells what was read: "" of several, of a pipe, of an open file."""
+    if len(inputs) != 1:
+        return ""
+    (item,) = inputs
+    return os.fspath(item) if isinstance(item, (str, os.PathLike)) and item != "-" and Path(item).is_file() else ""
+
+
+def sha256_of(path: str) -> str:
+    """The SHA-256 of a file in hexadecimal digits; "" where it cannot be read, of which the reader tells."""
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            piece = memoryview(bytearray(min(PIECE_BYTES, max(os.fstat(file.fileno()).st_size, 1))))
+            while size := file.readinto(piece):
+                digest.update(piece[:size])
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def sha256_beside(path: str) -> Callable[[], str]:
+    """Takes the checksum in a thread; what is returned waits for it."""
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(sha256_of(path)), daemon=True)
+    thread.start()
+
+    def result() -> str:
+        thread.join()
+        return found[0] if found else ""
+
+    return result

@@ -128,26 +128,37 @@ class _Growing:
 
 
 def told(harvest: Harvest) -> Iterator[object]:
-    """The harvest in pieces for another process, which :func:`received` reads; each is let go when it has been told."""
+    """The harvest in pieces for another process: arrays, and small objects that tell what arrays follow.
+
+    An array is let go when it has been told. :func:`received` reads them.
+    """
     for columns in (harvest.flows, harvest.transitions, harvest.marks):
-        yield list(columns)
-        for name in list(columns):
-            column = columns.pop(name)
-            # What is the same in all rows is told once.
-            yield (column[:1].copy(), len(column)) if column.strides == (0,) else (column, len(column))
+        rows = len(next(iter(columns.values())))
+        # What is the same in all rows is told once.
+        parts = {name: column[:1] if column.strides == (0,) else column for name, column in columns.items()}
+        columns.clear()
+        yield rows, [(name, part.dtype, len(part)) for name, part in parts.items()]
+        for name in list(parts):
+            yield np.ascontiguousarray(parts.pop(name))
     yield harvest.opened_before, harvest.quoted_only, harvest.evicted
 
 
-def received(receive: Callable[[], Any]) -> Harvest:
-    """The harvest that :func:`told` another process; ``receive`` gives the next piece."""
+def received(receive: Callable[[], Any], fill: Callable[[Column], None]) -> Harvest:
+    """The harvest that :func:`told` another process.
+
+    Args:
+        receive: gives the next object.
+        fill: writes the next array into this one.
+    """
 
     def columns() -> dict[str, Column]:
-        names = receive()
-        pieces = (receive() for _ in names)
-        return {
-            name: column if len(column) == rows else np.broadcast_to(column[0], (rows,))
-            for name, (column, rows) in zip(names, pieces, strict=True)
-        }
+        rows, parts = receive()
+        found: dict[str, Column] = {}
+        for name, dtype, length in parts:
+            part = np.empty(length, dtype)
+            fill(part)
+            found[name] = part if length == rows else np.broadcast_to(part[0], (rows,))
+        return found
 
     flows, transitions, marks = columns(), columns(), columns()
     return Harvest(flows, transitions, marks, *receive())
@@ -163,29 +174,32 @@ def join(harvests: Sequence[Harvest], capture: Capture) -> Tables:
     order = np.argsort(first_frames, kind="stable")
     numbers = np.empty(len(order), dtype=np.int64)
     numbers[order] = np.arange(len(order))
-    # By harvest: the number in the tables of each of its connections.
+    # By harvest: the row in the tables of each of its rows, and the number there of each of its connections.
+    places = np.split(numbers, np.cumsum([len(harvest.flows["flow"]) for harvest in harvests])[:-1])
     ranks: list[Column] = []
-    for harvest in harvests:
-        rank = np.empty(len(harvest.flows["flow"]), dtype=np.int64)
-        rank[harvest.flows["flow"]] = numbers[: len(rank)]
-        numbers = numbers[len(rank) :]
+    for harvest, place in zip(harvests, places, strict=True):
+        rank = np.empty(len(place), dtype=np.int64)
+        rank[harvest.flows["flow"]] = place
         ranks.append(rank)
-    for harvest, rank in zip(harvests, ranks, strict=True):
-        harvest.flows["flow"] = rank[harvest.flows["flow"]]
+        harvest.flows["flow"] = place
         for columns in (harvest.transitions, harvest.marks):
             columns["flow"] = rank[columns["flow"]]
-    stream = _streams(first_frames[order], harvests, ranks)
-    flows = _joined(FLOWS, [harvest.flows for harvest in harvests], in_order=order)
+    streams = _streams(first_frames[order], harvests, ranks)
+    flows = _joined(FLOWS, [harvest.flows for harvest in harvests], places)
+    transitions = _joined(TRANSITIONS, [harvest.transitions for harvest in harvests])
+    marks = _joined(MARKS, [harvest.marks for harvest in harvests])
     return Tables(
-        flows=Table("flows", FLOWS, {**flows, "stream": stream}),
-        transitions=_in_order_of_time(_joined(TRANSITIONS, [harvest.transitions for harvest in harvests])),
-        marks=_by_flow(_joined(MARKS, [harvest.marks for harvest in harvests])),
+        flows=Table("flows", FLOWS, {**flows, "stream": streams}),
+        transitions=_in_order_of_time(transitions),
+        marks=_by_flow(marks),
         capture=dataclasses.replace(capture, evicted=sum(harvest.evicted for harvest in harvests)),
     )
 
 
 def _streams(first_frames: Column, harvests: Sequence[Harvest], ranks: Sequence[Column]) -> Column:
     """Wireshark's ``tcp.stream`` of each connection: how many streams were opened before its own."""
+    if not any(harvest.opened_before or harvest.quoted_only for harvest in harvests):
+        return np.arange(len(first_frames))
     opened = first_frames.copy()
     for harvest, rank in zip(harvests, ranks, strict=True):
         for number, frame in harvest.opened_before.items():
@@ -195,24 +209,29 @@ def _streams(first_frames: Column, harvests: Sequence[Harvest], ranks: Sequence[
     return streams
 
 
-def _joined(schema: Schema, parts: Sequence[dict[str, Column]], in_order: Column | None = None) -> dict[str, Column]:
-    """The columns of several parts one after another, or in the order given, which are taken out of the parts.
+def _joined(
+    schema: Schema, parts: Sequence[dict[str, Column]], places: Sequence[Column] | None = None
+) -> dict[str, Column]:
+    """The columns of several parts, which are taken out of these: one after another, or each row in its place.
 
     One column is made after another: two copies of one are there at a time, not of all.
     """
-    sorted_already = in_order is None or bool(np.all(in_order[1:] > in_order[:-1]))
+    rows = sum(len(next(iter(part.values()))) for part in parts)
     whole: dict[str, Column] = {}
-    for name in schema:
+    for name, dtype in schema.items():
         if name not in parts[0]:
             continue
         pieces = [part.pop(name) for part in parts]
         values = {int(piece[0]) for piece in pieces if len(piece)}
         if len(values) == 1 and all(len(piece) <= 1 or piece.strides == (0,) for piece in pieces):
-            whole[name] = np.broadcast_to(schema[name](values.pop()), (sum(map(len, pieces)),))
-            continue
-        column = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        del pieces
-        whole[name] = column if sorted_already else column[in_order]
+            whole[name] = np.broadcast_to(dtype(values.pop()), (rows,))
+        elif places is None:
+            whole[name] = np.concatenate(pieces)
+        else:
+            column = np.empty(rows, dtype)
+            for place, piece in zip(places, pieces, strict=True):
+                column[place] = piece
+            whole[name] = column
     return whole
 
 
@@ -257,11 +276,23 @@ def _transitions(table: FlowTable) -> dict[str, Column]:
 
 
 def _in_order_of_time(columns: dict[str, Column]) -> Table:
-    times = columns["time_ns"]
-    if np.any(times[1:] < times[:-1]):
-        # A proven transition is dated at the packet that passed the tap, and logged when its proof did.
-        _reorder(columns, np.argsort(times, kind="stable"))
+    # A proven transition is dated at the packet that passed the tap, and logged when its proof did.
+    _reorder(columns, _stable_order(columns["time_ns"]))
     return Table("transitions", TRANSITIONS, columns)
+
+
+def _stable_order(values: Column) -> Column:
+    """What ``argsort(kind="stable")`` gives, in a fifth of its time where the values do not lie too far apart.
+
+    Value and position then fit into one number, and the fastest sort will do.
+    """
+    bits = len(values).bit_length()
+    if not len(values) or (int(values.max()) - int(values.min())).bit_length() + bits >= 64:
+        return np.argsort(values, kind="stable")
+    both: Column = (values - values.min()) << bits | np.arange(len(values))
+    both.sort()
+    both &= (1 << bits) - 1
+    return both
 
 
 def _marks(table: FlowTable) -> dict[str, Column]:

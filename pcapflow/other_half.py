@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from pcapflow.tracker.flowtable import HALVES
 
 if TYPE_CHECKING:
     from pcapflow.collect import Harvest
+    from pcapflow.tables import Column
 
 OTHER: Final = HALVES[1:]
 
@@ -76,9 +78,20 @@ class OtherHalf:
 
         with contextlib.suppress(EOFError, OSError):
             if self._ear.recv() == frames:
-                return received(self._ear.recv)
+                return received(self._ear.recv, self._fill)
         self.end()
         return None
+
+    def _fill(self, column: Column) -> None:
+        """Reads an array's bytes to where they belong; an object would be copied on the way."""
+        import numpy as np
+
+        left = column.view(np.uint8).data
+        while left:
+            read = os.readv(self._ear.fileno(), [left])
+            if not read:
+                raise EOFError
+            left = left[read:]
 
     def checksum(self) -> str:
         """The checksum of the file, "" of several; waits for it, and takes it here where the other process has died."""
@@ -99,6 +112,8 @@ class OtherHalf:
 
 def _tell(mouth: Connection, inputs: Sequence[Input], config: Config) -> None:
     """What the second process does."""
+    import numpy as np
+
     from pcapflow.collect import told
 
     # Ctrl-C reaches both; the first process ends this one.
@@ -111,7 +126,12 @@ def _tell(mouth: Connection, inputs: Sequence[Input], config: Config) -> None:
             (harvest,) = follow(opened, batch, more, OTHER, config)
         mouth.send(opened.frames)
         for piece in told(harvest):
-            mouth.send(piece)
+            if isinstance(piece, np.ndarray):
+                left = piece.view(np.uint8).data
+                while left:
+                    left = left[os.write(mouth.fileno(), left) :]
+            else:
+                mouth.send(piece)
         path = the_only_file(inputs)
         if path:
             mouth.send(sha256_of(path))

@@ -202,6 +202,7 @@ class Tables:
         return self.name(flow, 1 - CLIENT)
 
 
+@functools.lru_cache(1 << 14)
 def address(family: int, high: int, low: int) -> str:
     """The text of an address given as two 64-bit halves, signed or not."""
     if family == 4:

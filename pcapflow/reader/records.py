@@ -109,6 +109,9 @@ class Records:
         """
         data = self._data[at:]
         self._consumed += at
+        if self._source.step_back(len(data)):
+            # A plain file gives these bytes again, with those after them: to join the two would copy both.
+            data = self._source.read()
         pieces = [data]
         have: i64 = len(data)
         while have < need:

@@ -115,6 +115,10 @@ class Source:
             self.failure = f"the file cannot be read on ({_reason(error)})"
             return b""
 
+    def step_back(self, count: int) -> bool:
+        """Makes the last ``count`` bytes read the next to be read; False where that cannot be, as for :meth:`jump`."""
+        return count > 0 and not self.head and self.jump(self._raw.position - count)
+
     def jump(self, offset: int) -> bool:
         """Makes a byte of the file the next to be read; False where that cannot be: in a pipe, in a compressed file."""
         if self._decompressed is not None or self.size < 0:

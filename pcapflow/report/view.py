@@ -186,7 +186,6 @@ def build(
     return ReportView(
         title=capture.name,
         meta=_meta(tables),
-        sha256=capture.sha256,
         verdict=verdict(tables, findings, titles, clock, doubtful=not state.good),
         quality=state,
         cards=tuple(card for card in cards if card.severity != "info"),
@@ -194,8 +193,10 @@ def build(
         census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
         connections=_connections(tables, findings, shown, frozenset(ladders), selection, clock, config),
         looks=STATE_LOOKS,
-        facts=_facts(tables, config),
         version=__version__,
+        # Last, since it may still be on its way.
+        sha256=capture.sha256,
+        facts=_facts(tables, config),
     )
 
 

@@ -88,6 +88,13 @@ def cli() -> None:
 @click.option("--merge", is_flag=True, help="Read the captures in this order as one (a ring of files).")
 @_fail_on_option
 @click.option("--anonymize", is_flag=True, help="Replace addresses, and the capture's name and hash, in every output.")
+@click.option(
+    "--jobs",
+    "processes",
+    metavar="N",
+    type=click.IntRange(1, 2),
+    help="Processes that follow the connections of one capture, 1 or 2; without it, 2 where it is large.",
+)
 @_config_option
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
 @_quiet_option
@@ -101,6 +108,7 @@ def analyze(
     merge: bool,
     fail_on: str | None,
     anonymize: bool,
+    processes: int | None,
     config_file: Path | None,
     no_report: bool,
     quiet: bool,
@@ -120,7 +128,7 @@ def analyze(
         json_target = _target(json_file, several, f"{name}.json", None)
         _refuse_to_overwrite(job, report, json_target)
         try:
-            analysis = _analyse(job, reader, config, quiet)
+            analysis = _analyse(job, reader, config, quiet, processes)
         except CaptureError as error:
             _complain(str(error))
             status = EXIT_UNREADABLE
@@ -325,7 +333,9 @@ def _config(path: Path | None) -> Config:
     return load_config(path, search=Path.cwd())
 
 
-def _analyse(captures: Sequence[str], reader: Engine, config: Config, quiet: bool) -> Analysis:
+def _analyse(
+    captures: Sequence[str], reader: Engine, config: Config, quiet: bool, processes: int | None = None
+) -> Analysis:
     from pcapflow.analysis import analyze as pipeline
     from pcapflow.engine import total_bytes
     from pcapflow.reader.files import is_compiled
@@ -336,7 +346,7 @@ def _analyse(captures: Sequence[str], reader: Engine, config: Config, quiet: boo
             "a C compiler and `pip install --force-reinstall --no-binary pcapflow pcapflow` mend that"
         )
     with _progress(quiet) as progress:
-        return pipeline(list(captures), reader=reader, config=config, progress=progress)
+        return pipeline(list(captures), reader=reader, config=config, progress=progress, jobs=processes)
 
 
 @contextlib.contextmanager

@@ -61,6 +61,7 @@ from pcapflow.reader.batch import (
 )
 from pcapflow.tables import END_REASONS, Tables
 from pcapflow.tracker import FlowTable
+from pcapflow.tracker.flowtable import MAX_LINGERING, WHOLE
 from pcapflow.tracker.marks import MARK_NAMES, PORT_REUSE
 from pcapflow.tracker.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
 
@@ -212,18 +213,22 @@ def run(
     max_open_flows: int = 1 << 20,
     rows_per_batch: int = CAPACITY,
     table: FlowTable | None = None,
+    halves: Sequence[int] = (WHOLE,),
 ) -> Tables:
-    """Feeds segments to a flow table, and finishes it."""
-    table = FlowTable(marks_per_flow, max_open_flows, RTO_NS) if table is None else table
-    collector = Collector(table)
+    """Feeds segments to a flow table, or to one for each of these halves, and finishes it."""
+    collectors = [
+        Collector(table or FlowTable(marks_per_flow, max_open_flows, RTO_NS, MAX_LINGERING, half)) for half in halves
+    ]
     batch = Batch()
     for frame, row in enumerate(rows, 1):
         _fill(batch, row, frame)
         if batch.size == rows_per_batch:
-            collector.consume(batch)
+            for collector in collectors:
+                collector.consume(batch)
             batch.size = 0
-    collector.consume(batch)
-    return join([collector.finish(last_ns)], _NO_CAPTURE)
+    for collector in collectors:
+        collector.consume(batch)
+    return join([collector.finish(last_ns) for collector in collectors], _NO_CAPTURE)
 
 
 def check_chains(tables: Tables) -> None:

@@ -12,6 +12,7 @@ from fixtures.ladder import START_NS
 from pcapflow.reader.batch import ICMP_QUOTE
 from pcapflow.tables import Tables
 from pcapflow.tracker import FlowTable
+from pcapflow.tracker.flowtable import HALVES, WHOLE, half_of
 from pcapflow.tracker.marks import MARK_NAMES
 from pcapflow.tracker.states import CLIENT
 from tests.ladders import RTO_NS, Row, check_chains, run
@@ -214,8 +215,71 @@ def test_who_is_the_client_is_guessed_without_a_syn(sport: int, dport: int, clie
     assert tables.flows["roles_assumed"][0] == 1
 
 
+@pytest.mark.parametrize("quoted", [40_000, 40_001, 40_003])
+def test_streams_are_counted_over_both_halves(quoted: int) -> None:
+    """Ports 40000 and 40003 are in one half, 40001 and 40002 in the other; an ICMP error came first for one of them."""
+    syns = [up("192.0.2.1", 40_000 + n, SYN, 1000) for n in range(4)]
+    quote = dataclasses.replace(syns[quoted - 40_000], window=3 << 8 | 13, payload=b"\0" * 20)
+    first, *others = rows(quote, *syns)
+    segments = [dataclasses.replace(first, flags=ICMP_QUOTE), *others]
+
+    halves = [run(segments, halves=[half]) for half in HALVES]
+    tables = run(segments, halves=HALVES)
+
+    assert [list(half.flows["client_port"]) for half in halves] == [[40_001, 40_002], [40_000, 40_003]]
+    assert list(tables.flows["client_port"]) == [40_000, 40_001, 40_002, 40_003]
+    assert list(tables.flows["stream"]) == list(run(segments).flows["stream"])
+    assert tables.flows["stream"][quoted - 40_000] == 0
+    assert sorted(tables.flows["stream"]) == [0, 1, 2, 3]
+
+
+def test_a_quote_of_what_never_comes_keeps_its_stream() -> None:
+    """No flow has it; the numbers of those after it are as in Wireshark."""
+    quote = dataclasses.replace(up("192.0.2.1", 39_999, SYN, 1000), window=3 << 8 | 13, payload=b"\0" * 20)
+    first, *others = rows(up("192.0.2.1", 40_000, SYN, 1000), quote, up("192.0.2.1", 40_001, SYN, 1000))
+    segments = [first, dataclasses.replace(others[0], flags=ICMP_QUOTE), others[1]]
+
+    for halves in ((WHOLE,), HALVES):
+        assert list(run(segments, halves=halves).flows["stream"]) == [0, 2]
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 1000], ids="ports {} apart".format)
+def test_the_halves_are_halves_however_ports_are_given_out(step: int) -> None:
+    """Linux gives even ports to those that connect: a bit of the port would put all of them into one half."""
+    tuples = [(0xC000_0201 ^ 0xC633_6402 ^ (1024 + n * step) ^ 443) for n in range(60)]
+
+    ones = sum(half_of(mixed) for mixed in tuples)
+
+    assert 20 <= ones <= 40
+
+
+def test_both_halves_together_are_the_whole() -> None:
+    """Whatever comes, every column says the same, and each flow's transitions are the same in the same order."""
+    made = random_rows()
+
+    whole, halves = run(made), run(made, halves=HALVES)
+
+    for name in whole.flows.schema:
+        assert list(whole.flows[name]) == list(halves.flows[name]), name
+    for name in whole.marks.schema:
+        assert list(whole.marks[name]) == list(halves.marks[name]), name
+    by_flow = [table.transitions["flow"].argsort(kind="stable") for table in (whole, halves)]
+    for name in whole.transitions.schema:
+        assert list(whole.transitions[name][by_flow[0]]) == list(halves.transitions[name][by_flow[1]]), name
+
+
 def test_random_segments_break_nothing() -> None:
     """Any flags with any numbers between a few hosts: no exception, and every path is one of the table's."""
+    made = random_rows()
+
+    tables = run(made, marks_per_flow=10**6)
+
+    check_chains(tables)
+    assert sum(packets(tables)) == len(made)
+
+
+def random_rows() -> list[Row]:
+    """Any flags with any numbers between a few hosts."""
     chance = random.Random(4)
     made = []
     for number in range(5000):
@@ -226,8 +290,4 @@ def test_random_segments_break_nothing() -> None:
         ends = f"10.0.0.{a}", f"10.0.0.{b}", 80 + a, 80 + b
         segment = Segment(*ends, seq, ack, flags, chance.choice([0, 500]), b"", payload)
         made.append(Row(START_NS + number * chance.choice([-1, 1000, 10**7]), segment))
-
-    tables = run(made, marks_per_flow=10**6)
-
-    check_chains(tables)
-    assert sum(packets(tables)) == len(made)
+    return made

@@ -1,0 +1,195 @@
+"""One process or two: the tables are the same, and what goes wrong with the second one is made good by the first.
+
+A process that has threads is not copied, and one that runs tests has some: each test starts a fresh one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from benchmarks.workloads import generate
+from pcapflow.engine import LARGE_BYTES
+from pcapflow.reader import open_capture
+from pcapflow.reader.batch import Batch
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKETS = 20_000
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no second process")
+
+
+def fresh(*arguments: str) -> str:
+    """What another interpreter with this package prints; numpy's algebra starts no threads there."""
+    path = os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments],
+        env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout
+
+
+def run(code: str, capture: Path) -> str:
+    """What these lines print, with the capture's path as ``path``, and ``figures`` of an analysis to compare."""
+    head = """
+        import multiprocessing, os, sys
+        from pcapflow import analyze, other_half
+        path = sys.argv[1]
+        def figures(analysis):
+            columns = analysis.tables.flows.columns.items()
+            return analysis.capture.sha256, {name: column.tolist() for name, column in columns}
+    """
+    return fresh("-c", textwrap.dedent(head) + textwrap.dedent(code), str(capture))
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("engine") / "web.pcap"
+    generate("web", PACKETS, path)
+    return path
+
+
+@linux
+def test_two_processes_give_the_tables_of_one(tmp_path: Path) -> None:
+    """Every column of every table, the anomalies, and what is known of the capture with its checksum."""
+    captures = []
+    for workload in ("web", "bulk", "flood"):
+        path = tmp_path / f"{workload}.pcap"
+        generate(workload, PACKETS, path)
+        captures.append(str(path))
+
+    one = json.loads(fresh("-m", "tests.digests", *captures))
+    two = json.loads(fresh("-m", "tests.digests", "--jobs", "2", *captures))
+
+    assert (one["in_two"], two["in_two"]) == (0, len(captures))
+    assert two["digests"] == one["digests"]
+
+
+@linux
+@pytest.mark.parametrize(
+    "does",
+    [
+        "os._exit(1)",
+        "mouth.send(7)",
+        "mouth.send(20000)",
+        "mouth.send('not a number')",
+        "mouth.send(20000); mouth.send((3, [('flow', 'i8', 3)])); os.write(mouth.fileno(), b'12345')",
+    ],
+    ids=["dies at once", "read another file", "dies then", "talks nonsense", "dies inside a column"],
+)
+def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web: Path) -> None:
+    told = run(
+        f"""
+        alone = figures(analyze(path, jobs=1))
+        def tell(mouth, inputs, config):
+            {does}
+        other_half._tell = tell
+        assert figures(analyze(path, jobs=2)) == alone
+        print(multiprocessing.active_children())
+        """,
+        web,
+    )
+
+    assert told == "[]\n"
+
+
+@linux
+def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
+    told = run(
+        """
+        alone = figures(analyze(path, jobs=1))
+        other_half.sha256_of = lambda path: os._exit(1)
+        both = analyze(path, jobs=2)
+        from pcapflow.checksum import sha256_of
+        other_half.sha256_of = sha256_of
+        assert figures(both) == alone
+        print(len(both.capture.sha256), multiprocessing.active_children())
+        """,
+        web,
+    )
+
+    assert told == "64 []\n"
+
+
+@linux
+def test_an_interrupt_ends_both(web: Path) -> None:
+    told = run(
+        """
+        def progress(done, total):
+            raise KeyboardInterrupt
+        try:
+            analyze(path, jobs=2, progress=progress)
+        except KeyboardInterrupt:
+            print("interrupted", multiprocessing.active_children())
+        """,
+        web,
+    )
+
+    assert told == "interrupted []\n"
+
+
+@linux
+def test_a_process_with_threads_is_not_copied() -> None:
+    """A lock that another thread holds would never be let go in the copy."""
+    told = fresh(
+        "-c",
+        textwrap.dedent("""
+            import threading
+            from pcapflow.other_half import is_possible
+            print(is_possible())
+            event = threading.Event()
+            thread = threading.Thread(target=event.wait)
+            thread.start()
+            print(is_possible())
+            event.set()
+            thread.join()
+            print(is_possible())
+        """),
+    )
+
+    assert told.split() == ["True", "False", "True"]
+
+
+@linux
+def test_a_small_capture_is_read_by_one_process_unless_asked_otherwise(web: Path) -> None:
+    assert web.stat().st_size < LARGE_BYTES
+    told = run(
+        """
+        other_half.OtherHalf = None
+        analyze(path)
+        try:
+            analyze(path, jobs=2)
+        except TypeError:
+            print("asked")
+        """,
+        web,
+    )
+
+    assert told == "asked\n"
+
+
+def test_what_cannot_be_opened_again_is_read_once(web: Path, tmp_path: Path) -> None:
+    """A compressed file could, but both processes would spend their time on decompressing it."""
+    packed = tmp_path / "web.pcap.gz"
+    packed.write_bytes(gzip.compress(web.read_bytes(), 1))
+    with web.open("rb") as stream:
+        twice = []
+        for item in (web, packed, stream):
+            opened = open_capture([item])
+            opened.read(Batch())
+            twice.append(opened.can_be_read_twice)
+            opened.close()
+
+    assert twice == [True, False, False]

@@ -16,7 +16,22 @@ import numpy as np
 from pcapflow.capture import Capture
 from pcapflow.tables import FLOWS, MARKS, TRANSITIONS, Column, Schema, Table, Tables
 from pcapflow.tracker.flowlog import NARROW_COLUMNS, ROWS, WIDE_COLUMNS
-from pcapflow.tracker.log import WITHDRAWN
+from pcapflow.tracker.log import (
+    BASIS_BITS,
+    BLOCK_ROWS,
+    CODE_BITS,
+    ENDPOINT_SHIFT,
+    EVENT_SHIFT,
+    FLOW_SHIFT,
+    MARK_BITS,
+    MARK_ENDPOINT_SHIFT,
+    MARK_FLOW_SHIFT,
+    NEW_SHIFT,
+    OLD_SHIFT,
+    WIDTH,
+    WITHDRAWN,
+    Log,
+)
 from pcapflow.tracker.states import ENDPOINT_NAMES
 
 if TYPE_CHECKING:
@@ -260,18 +275,43 @@ def _add_late(columns: dict[str, Column], late: dict[int, Late]) -> None:
 
 def _transitions(table: FlowTable) -> dict[str, Column]:
     log = table.transitions
+    codes, times, frames, _ = _columns(log.rows)
     columns: dict[str, Column] = {
-        "flow": _array(log.flow, np.int64),
-        "endpoint": _array(log.endpoint, np.uint8),
-        "old": _array(log.old, np.uint8),
-        "new": _array(log.new, np.uint8),
-        "time_ns": _array(log.time_ns, np.int64),
-        "frame": _array(log.frame, np.int64),
-        "event": _array(log.event, np.uint8),
-        "basis": _array(log.basis, np.uint8),
+        "flow": codes >> FLOW_SHIFT,
+        "endpoint": (codes >> ENDPOINT_SHIFT & 1).astype(np.uint8),
+        "old": (codes >> OLD_SHIFT & CODE_BITS).astype(np.uint8),
+        "new": (codes >> NEW_SHIFT & CODE_BITS).astype(np.uint8),
+        "time_ns": times,
+        "frame": frames,
+        "event": (codes >> EVENT_SHIFT & CODE_BITS).astype(np.uint8),
+        "basis": (codes & BASIS_BITS).astype(np.uint8),
     }
     if log.withdrawn:
         _reorder(columns, np.flatnonzero(columns["basis"] != WITHDRAWN))
+    return columns
+
+
+def _marks(table: FlowTable) -> dict[str, Column]:
+    codes, frames, times, values = _columns(table.marks.rows)
+    return {
+        "flow": codes >> MARK_FLOW_SHIFT,
+        "frame": frames,
+        "time_ns": times,
+        "endpoint": (codes >> MARK_ENDPOINT_SHIFT & 1).astype(np.uint8),
+        "mark": (codes & MARK_BITS).astype(np.uint8),
+        "value": values,
+    }
+
+
+def _columns(log: Log) -> list[Column]:
+    """The four columns of a log, which is emptied block by block."""
+    size, blocks = int(log.size), log.blocks
+    columns: list[Column] = [np.empty(size, dtype=np.int64) for _ in range(WIDTH)]
+    for at in range(0, size, BLOCK_ROWS):
+        rows = np.frombuffer(memoryview(blocks[0]), np.int64).reshape(BLOCK_ROWS, WIDTH)[: size - at]
+        for column, numbers in zip(columns, rows.T, strict=True):
+            column[at : at + len(rows)] = numbers
+        del rows, blocks[0]
     return columns
 
 
@@ -295,18 +335,6 @@ def _stable_order(values: Column) -> Column:
     return both
 
 
-def _marks(table: FlowTable) -> dict[str, Column]:
-    log = table.marks
-    return {
-        "flow": _array(log.flow, np.int64),
-        "frame": _array(log.frame, np.int64),
-        "time_ns": _array(log.time_ns, np.int64),
-        "endpoint": _array(log.endpoint, np.uint8),
-        "mark": _array(log.mark, np.uint8),
-        "value": _array(log.value, np.int64),
-    }
-
-
 def _by_flow(columns: dict[str, Column]) -> Table:
     _reorder(columns, np.lexsort((columns["frame"], columns["flow"])))
     return Table("marks", MARKS, columns)
@@ -316,8 +344,3 @@ def _reorder(columns: dict[str, Column], rows: Column) -> None:
     """Takes rows of every column, one column after another."""
     for name in list(columns):
         columns[name] = columns.pop(name)[rows]
-
-
-def _array(column: Any, dtype: type[np.generic]) -> Column:
-    """A compiled column as a numpy array over the same memory; without rows it has none."""
-    return np.frombuffer(memoryview(column), dtype=dtype) if len(column) else np.zeros(0, dtype=dtype)

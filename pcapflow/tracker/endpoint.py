@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import final
 
-from mypy_extensions import i64, u8
+from mypy_extensions import i64
 
 from pcapflow.tracker.log import TransitionLog
 from pcapflow.tracker.seq import unwrap
@@ -156,7 +156,7 @@ class Endpoint:
 
     def last_event(self, log: TransitionLog) -> i64:
         """The event of its last transition, -1 without any."""
-        return -1 if self.last_row < 0 else i64(log.event[self.last_row])
+        return -1 if self.last_row < 0 else log.event(self.last_row)
 
     def take_back(self, log: TransitionLog) -> i64:
         """Withdraws its last transition, which was an assumption.
@@ -166,14 +166,14 @@ class Endpoint:
         """
         row: i64 = self.last_row
         log.withdraw(row)
-        self.state = i64(log.old[row])
-        self.last_row = log.previous[row]
+        self.state = log.old(row)
+        self.last_row = log.previous(row)
         # The clock of its changes is left where it was: what comes next did come later.
-        self.unsure = self.last_row >= 0 and log.basis[self.last_row] == ASSUMED
-        return log.frame[row]
+        self.unsure = self.last_row >= 0 and log.basis(self.last_row) == ASSUMED
+        return log.frame(row)
 
     def confirm(self, log: TransitionLog) -> None:
         """What was assumed last turned out to be so."""
         if self.unsure:
-            log.basis[self.last_row] = u8(PROVEN)
+            log.set_basis(self.last_row, PROVEN)
             self.unsure = False

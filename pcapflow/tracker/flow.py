@@ -519,7 +519,7 @@ class Flow:
             if time_ns - self.reset_ns <= flight_ns:
                 x.take_back(self._log)
                 if x.unsure and x.last_event(self._log) == FIN_RX and ack_rel <= y.fin_rel:
-                    x.fin_heard_ns = self._log.time_ns[x.last_row]
+                    x.fin_heard_ns = self._log.time_ns(x.last_row)
                     x.fin_heard_frame = x.take_back(self._log)
                     return FIN_AND_RST_IN_FLIGHT
                 return RST_IN_FLIGHT
@@ -663,7 +663,7 @@ class Flow:
         log = self._log
         if x.last_event(log) == FIN_RX and x.fin_proven_frame == x.missed_fin_frame and y.fin_count == 1:
             heard_ns: i64 = x.changed_ns
-            heard_basis: i64 = i64(log.basis[x.last_row])
+            heard_basis: i64 = log.basis(x.last_row)
             heard_frame: i64 = x.take_back(log)
             x.take(log, self.number, FIN_TX, x.missed_fin_ns, x.missed_fin_frame, basis)
             x.take(log, self.number, FIN_RX, heard_ns, heard_frame, heard_basis)

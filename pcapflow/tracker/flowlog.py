@@ -40,8 +40,9 @@ NARROW_COLUMNS: Final = (
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
 """Names of the 32-bit columns, likewise."""
-ROWS: Final = 1 << 12
-"""Rows that the log holds: more than a batch can end, and little enough for a cache."""
+ROWS: Final = (1 << 12) + 8
+"""Rows that the log holds: more than a batch can end, and no power of two, by which the columns of one row would all
+contend for the same places of the processor's cache."""
 N_WIDE: Final = 41
 N_NARROW: Final = 36
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +23,8 @@ def the_only_file(inputs: Sequence[object]) -> str:
 
 def sha256_of(path: str) -> str:
     """The SHA-256 of a file in hexadecimal digits; "" where it cannot be read, of which the reader tells."""
+    import hashlib
+
     digest = hashlib.sha256()
     try:
         with Path(path).open("rb", buffering=0) as file:

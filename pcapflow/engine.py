@@ -18,10 +18,9 @@ from pcapflow.checksum import sha256_beside, the_only_file
 from pcapflow.config import Config
 from pcapflow.follow import follow
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import Batch
+from pcapflow.reader.batch import HALVES, Batch
 from pcapflow.reader.files import Engine, Input
 from pcapflow.reader.waypoints import Waypoints
-from pcapflow.tracker.flowtable import HALVES
 
 if TYPE_CHECKING:
     from pcapflow.other_half import OtherHalf

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pcapflow.config import Config
 from pcapflow.reader import OpenCapture
-from pcapflow.reader.batch import Batch
+from pcapflow.reader.batch import HALVES, Batch
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flowtable import HALVES, MAX_LINGERING
+from pcapflow.tracker.flowtable import MAX_LINGERING
 
 if TYPE_CHECKING:
     from pcapflow.collect import Harvest
@@ -27,7 +27,7 @@ def follow(
 
     Args:
         opened: the capture.
-        batch: its first batch, which was read from it.
+        batch: its first batch, which was read from it; those after it hold no segments of a half that is not followed.
         more: whether there may be more.
         halves: of :data:`HALVES`, those to follow.
         config: thresholds; limits are for all connections, and each half has its share.
@@ -55,6 +55,8 @@ def follow(
         )
         for half in halves
     ]
+    if len(halves) == 1:
+        (batch.half,) = halves
     while True:
         for collector in collectors:
             collector.consume(batch)

@@ -21,9 +21,8 @@ from pcapflow.checksum import sha256_of, the_only_file
 from pcapflow.config import Config
 from pcapflow.follow import follow
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import Batch
+from pcapflow.reader.batch import HALVES, Batch
 from pcapflow.reader.files import Input
-from pcapflow.tracker.flowtable import HALVES
 
 if TYPE_CHECKING:
     from pcapflow.collect import Harvest

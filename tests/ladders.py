@@ -57,11 +57,12 @@ from pcapflow.reader.batch import (
     COL_WINDOW,
     COLUMNS,
     IS_IPV6,
+    WHOLE,
     Batch,
 )
 from pcapflow.tables import END_REASONS, Tables
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flowtable import MAX_LINGERING, WHOLE
+from pcapflow.tracker.flowtable import MAX_LINGERING
 from pcapflow.tracker.marks import MARK_NAMES, PORT_REUSE
 from pcapflow.tracker.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
 
@@ -225,7 +226,7 @@ def run(
         if batch.size == rows_per_batch:
             for collector in collectors:
                 collector.consume(batch)
-            batch.size = 0
+            batch.clear()
     for collector in collectors:
         collector.consume(batch)
     return join([collector.finish(last_ns) for collector in collectors], _NO_CAPTURE)
@@ -280,6 +281,7 @@ def _options(words: dict[str, int], sack_left: int) -> bytes:
 
 
 def _fill(batch: Batch, row: Row, frame: int) -> None:
+    batch.wants(row.time_ns, 0)
     cell, segment = int(batch.size) * COLUMNS, row.segment
     src_hi, src_lo = _halves(segment.src)
     dst_hi, dst_lo = _halves(segment.dst)

@@ -160,12 +160,10 @@ def test_a_process_with_threads_is_not_copied() -> None:
             thread.start()
             print(is_possible())
             event.set()
-            thread.join()
-            print(is_possible())
         """),
     )
 
-    assert told.split() == ["True", "False", "True"]
+    assert told.split() == ["True", "False"]
 
 
 @linux

@@ -57,9 +57,33 @@ COL_SACK_RIGHT: Final = 20
 COLUMNS: Final = 21
 
 
+WHOLE: Final = -1
+"""In place of a half: the segments of all connections."""
+HALVES: Final = (0, 1)
+"""Connections fall into two halves, which have nothing to do with one another."""
+
+
+def half_of(mixed: i64) -> i64:
+    """Which half a connection belongs to, by the exclusive or of its addresses' lower halves and its two ports.
+
+    It is the parity of the bits, which changes evenly along whatever steps addresses and ports are given out in.
+    """
+    mixed ^= mixed >> 32
+    mixed ^= mixed >> 16
+    mixed ^= mixed >> 8
+    mixed ^= mixed >> 4
+    return (0x6996 >> (mixed & 15)) & 1
+
+
 @final
 class Batch:
-    """Columns of up to :data:`CAPACITY` segments; ``size`` of them are filled.
+    """Columns of the segments among the next :data:`CAPACITY` that are of one half, or of all; ``size`` are filled.
+
+    Attributes:
+        half: the half whose segments are wanted. Whichever it is, batches begin and end at the same segments.
+        seen: segments of either half that the batch stands for.
+        last_ns: time of the last of these.
+        latest_ns: the latest of their times, and of all before.
 
     Its rows lie in one array, ``cells``, one after another: to reach an array costs more than to write to it, and a row
     takes three lines of the processor's cache. The columns:
@@ -85,5 +109,22 @@ class Batch:
     """
 
     def __init__(self) -> None:
+        self.half: i64 = WHOLE
         self.size: i64 = 0
+        self.seen: i64 = 0
+        self.last_ns: i64 = -1
+        self.latest_ns: i64 = -1
         self.cells: vec[i64] = vec[i64]([0] * (COLUMNS * CAPACITY))
+
+    def clear(self) -> None:
+        """Makes room for the next segments."""
+        self.size = 0
+        self.seen = 0
+
+    def wants(self, time_ns: i64, mixed: i64) -> bool:
+        """Counts a segment; whether it is to have a row, by ``mixed`` as for :func:`half_of`."""
+        self.seen += 1
+        self.last_ns = time_ns
+        if time_ns > self.latest_ns:
+            self.latest_ns = time_ns
+        return self.half < 0 or half_of(mixed) == self.half

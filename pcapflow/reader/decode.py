@@ -402,6 +402,10 @@ class Decoder:
                 word = 0
             payload_len = 0
             header_len = 20
+        self.segments += 1
+        ports: i64 = i64(read_i32_be(data, at)) & M32
+        if not batch.wants(time_ns, src_lo ^ dst_lo ^ (ports >> 16) ^ (ports & M16)):
+            return
         tsval: i64 = -1
         tsecr: i64 = -1
         syn_options: i64 = 0
@@ -452,7 +456,7 @@ class Decoder:
         cells[row + COL_SRC_LO] = src_lo
         cells[row + COL_DST_HI] = dst_hi
         cells[row + COL_DST_LO] = dst_lo
-        cells[row + COL_PORTS] = i64(read_i32_be(data, at)) & M32
+        cells[row + COL_PORTS] = ports
         cells[row + COL_SEQ] = i64(read_i32_be(data, at + 4)) & M32
         cells[row + COL_ACK] = ack
         cells[row + COL_FLAGS] = flags
@@ -468,7 +472,6 @@ class Decoder:
         cells[row + COL_SACK_LEFT] = sack_left
         cells[row + COL_SACK_RIGHT] = sack_right
         batch.size += 1
-        self.segments += 1
 
     def _udp(self, data: bytes, at: i64, end: i64) -> i64:
         """Looks for a tunnel in a UDP datagram.
@@ -718,6 +721,9 @@ class Decoder:
         """Writes the quoted head of a segment; its ``payload_len`` is the number of TCP bytes quoted."""
         if at + 8 > end:
             return
+        ports: i64 = i64(read_i32_be(data, at)) & M32
+        if not batch.wants(time_ns, src_lo ^ dst_lo ^ (ports >> 16) ^ (ports & M16)):
+            return
         cells = batch.cells
         row: i64 = batch.size * COLUMNS
         cells[row + COL_FRAME] = self.frames
@@ -726,7 +732,7 @@ class Decoder:
         cells[row + COL_SRC_LO] = src_lo
         cells[row + COL_DST_HI] = dst_hi
         cells[row + COL_DST_LO] = dst_lo
-        cells[row + COL_PORTS] = i64(read_i32_be(data, at)) & M32
+        cells[row + COL_PORTS] = ports
         cells[row + COL_SEQ] = i64(read_i32_be(data, at + 4)) & M32
         cells[row + COL_ACK] = 0
         cells[row + COL_FLAGS] = ICMP_QUOTE | facts

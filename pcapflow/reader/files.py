@@ -64,7 +64,7 @@ class OpenCapture:
             CaptureError: a later file of the list cannot be read, or an interface has a link type that only Wireshark
                 knows and Wireshark is not there.
         """
-        batch.size = 0
+        batch.clear()
         records = self._records
         if records is None:
             return False
@@ -76,7 +76,7 @@ class OpenCapture:
             # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
             self._may_fall_back = False
             if records.unknown_link_type >= 0:
-                batch.size = 0
+                batch.clear()
                 return self._fall_back(records.unknown_link_type)
         self.bytes_read = self._closed_bytes + records.position
         if more:

@@ -74,7 +74,7 @@ class PcapRecords(Records):
         link_type: i64 = self._link_type
         clock_ns: i64 = self._clock_ns
         last_ns: i64 = self.last_ns
-        while batch.size < CAPACITY:
+        while batch.seen < CAPACITY:
             if at + header_len > size:
                 if not self.more(at, header_len):
                     self._done = True

@@ -124,7 +124,7 @@ class PcapngRecords(Records):
         """See :meth:`Records.fill`."""
         if self._done:
             return False
-        while batch.size < CAPACITY:
+        while batch.seen < CAPACITY:
             if not self._block(batch):
                 self._done = True
                 self._close_section()

@@ -169,7 +169,7 @@ class WiresharkRecords(Records):
 
     def fill(self, batch: Batch) -> bool:
         """See :meth:`Records.fill`."""
-        while batch.size < CAPACITY:
+        while batch.seen < CAPACITY:
             if self._next == len(self._chunk) and not self._more_frames():
                 return False
             fields = self._chunk[self._next]

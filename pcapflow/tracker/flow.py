@@ -34,7 +34,6 @@ from pcapflow.tracker.marks import (
     MARK_SYN_REPEATED,
     MARK_TAKEN_BACK,
     MARK_UNEXPECTED,
-    PORT_REUSE,
     RETRANSMISSION,
     SPURIOUS_RETRANSMISSION,
 )
@@ -905,10 +904,13 @@ class Flow:
         if marks & RETRANSMISSIONS:
             x.retransmitted += 1
             self._letter(x, H_RETRANSMISSION)
-        for mark in range(PORT_REUSE):
-            if marks & 1 << mark:
+        mark: i64 = 0
+        while marks:
+            if marks & 1:
                 value: i64 = x.ws_dup_acks if mark == DUPLICATE_ACK else payload_len
                 self.mark(frame, time_ns, x, mark, value)
+            marks >>= 1
+            mark += 1
 
     def _window(self, x: Endpoint, flags: i64, window: i64, syn_options: i64, frame: i64, time_ns: i64) -> None:
         """Follows window scaling (RFC 7323, 2.2) and how long a window stays shut."""

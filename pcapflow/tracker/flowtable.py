@@ -49,7 +49,9 @@ from pcapflow.reader.batch import (
     RST,
     SYN,
     TCP_FLAGS,
+    WHOLE,
     Batch,
+    half_of,
 )
 from pcapflow.tracker.embryos import Embryos, fits
 from pcapflow.tracker.endpoint import Endpoint
@@ -84,10 +86,6 @@ EMBRYO: Final = 0
 LIVE: Final = 1
 WRITTEN: Final = 2
 LET_GO: Final = 3
-
-WHOLE: Final = -1
-"""In place of a half: all connections."""
-HALVES: Final = (0, 1)
 
 KEY_WIDTH: Final = 5
 """Numbers of one key: client address (two), server address (two), and ports, family and tunnel in one."""
@@ -159,9 +157,6 @@ class FlowTable:
         row: i64 = -COLUMNS
         while row + COLUMNS < end:
             row += COLUMNS
-            time_ns: i64 = cells[row + COL_TIME_NS]
-            if time_ns > self.last_ns:
-                self.last_ns = time_ns
             src_hi: i64 = cells[row + COL_SRC_HI]
             src_lo: i64 = cells[row + COL_SRC_LO]
             dst_hi: i64 = cells[row + COL_DST_HI]
@@ -170,6 +165,9 @@ class FlowTable:
             dport: i64 = cells[row + COL_PORTS] & 0xFFFF
             if half >= 0 and half_of(src_lo ^ dst_lo ^ sport ^ dport) != half:
                 continue
+            time_ns: i64 = cells[row + COL_TIME_NS]
+            if time_ns > self.last_ns:
+                self.last_ns = time_ns
             flags: i64 = cells[row + COL_FLAGS]
             tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
             hashed: i64 = (self._hash(src_hi, src_lo, sport) + self._hash(dst_hi, dst_lo, dport)) & M31
@@ -286,8 +284,10 @@ class FlowTable:
             )
             if flow.ended_ns >= 0 and flow.queued_ns < 0:
                 self._lingering.push(flow)
-        if end > 0:
-            self._write_closed(cells[end - COLUMNS + COL_TIME_NS])
+        if batch.latest_ns > self.last_ns:
+            self.last_ns = batch.latest_ns
+        if batch.seen > 0:
+            self._write_closed(batch.last_ns)
 
     def finish(self, last_ns: int) -> bool:
         """Settles and writes what is still open; ``last_ns`` is the time of the capture's last frame.
@@ -578,18 +578,6 @@ class FlowTable:
         flow.is_written = True
         self._places[flow.number] = (flow.client.isn + 1) << 2 | WRITTEN
         self._open_count -= 1
-
-
-def half_of(mixed: i64) -> i64:
-    """Which half a connection belongs to, 0 or 1, by the exclusive or of its addresses' lower halves and its ports.
-
-    It is the parity of the bits, which changes evenly along whatever steps addresses and ports are given out in.
-    """
-    mixed ^= mixed >> 32
-    mixed ^= mixed >> 16
-    mixed ^= mixed >> 8
-    mixed ^= mixed >> 4
-    return (0x6996 >> (mixed & 15)) & 1
 
 
 def _is_at(x: Endpoint, hi: i64, lo: i64, port: i64) -> bool:

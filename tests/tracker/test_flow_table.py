@@ -9,10 +9,9 @@ import pytest
 
 from fixtures.frames import ACK, FIN, SYN, Segment
 from fixtures.ladder import START_NS
-from pcapflow.reader.batch import ICMP_QUOTE
+from pcapflow.reader.batch import HALVES, ICMP_QUOTE, WHOLE, half_of
 from pcapflow.tables import Tables
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flowtable import HALVES, WHOLE, half_of
 from pcapflow.tracker.marks import MARK_NAMES
 from pcapflow.tracker.states import CLIENT
 from tests.ladders import RTO_NS, Row, check_chains, run

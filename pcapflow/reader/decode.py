@@ -159,32 +159,31 @@ class Decoder:
                 if at + 20 > end:
                     self.skip("ipv4", "truncated header")
                     return
-                word: i64 = i64(read_i32_be(data, at))
-                header_len: i64 = (word >> 22) & 0x3C
-                if (word >> 28) & 0xF != 4 or header_len < 20:
+                word: i64 = read_i64_be(data, at)
+                header_len: i64 = (word >> 54) & 0x3C
+                if (word >> 60) & 0xF != 4 or header_len < 20:
                     self.skip("ipv4", "bad version or header length")
                     return
-                total: i64 = word & M16
+                total: i64 = (word >> 32) & M16
                 if total != 0:
                     # Total length 0 is a segment that the card was still to cut up (TSO): the frame's end counts.
                     if total < header_len:
                         self.skip("ipv4", "total length below header length")
                         return
                     limit = min(limit, at + total)
-                fragment: i64 = i64(read_i32_be(data, at + 4))
-                ip_id: i64 = (fragment >> 16) & M16
-                word = i64(read_i32_be(data, at + 8))
-                ttl: i64 = (word >> 24) & 0xFF
-                ip_proto: i64 = (word >> 16) & 0xFF
-                src_lo: i64 = i64(read_i32_be(data, at + 12)) & M32
-                dst_lo: i64 = i64(read_i32_be(data, at + 16)) & M32
+                fragment: i64 = word & 0x3FFF
+                ip_id: i64 = (word >> 16) & M16
+                word = read_i64_be(data, at + 8)
+                ttl: i64 = (word >> 56) & 0xFF
+                ip_proto: i64 = (word >> 48) & 0xFF
+                src_lo: i64 = word & M32
+                dst_lo: i64 = read_i64_be(data, at + 12) & M32
                 ip_at: i64 = at
                 at += header_len
-                if fragment & 0x3FFF:
+                if fragment:
                     self._fragment(
-                        data, ip_at, at, end, limit, ip_proto, ip_id, ttl, vlan, tunnel, fragment & 0x3FFF,
-                        time_ns, batch,
-                    )  # fmt: skip
+                        data, ip_at, at, end, limit, ip_proto, ip_id, ttl, vlan, tunnel, fragment, time_ns, batch
+                    )
                     return
                 if ip_proto == PROTO_TCP:
                     self.segment(
@@ -199,10 +198,10 @@ class Decoder:
                 if at + 40 > end:
                     self.skip("ipv6", "truncated header")
                     return
-                if (i64(read_i16_be(data, at)) >> 12) & 0xF != 6:
+                word = read_i64_be(data, at)
+                if (word >> 60) & 0xF != 6:
                     self.skip("ipv6", "bad version")
                     return
-                word = i64(read_i32_be(data, at + 4))
                 total = (word >> 16) & M16
                 if total != 0 and at + 40 + total < limit:
                     limit = at + 40 + total
@@ -387,10 +386,12 @@ class Decoder:
         if at + 16 > end:
             self.skip("tcp", "truncated header")
             return
-        word: i64 = i64(read_i32_be(data, at + 12))
+        word: i64 = read_i64_be(data, at + 8)
+        ack: i64 = (word >> 32) & M32
         header_len: i64 = (word >> 26) & 0x3C
         flags: i64 = (word >> 16) & TCP_FLAGS | facts
-        ack: i64 = i64(read_i32_be(data, at + 8)) & M32
+        begin: i64 = read_i64_be(data, at)
+        ports: i64 = (begin >> 32) & M32
         payload_len: i64 = limit - at - header_len
         if header_len < 20 or payload_len < 0:
             # The stream is known all the same, and Wireshark counts the frame in it.
@@ -403,7 +404,6 @@ class Decoder:
             payload_len = 0
             header_len = 20
         self.segments += 1
-        ports: i64 = i64(read_i32_be(data, at)) & M32
         if not batch.wants(time_ns, src_lo ^ dst_lo ^ (ports >> 16) ^ (ports & M16)):
             return
         tsval: i64 = -1
@@ -415,8 +415,9 @@ class Decoder:
         row: i64 = batch.size * COLUMNS
         if header_len > 20:
             if header_len == 32 and at + 32 <= end and read_i32_be(data, at + 20) == 0x0101_080A:
-                tsval = i64(read_i32_be(data, at + 24)) & M32
-                tsecr = i64(read_i32_be(data, at + 28)) & M32
+                stamps: i64 = read_i64_be(data, at + 24)
+                tsval = (stamps >> 32) & M32
+                tsecr = stamps & M32
             else:
                 option: i64 = at + 20
                 options_end: i64 = at + header_len
@@ -424,7 +425,7 @@ class Decoder:
                     options_end = end
                     flags |= CUT_OPTIONS
                 while option < options_end:
-                    kind: i64 = i64(data[option])
+                    kind: i64 = data[option]
                     if kind == 0:
                         break
                     if kind == 1:
@@ -432,16 +433,18 @@ class Decoder:
                         continue
                     if option + 1 >= options_end:
                         break
-                    length: i64 = i64(data[option + 1])
+                    length: i64 = data[option + 1]
                     # A length below 2 would never advance (RFC 9293, 3.1: kind and length count themselves).
                     if length < 2 or option + length > options_end:
                         break
                     if kind == 8 and length == 10:
-                        tsval = i64(read_i32_be(data, option + 2)) & M32
-                        tsecr = i64(read_i32_be(data, option + 6)) & M32
+                        stamps = read_i64_be(data, option + 2)
+                        tsval = (stamps >> 32) & M32
+                        tsecr = stamps & M32
                     elif kind == 5 and length >= 10 and sack_left < 0:
-                        sack_left = i64(read_i32_be(data, option + 2)) & M32
-                        sack_right = i64(read_i32_be(data, option + 6)) & M32
+                        edges: i64 = read_i64_be(data, option + 2)
+                        sack_left = (edges >> 32) & M32
+                        sack_right = edges & M32
                     elif flags & 0x002:
                         if kind == 2 and length == 4:
                             syn_options |= i64(read_i16_be(data, option + 2)) & M16
@@ -457,7 +460,7 @@ class Decoder:
         cells[row + COL_DST_HI] = dst_hi
         cells[row + COL_DST_LO] = dst_lo
         cells[row + COL_PORTS] = ports
-        cells[row + COL_SEQ] = i64(read_i32_be(data, at + 4)) & M32
+        cells[row + COL_SEQ] = begin & M32
         cells[row + COL_ACK] = ack
         cells[row + COL_FLAGS] = flags
         cells[row + COL_WINDOW] = word & M16
@@ -721,7 +724,8 @@ class Decoder:
         """Writes the quoted head of a segment; its ``payload_len`` is the number of TCP bytes quoted."""
         if at + 8 > end:
             return
-        ports: i64 = i64(read_i32_be(data, at)) & M32
+        begin: i64 = read_i64_be(data, at)
+        ports: i64 = (begin >> 32) & M32
         if not batch.wants(time_ns, src_lo ^ dst_lo ^ (ports >> 16) ^ (ports & M16)):
             return
         cells = batch.cells
@@ -733,7 +737,7 @@ class Decoder:
         cells[row + COL_DST_HI] = dst_hi
         cells[row + COL_DST_LO] = dst_lo
         cells[row + COL_PORTS] = ports
-        cells[row + COL_SEQ] = i64(read_i32_be(data, at + 4)) & M32
+        cells[row + COL_SEQ] = begin & M32
         cells[row + COL_ACK] = 0
         cells[row + COL_FLAGS] = ICMP_QUOTE | facts
         cells[row + COL_WINDOW] = code

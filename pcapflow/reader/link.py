@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import read_i16_be, read_i32_be, read_i32_le
+from librt.strings import read_i16_be, read_i32_be, read_i32_le, read_i64_be
 from mypy_extensions import i64
 
 TRUNCATED: Final = -1
@@ -57,7 +57,7 @@ def ethernet(data: bytes, at: i64, end: i64) -> i64:
     """Ethernet II, and IEEE 802.3 with LLC and SNAP (RFC 1042)."""
     if at + 14 > end:
         return TRUNCATED
-    ethertype: i64 = i64(read_i16_be(data, at + 12)) & M16
+    ethertype: i64 = read_i64_be(data, at + 6) & M16
     if ethertype >= 0x600:
         return ethertype << 16 | 14
     return _llc(data, at + 14, end, 14)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.strings import read_i32_be, read_i32_le
+from librt.strings import read_i32_be, read_i32_le, read_i64_be, read_i64_le
 from mypy_extensions import i64
 
 from pcapflow.reader.batch import CAPACITY, Batch
@@ -83,15 +83,19 @@ class PcapRecords(Records):
                 at = 0
                 size = len(data)
             if big:
-                seconds: i64 = i64(read_i32_be(data, at)) & M32
-                fraction: i64 = i64(read_i32_be(data, at + 4)) & M32
-                captured: i64 = i64(read_i32_be(data, at + 8)) & M32
-                wire_len: i64 = i64(read_i32_be(data, at + 12)) & M32
+                stamp: i64 = read_i64_be(data, at)
+                seconds: i64 = (stamp >> 32) & M32
+                fraction: i64 = stamp & M32
+                lengths: i64 = read_i64_be(data, at + 8)
+                captured: i64 = (lengths >> 32) & M32
+                wire_len: i64 = lengths & M32
             else:
-                seconds = i64(read_i32_le(data, at)) & M32
-                fraction = i64(read_i32_le(data, at + 4)) & M32
-                captured = i64(read_i32_le(data, at + 8)) & M32
-                wire_len = i64(read_i32_le(data, at + 12)) & M32
+                stamp = read_i64_le(data, at)
+                seconds = stamp & M32
+                fraction = (stamp >> 32) & M32
+                lengths = read_i64_le(data, at + 8)
+                captured = lengths & M32
+                wire_len = (lengths >> 32) & M32
             if at + header_len + captured > size:
                 if captured > MAX_RECORD_BYTES:
                     self.damage(at, f"claims to hold {captured} bytes")

@@ -157,14 +157,14 @@ class FlowTable:
         row: i64 = -COLUMNS
         while row + COLUMNS < end:
             row += COLUMNS
-            src_hi: i64 = cells[row + COL_SRC_HI]
             src_lo: i64 = cells[row + COL_SRC_LO]
-            dst_hi: i64 = cells[row + COL_DST_HI]
             dst_lo: i64 = cells[row + COL_DST_LO]
             sport: i64 = cells[row + COL_PORTS] >> 16
             dport: i64 = cells[row + COL_PORTS] & 0xFFFF
             if half >= 0 and half_of(src_lo ^ dst_lo ^ sport ^ dport) != half:
                 continue
+            src_hi: i64 = cells[row + COL_SRC_HI]
+            dst_hi: i64 = cells[row + COL_DST_HI]
             time_ns: i64 = cells[row + COL_TIME_NS]
             if time_ns > self.last_ns:
                 self.last_ns = time_ns

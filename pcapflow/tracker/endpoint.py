@@ -24,7 +24,9 @@ class Endpoint:
         isn: its initial sequence number, raw; -1 unknown.
         next_rel: the highest sequence number it sent, plus one; SYN and FIN count.
         acked_rel: the highest acknowledgment it sent, in its peer's numbers; -1 none.
+        acked_before_rel: the highest before that; -1 none.
         fin_rel: sequence number of its FIN; -1 none.
+        fin_acker_rel: where the data or FIN begins that brought along the first ACK of its FIN; -1 of a bare ACK.
         syn_acks: its last SYN carried an ACK.
         syn_heard_ns, syn_heard_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
         syn_heard_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
@@ -41,6 +43,7 @@ class Endpoint:
             send: there it may have sent a FIN that was lost before the tap; -1 none.
         lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
             lacked; -1 never.
+        filled_ns: when it was last sent something that it lacked before a FIN; -1 never.
         denied_ns, denied_by_sack: when it last sent something without acknowledging a FIN of the peer that had passed,
             and whether that told of a gap by a SACK block; -1 never.
     """
@@ -58,7 +61,9 @@ class Endpoint:
         self.isn: i64 = -1
         self.next_rel: i64 = 0
         self.acked_rel: i64 = -1
+        self.acked_before_rel: i64 = -1
         self.fin_rel: i64 = -1
+        self.fin_acker_rel: i64 = -1
         self.fin_count: i64 = 0
         self.fin_sent_ns: i64 = -1
         self.fin_ip_id: i64 = -1
@@ -86,6 +91,7 @@ class Endpoint:
         self.fin_acked_ns: i64 = -1
         self.fin_acked_frame: i64 = -1
         self.lacked_ns: i64 = -1
+        self.filled_ns: i64 = -1
         self.denied_ns: i64 = -1
         self.denied_by_sack = False
         # What the tables tell of it.

@@ -277,7 +277,7 @@ class Flow:
         if has_ack:
             if x.state == SYN_SENT and x.syn_heard_ns < 0 and rel == x.next_rel and not flags & SYN:
                 self._unseen_syn_ack(x, y, frame, time_ns)
-            self._proves(x, y, frame, time_ns, flags, payload_len, ack_rel, tsecr, sack_left)
+            self._proves(x, y, frame, time_ns, flags, rel, payload_len, ack_rel, tsecr, sack_left)
 
         # 2. What x does.
         if flags & SYN:
@@ -288,7 +288,7 @@ class Flow:
             self._fin(x, y, frame, time_ns, rel + payload_len, ack_rel, ip_id, tsval, is_copy)
         if in_flight != LANDED:
             if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0 and not self._has_lost_fin(x, y):
-                self._fin_arrived(x, ASSUMED)
+                self._fin_arrived(x, ASSUMED, False)
             x.take(self._log, self.number, RST_RX, self.reset_ns, self.reset_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
@@ -308,6 +308,7 @@ class Flow:
             if y.fin_heard_ns >= 0 and rel >= y.acked_rel and (x.hole_bytes > 0 or y.lacked_ns >= y.fin_heard_ns):
                 # A FIN that arrived before data counts when the hole is filled (RFC 9293, 3.10.7.4).
                 y.lacked_ns = time_ns
+                y.filled_ns = time_ns
             if x.timed_rel >= 0 and rel < x.timed_rel:
                 # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
                 x.timed_rel = -1
@@ -319,6 +320,7 @@ class Flow:
         # 3. What y hears.
         if has_ack:
             if ack_rel > x.acked_rel:
+                x.acked_before_rel = x.acked_rel
                 x.acked_rel = ack_rel
                 if y.timed_rel >= 0 and ack_rel >= y.timed_rel:
                     rtt_ns: i64 = time_ns - y.timed_ns
@@ -338,7 +340,7 @@ class Flow:
             if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):
                 self._ack_of_syn(x, y, frame, time_ns)
             if y.fin_rel >= 0 and ack_rel > y.fin_rel:
-                self._ack_of_fin(y, frame, time_ns)
+                self._ack_of_fin(y, frame, time_ns, rel if end_rel > rel else -1)
         if flags & FIN and self._awaits_fin(y):
             if y.fin_heard_ns >= 0 and not is_copy:
                 y.fin_before_ns = y.fin_heard_ns
@@ -380,7 +382,7 @@ class Flow:
                 )
             if x.fin_heard_ns >= 0:
                 if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns:
-                    self._fin_arrived(x, ASSUMED)
+                    self._fin_arrived(x, ASSUMED, False)
                 elif x.fin_acked_ns >= 0:
                     x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
             if x.missed_fin_rel >= 0 and x.fin_rel < 0:
@@ -408,6 +410,7 @@ class Flow:
         frame: i64,
         time_ns: i64,
         flags: i64,
+        rel: i64,
         payload_len: i64,
         ack_rel: i64,
         tsecr: i64,
@@ -438,6 +441,14 @@ class Flow:
                     x.confirm(log)
             elif event == ACK_OF_FIN_RX and y.fin_rel >= 0 and ack_rel > y.fin_rel and x.state == FIN_WAIT_2:
                 x.confirm(log)
+            elif (
+                event == ACK_OF_FIN_RX
+                and ack_rel == x.fin_acker_rel
+                and rel == x.next_rel
+                and 0 <= y.longest_rtt_ns < time_ns - log.time_ns(x.last_row)
+            ):
+                # It still asks for the data or FIN that brought the ACK along, which was lost then.
+                self._take_back(x, frame, time_ns)
         if x.fin_heard_ns >= 0:
             if ack_rel > y.fin_rel:
                 if x.fin_before_ns >= 0 and (
@@ -452,8 +463,16 @@ class Flow:
                     x.fin_heard_acks = x.fin_before_acks
                     x.fin_before_ns = -1
                 x.fin_proven_frame = frame
-                self._fin_arrived(x, PROVEN)
-            else:
+                # What arrives is answered at once, and nothing but the FIN was still under way: had it come before the
+                # ACK of x's own, the answer would have passed by now.
+                is_late = (
+                    not flags & FIN
+                    and x.fin_acked_ns >= y.last_ns
+                    and 0 <= y.longest_rtt_ns < time_ns - x.fin_acked_ns
+                )
+                self._fin_arrived(x, PROVEN, is_late)
+            elif ack_rel >= x.acked_rel:
+                # One that acknowledges less than another before it is older than that, and tells nothing new.
                 x.lacked_ns = time_ns
                 x.denied_ns = time_ns
                 # A block below the ACK tells of a duplicate, not of a gap (RFC 2883, 4).
@@ -467,15 +486,18 @@ class Flow:
             y.take(self._log, self.number, SYN_RX, time_ns, frame, PROVEN)
         x.take(self._log, self.number, SYN_ACK_RX, time_ns, frame, PROVEN)
 
-    def _fin_arrived(self, x: Endpoint, basis: i64) -> None:
-        """The peer's FIN reached ``x``; an ACK that waits behind it is sorted in before or after it."""
+    def _fin_arrived(self, x: Endpoint, basis: i64, is_late: bool) -> None:
+        """The peer's FIN reached ``x``, late if after the ACK that waits behind it; the two are sorted in."""
         log = self._log
         heard_ns: i64 = x.fin_heard_ns
         heard_ns = max(heard_ns, x.lacked_ns)
-        if x.state == FIN_WAIT_1 and x.fin_heard_acks:
+        if x.fin_acked_ns >= 0 and x.filled_ns > x.fin_acked_ns:
+            # A hole before the FIN was still open when the ACK came.
+            is_late = True
+        if x.state == FIN_WAIT_1 and (x.fin_heard_acks or is_late):
             # The FIN brought the ACK along: the ACK is looked at first (RFC 9293, 3.10.7.4). An earlier FIN had passed
             # without it; that one arrived and its answer was lost, or it was lost: nobody here can know.
-            if x.fin_before_ns >= 0 and not x.fin_before_acks:
+            if x.fin_heard_acks and x.fin_before_ns >= 0 and not x.fin_before_acks:
                 basis = ASSUMED
             if x.fin_acked_ns >= 0:
                 x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
@@ -647,7 +669,13 @@ class Flow:
             self.mark(frame, time_ns, x, MARK_FIN_REPEATED, x.fin_count)
             # It would not repeat its FIN had the ACK of it arrived.
             x.fin_acked_ns = -1
-            if x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
+            if x.state == TIME_WAIT and log.frame(log.previous(x.last_row)) != log.frame(x.last_row):
+                # Nor is it in TIME_WAIT: the peer's FIN came before the ACK.
+                heard_ns: i64 = log.time_ns(x.last_row)
+                heard_frame: i64 = x.take_back(log)
+                self._take_back(x, frame, time_ns)
+                x.take(log, self.number, FIN_RX, heard_ns, heard_frame, PROVEN)
+            elif x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
                 self._take_back(x, frame, time_ns)
         x.fin_sent_ns = time_ns
         x.fin_ip_id = ip_id
@@ -656,11 +684,15 @@ class Flow:
     def _missed_fin(self, x: Endpoint, y: Endpoint, basis: i64) -> None:
         """A FIN that was lost before the tap, known by the number of the bare ACK that came after it.
 
-        Where that ACK was the first to cover the peer's FIN, and that FIN had passed but once, the FINs crossed: had
-        the peer's come first, ours would have carried its ACK, and nothing had called for a second one.
+        Where that ACK did not cover the peer's FIN yet, the FINs crossed. So they did where it was the first to cover
+        it, and that FIN had passed but once: had the peer's come first, ours would have carried its ACK, and nothing
+        had called for a second one.
         """
         log = self._log
-        if x.last_event(log) == FIN_RX and x.fin_proven_frame == x.missed_fin_frame and y.fin_count == 1:
+        if x.last_event(log) == FIN_RX and (
+            x.fin_proven_frame > x.missed_fin_frame
+            or (x.fin_proven_frame == x.missed_fin_frame and y.fin_count == 1)
+        ):
             heard_ns: i64 = x.changed_ns
             heard_basis: i64 = log.basis(x.last_row)
             heard_frame: i64 = x.take_back(log)
@@ -684,7 +716,9 @@ class Flow:
             y.syn_acked_ns = time_ns
             y.syn_acked_frame = frame
 
-    def _ack_of_fin(self, y: Endpoint, frame: i64, time_ns: i64) -> None:
+    def _ack_of_fin(self, y: Endpoint, frame: i64, time_ns: i64, acker_rel: i64) -> None:
+        if y.fin_acked_ns < 0 and (y.state == FIN_WAIT_1 or y.state == LAST_ACK or y.state == CLOSING):
+            y.fin_acker_rel = acker_rel
         if y.state == FIN_WAIT_1:
             if y.fin_heard_ns >= 0 and not y.fin_heard_acks:
                 # x's FIN is still on its way, or lost: which of the two came first is settled when y answers.
@@ -739,15 +773,19 @@ class Flow:
                 accepted = True
         if not accepted:
             self.mark(frame, time_ns, x, MARK_RESET_IGNORED, gap)
+            if not has_ack and x.fin_rel >= 0 and rel == y.acked_before_rel and x.state != CLOSED:
+                # It answers an older segment of y, whose acknowledgment is its number: nobody is there any more.
+                self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
+                return
             if x.fin_heard_ns >= 0 and ack_rel == y.next_rel and ack_rel > y.fin_rel:
                 # No stranger knows what to acknowledge: it is x's own, and too early for what was lost before it.
-                self._fin_arrived(x, PROVEN)
+                self._fin_arrived(x, PROVEN, False)
             return
         was_over = self._is_over()
         was_gone = x.state == CLOSED
         pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
         if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel and not self._has_lost_fin(y, x):
-            self._fin_arrived(y, ASSUMED)
+            self._fin_arrived(y, ASSUMED, False)
         if y.fin_acked_ns >= 0:
             y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
             y.fin_acked_ns = -1
@@ -793,21 +831,34 @@ class Flow:
         if x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
             if ack_rel >= 0:
                 # It may have crossed an ACK that passed just before.
-                came_first = time_ns - x.changed_ns < y.rtt_ns
-            else:
+                came_first = time_ns - log.time_ns(x.last_row) < y.rtt_ns
+            elif rel <= x.fin_rel:
                 # Its number is what the segment that drew it acknowledged: where that is not beyond the FIN, and not of
                 # an old segment that passed since, it was sent before this ACK.
-                came_first = rel <= x.fin_rel and x.rel(y.previous_ack) != rel
+                came_first = x.rel(y.previous_ack) != rel
+            else:
+                # This ACK itself drew it, as soon as an answer comes: from no socket, since none aborts for a bare ACK.
+                came_first = (
+                    log.frame(x.last_row) == y.previous_frame
+                    and time_ns - y.last_ns <= y.longest_rtt_ns
+                    and y.previous_len == 0
+                    and y.previous_flags & FIN == 0
+                    and x.rel(y.previous_ack) == rel
+                )
             if came_first:
                 x.take_back(log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
-            self._fin_arrived(x, PROVEN)
+            self._fin_arrived(x, PROVEN, False)
         elif x.fin_before_ns >= 0 and ack_rel < 0 and x.denied_ns < 0:
             # No socket answers a FIN that was repeated, and the first one drew nothing: it arrived, more likely than
             # not, and x then aborted by a RST that was lost with the ACK.
             x.fin_heard_ns = x.fin_before_ns
             x.fin_heard_frame = x.fin_before_frame
-            self._fin_arrived(x, ASSUMED)
+            self._fin_arrived(x, ASSUMED, False)
+        if x.fin_acked_ns >= 0 and ack_rel < 0 and rel > x.fin_rel:
+            # What drew it acknowledged the FIN of x, and the peer's own FIN, before which that was to be sorted in, did
+            # not arrive.
+            x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
         if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:
             x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
         if x.state == UNKNOWN and not self.is_midstream:

@@ -61,6 +61,24 @@ def test_a_reset_drawn_by_the_ack_of_the_fin(climb: Climb) -> None:
     """)
 
 
+def test_a_reset_drawn_by_nothing_but_the_ack_of_the_fin(climb: Climb) -> None:
+    """It comes as soon as an answer can. A socket in FIN_WAIT_1 would have taken the ACK: there was none any more."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.5  < .   6:6    ack 7 |              |              |
+   11.3  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_drawn_by_data_that_acknowledges_the_fin(climb: Climb) -> None:
+    """The ACK is looked at before the data, for which nobody is there (Linux, tcp_rcv_state_process)."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.5  < P.  6:16   ack 7 | FIN_WAIT_2?  |              |
+   11.3  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_reset_drawn_by_old_data_after_the_ack_of_the_fin(climb: Climb) -> None:
     """The data was overtaken by the ACK: that had arrived when the data drew the RST."""
     climb(f"""{HANDSHAKE}
@@ -88,6 +106,16 @@ def test_an_abort_later_than_a_round_trip_after_the_ack(climb: Climb) -> None:
     """)
 
 
+def test_an_abort_soon_after_the_other_side_s(climb: Climb) -> None:
+    """What matters is when the ACK passed, not when the client's RST did."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT+  | FIN_WAIT_1   |
+     11  > .   6:6    ack 7 |              | FIN_WAIT_2?  |
+   12.5  > R.  6:6    ack 7 | CLOSED       |              | reset
+     13  < R.  7:7    ack 6 |              | CLOSED       | reset-after-close
+    """)
+
+
 def test_a_fin_that_its_receiver_denies_a_round_trip_later(climb: Climb) -> None:
     """The server's data was sent when the FIN should have been there, and does not acknowledge it: it was lost."""
     climb(f"""{HANDSHAKE}
@@ -102,6 +130,27 @@ def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
    10.9  < P.  6:16   ack 6 |              |              |
      11  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_segment_that_was_overtaken_denies_nothing(climb: Climb) -> None:
+    """At 13 it acknowledges less than the client did at 10.6: it was sent before that."""
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16   ack 6 |              |              |
+     10  < F. 16:16   ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
+   10.1  < R. 17:17   ack 6 | CLOSED?      | CLOSED       | reset
+   10.6  > .   6:6   ack 16 |              |              |
+     13  > .   6:6    ack 6 |              |              |
+    """)
+
+
+def test_a_segment_that_was_not_overtaken_denies_the_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16   ack 6 |              |              |
+     10  < F. 16:16   ack 6 |              | FIN_WAIT_1   |
+   10.1  < R. 17:17   ack 6 | CLOSED?      | CLOSED       | reset
+   10.6  > .   6:6   ack 16 |              |              |
+     14  > .   6:6   ack 16 |              |              |
     """)
 
 

@@ -327,6 +327,19 @@ def test_data_after_its_own_fin(climb: Climb) -> None:
     assert [frame for frame, _, _ in story.marked("data-after-fin")] == [9]
 
 
+def test_a_fin_below_its_own_fin(climb: Climb) -> None:
+    """It is not the client's: where the client's stream ends is what its first FIN, the higher one, says."""
+    story = climb(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6 |              |              |
+     11  > F.  16:16  ack 6 | FIN_WAIT_1   |              |
+    210  > F.  6:6    ack 6 |              |              | fin-repeated
+    211  < .   6:6   ack 16 |              |              |
+   5000  end
+    """)
+
+    assert story.ends == [("FIN_WAIT_1", "ESTABLISHED")]
+
+
 def test_closing_before_the_last_ack_of_the_handshake_is_seen(climb: Climb) -> None:
     """The client's FIN is the first thing after its SYN: it completes the handshake and closes."""
     climb("""

@@ -221,15 +221,22 @@ def test_many_embryos_are_kept_apart() -> None:
     assert set(tables.flows["client_port"][tables.flows["server_packets"] == 1]) == set(answers)
 
 
-def test_a_flood_drives_out_no_conversation() -> None:
-    """Of too many, a connection that only knows a SYN goes first, however young it is."""
-    rows = timed(*closed_connection()[:3], *((1 + n / 100, up(SYN, 7, port=2000 + n)) for n in range(20)))
+@pytest.mark.parametrize("is_answered", [False, True], ids=["unanswered", "answered"])
+def test_a_flood_drives_out_no_conversation(is_answered: bool) -> None:
+    """Of too many, a connection that only knows a SYN, and perhaps its answer, goes first, however young it is."""
+    flood = []
+    for n in range(20):
+        flood.append((1 + n / 100, up(SYN, 7, port=2000 + n)))
+        if is_answered:
+            flood.append((1.001 + n / 100, down(SYN | ACK, 9, 8, port=2000 + n)))
+    rows = timed(*closed_connection()[:3], *flood, (2.0, up(ACK, 1001, 5001, payload=10)))
 
     tables = run(rows, max_open_flows=5)
 
     assert tables.capture.evicted == 16
     assert states(tables) == ("ESTABLISHED", "ESTABLISHED")
     assert list(tables.flows["client_port"]) == [40_000, *range(2000, 2020)]
+    assert tables.flows["client_bytes"][0] == 10
 
 
 def test_one_tuple_used_again_and_again() -> None:
@@ -264,5 +271,13 @@ def test_addresses_and_ports_cannot_be_chosen_to_collide() -> None:
     """Addresses and ports of which one cancels the other out are hashed as far apart as any."""
     table = FlowTable(1000, 1000, RTO_NS)
     hashes = {table._hash(0, 0x0A00_0000 | port ^ 0x5555, port) for port in range(1, 60_000)}
+
+    assert len(hashes) > 59_000
+
+
+def test_both_halves_of_an_ipv6_address_are_hashed() -> None:
+    """Networks that share the lower half, as hosts numbered ``::1`` do, are not one chain of the table."""
+    table = FlowTable(1000, 1000, RTO_NS)
+    hashes = {table._hash(0x2001_0DB8_0000_0000 + network, 1, 80) for network in range(60_000)}
 
     assert len(hashes) > 59_000

@@ -239,6 +239,18 @@ def test_a_late_answer_to_an_abandoned_syn(climb: Climb) -> None:
     assert story.reasons == ["aborted"]
 
 
+def test_whether_an_end_offers_time_stamps_is_kept(climb: Climb) -> None:
+    """Of each end, and only the first segment counts: what comes later without them is not what it offered."""
+    story = climb("""
+     ms  segment                  | client       | server
+      0  > S   0:0    ts 5 ecr 0  | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1       | ESTABLISHED+ |
+     10  > .   1:1    ack 1       |              | ESTABLISHED?
+    """)
+
+    assert (story.flow("client_timestamps"), story.flow("server_timestamps")) == (1, 0)
+
+
 def test_every_frame_is_there_twice(climb: Climb) -> None:
     """Copies made by the capture (same IP identification, at once) are no retransmissions and prove nothing."""
     climb("""

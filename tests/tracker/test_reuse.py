@@ -86,6 +86,20 @@ def test_a_lost_client_dials_again(climb: Climb) -> None:
     assert story.ends[1] == ("ESTABLISHED", "ESTABLISHED")
 
 
+def test_a_client_dials_again_and_the_answer_does_not_pass(climb: Climb) -> None:
+    """One direction was captured: the client's own numbers tell to which of its two connections a segment belongs."""
+    story = climb("""
+     ms  segment                     | client       | server                 | marks
+      0  > S   0:0                   | SYN_SENT     |                        |
+      1  > .   1:1    ack 1          | ESTABLISHED+ | SYN_RCVD+ ESTABLISHED? |
+   5000  > S   70000:70000           | SYN_SENT     |                        |
+   5001  > .   1:1    ack 1          |              |                        |
+   5002  > .   70001:70001 ack 90001 | ESTABLISHED+ | SYN_RCVD+ ESTABLISHED? |
+    """)
+
+    assert list(story.tables.flows["last_frame"]) == [4, 5]
+
+
 def test_the_port_is_marked_as_reused(climb: Climb) -> None:
     """As Wireshark does, on the first frame of the new flow."""
     story = climb(f"""{CLOSED}

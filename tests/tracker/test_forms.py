@@ -206,6 +206,13 @@ def test_an_embryo_forgets_nothing(isn: int, window: int) -> None:
     assert alone.flows["client_ttl"][0] == 255
 
 
+def test_a_syn_ack_with_data_is_too_much_for_an_embryo() -> None:
+    """It makes a flow, and nothing of it is lost."""
+    tables = run(timed((0.00, up(SYN, 1000)), (0.01, down(SYN | ACK, 5000, 1001, payload=10))))
+
+    assert tables.flows["server_bytes"][0] == 10
+
+
 def test_many_embryos_are_kept_apart() -> None:
     """More than one block of them, answered in another order than they came in."""
     ports = [1024 + n for n in range(2 * ROWS + 7)]

@@ -101,6 +101,25 @@ def test_what_was_in_flight_before_a_reset_does_not_undo_it(climb: Climb) -> Non
     assert story.marked("taken-back") == []
 
 
+def test_what_comes_later_than_a_round_trip_was_not_in_flight(climb: Climb) -> None:
+    """A round trip takes a millisecond here: after ten, the server would have had the RST."""
+    climb(f"""{HANDSHAKE}
+     10  > R   6:6          |              |              | reset reset-ignored
+     20  < P.  6:16   ack 6 |              |              | data-after-close taken-back
+     21  > .   6:6   ack 16 |              |              | taken-back
+    """)
+
+
+def test_what_may_be_in_flight_while_no_round_trip_is_known(climb: Climb) -> None:
+    """Nothing of the client's was answered: a long way is allowed for."""
+    climb("""
+     ms  segment              | client       | server       | marks
+      0  > P.  100:200 ack 50 | ESTABLISHED? | ESTABLISHED? |
+      1  > R.  200:200 ack 50 | CLOSED       | CLOSED?      | reset
+    150  < P.  50:60  ack 100 |              |              | data-after-close
+    """)
+
+
 def test_a_fin_in_flight_comes_before_the_reset(climb: Climb) -> None:
     """The server's FIN was on its way when the client aborted: it closed, and then the RST reached it."""
     climb(f"""{HANDSHAKE}
@@ -152,6 +171,46 @@ def test_a_reset_after_both_fins(climb: Climb) -> None:
     """)
 
     assert story.ends == [("CLOSED", "CLOSED")]
+
+
+def test_a_reset_in_last_ack(climb: Climb) -> None:
+    """Its sender had closed as well, and does not wait for the last ACK."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2? TIME_WAIT? | LAST_ACK     |
+     12  < R.  7:7    ack 7 | CLOSED?                | CLOSED       | reset
+    """)
+
+
+def test_a_reset_instead_of_the_second_fin(climb: Climb) -> None:
+    """It meets FIN_WAIT_2: the server acknowledged the FIN and aborted later."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+    100  < R.  6:6    ack 7 | CLOSED?      | CLOSED       | reset
+    """)
+
+    assert story.reasons == ["aborted"]
+
+
+def test_a_reset_in_closing(climb: Climb) -> None:
+    """The FINs crossed; the RST that acknowledges the server's proves that it had arrived."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING?     |
+     11  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+     12  > R.  7:7    ack 7 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_time_wait_that_was_cut_short(climb: Climb) -> None:
+    """The last ACK is lost, and the FIN that comes again finds no socket any more."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+     12  > .   7:7    ack 7 |                        |              |
+    220  < F.  6:6    ack 7 |                        |              | fin-repeated taken-back
+    221  > R   7:7          | CLOSED                 | CLOSED?      | reset
+    """)
 
 
 def test_nobody_there_any_more(climb: Climb) -> None:

@@ -350,3 +350,30 @@ def test_closing_before_the_last_ack_of_the_handshake_is_seen(climb: Climb) -> N
       3  < F.  1:1    ack 2 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK
       4  > .   2:2    ack 2 |                        | CLOSED?
     """)
+
+
+def test_the_server_closes_before_it_had_the_last_ack_of_the_handshake(climb: Climb) -> None:
+    """A program may close in SYN_RCVD; its FIN is sent from there (RFC 9293, 3.10.4)."""
+    climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      1  < S.  0:0    ack 1 | ESTABLISHED+ |
+      2  < F.  1:1    ack 1 | CLOSE_WAIT+  | FIN_WAIT_1
+      3  > F.  1:1    ack 2 | LAST_ACK     | FIN_WAIT_2+ TIME_WAIT+
+      4  < .   2:2    ack 2 | CLOSED?      |
+    """)
+
+
+def test_a_fin_crosses_a_repeated_syn_ack(follow: Climb) -> None:
+    """The SYN-ACK takes back that the ACK arrived, which the FIN had brought; the FIN arrived later all the same."""
+    story = follow("""
+      0  > S   0:0
+      1  < S.  0:0    ack 1
+   1000  > F.  1:1    ack 1
+   1001  < S.  0:0    ack 1
+   1002  < F.  1:1    ack 2
+   1003  > .   2:2    ack 2
+    """)
+
+    assert story.states(3)[1].endswith("CLOSE_WAIT+")
+    assert story.ends == [("TIME_WAIT", "CLOSED")]

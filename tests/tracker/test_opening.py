@@ -251,6 +251,19 @@ def test_whether_an_end_offers_time_stamps_is_kept(climb: Climb) -> None:
     assert (story.flow("client_timestamps"), story.flow("server_timestamps")) == (1, 0)
 
 
+def test_a_server_gives_up_a_half_open_connection(climb: Climb) -> None:
+    """Nothing answers its SYN-ACK: it aborts what never became a connection."""
+    story = climb("""
+     ms  segment            | client   | server    | marks
+      0  > S   0:0          | SYN_SENT | SYN_RCVD+ |
+      1  < S.  0:0    ack 1 |          |           |
+   1001  < S.  0:0    ack 1 |          |           | syn-repeated
+   3001  < R.  1:1    ack 1 | CLOSED?  | CLOSED    | reset
+    """)
+
+    assert story.reasons == ["aborted"]
+
+
 def test_every_frame_is_there_twice(climb: Climb) -> None:
     """Copies made by the capture (same IP identification, at once) are no retransmissions and prove nothing."""
     climb("""

@@ -120,6 +120,24 @@ def test_what_may_be_in_flight_while_no_round_trip_is_known(climb: Climb) -> Non
     """)
 
 
+def test_a_segment_overtaken_by_the_reset_of_its_sender(climb: Climb) -> None:
+    """It says nothing that had not been said before the RST."""
+    climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+     11  > .   6:6    ack 6 |              |              |
+    """)
+
+
+def test_new_data_right_after_a_reset(climb: Climb) -> None:
+    """The client's own RST would have been its last word: it was somebody else's."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 |              | CLOSED?      | reset
+     11  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+    """)
+
+    assert story.ends == [("ESTABLISHED", "CLOSED")]
+
+
 def test_a_fin_in_flight_comes_before_the_reset(climb: Climb) -> None:
     """The server's FIN was on its way when the client aborted: it closed, and then the RST reached it."""
     climb(f"""{HANDSHAKE}

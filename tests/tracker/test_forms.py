@@ -142,6 +142,25 @@ def test_after_a_repeated_fin_the_next_repeat_is_waited_for() -> None:
     assert states(tables) == ("TIME_WAIT", "LAST_ACK")
 
 
+def test_a_connection_that_a_second_reset_ended_is_written_too() -> None:
+    """The first RST was lost. After the second one, time runs as after any other."""
+    end = LONG_LINGER_NS / SECOND
+    tables = run(
+        timed(
+            *closed_connection()[:3],
+            (0.1, down(RST | ACK, 5001, 1001)),
+            (1.0, up(ACK, 1001, 5001, payload=10)),
+            (1.1, down(RST, 5001)),
+            elsewhere(end + 10),
+            (end + 11, up(ACK, 1011, 5001, payload=10)),
+        ),
+        rows_per_batch=1,
+    )
+
+    assert states(tables) == ("CLOSED", "CLOSED")
+    assert marks(tables)[-1] == "data-after-close"
+
+
 def test_a_clock_set_back_makes_nothing_late() -> None:
     """A connection an hour before the latest time stamp has not been closed for an hour."""
     rows = timed((3600.0, up(SYN, 7, port=50_000)), *closed_connection(), (9.0, down(FIN | ACK, 5001, 1002)))

@@ -100,6 +100,20 @@ def test_a_client_dials_again_and_the_answer_does_not_pass(climb: Climb) -> None
     assert list(story.tables.flows["last_frame"]) == [4, 5]
 
 
+def test_a_client_dials_again_and_is_refused(climb: Climb) -> None:
+    """The server knows nothing of the old connection, which was open: what the RST acknowledges is the new SYN."""
+    story = climb("""
+     ms  segment                     | client       | server       | marks
+      0  > S   0:0                   | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1          | ESTABLISHED+ |              |
+      2  > .   1:1    ack 1          |              | ESTABLISHED? |
+   5000  > S   70000:70000           | SYN_SENT     |              |
+   5001  < R.  0:0    ack 70001      | CLOSED?      |              | reset
+    """)
+
+    assert story.reasons == ["open", "refused"]
+
+
 def test_the_port_is_marked_as_reused(climb: Climb) -> None:
     """As Wireshark does, on the first frame of the new flow."""
     story = climb(f"""{CLOSED}

@@ -148,6 +148,21 @@ def test_window_full(climb: Climb) -> None:
     """)
 
 
+@pytest.mark.parametrize(("offer", "answer"), [(" scale 7", ""), ("", " scale 7")], ids=["client", "server"])
+def test_windows_are_scaled_where_both_ends_do(climb: Climb, offer: str, answer: str) -> None:
+    """One that offers it alone must not (RFC 7323, 2.2): 500 are 500 bytes, both ways."""
+    climb(f"""
+     ms  segment                  | client       | server       | wireshark
+      0  > S   0:0{offer}         | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1{answer} | ESTABLISHED+ |            |
+      9  > .   1:1    ack 1 win 500 |            | ESTABLISHED+ |
+     10  < P.  1:101  ack 1 win 500 |            |              |
+     11  > .   1:1  ack 101 win 500 |            |              |
+     20  < P.  101:601 ack 1 win 500 |           |              | window-full
+     30  > P.  1:501 ack 601 win 500 |           |              | window-full
+    """)
+
+
 def test_zero_window(climb: Climb) -> None:
     """A window of 0; that of a RST means nothing."""
     climb(f"""{OPEN}

@@ -49,6 +49,17 @@ def test_a_final_ack_alone(climb: Climb) -> None:
     assert story.reasons == ["open"]
 
 
+def test_nothing_answers_an_ack(climb: Climb) -> None:
+    """Without a SYN the first ACK takes no number: what comes back afterwards measures no round trip."""
+    story = climb("""
+     ms  segment              | client       | server       | marks
+      0  > .   100:100 ack 50 | ESTABLISHED? | ESTABLISHED? |
+      5  < .   50:50  ack 100 |              |              |
+    """)
+
+    assert (story.flow("client_rtt_ns"), story.flow("server_rtt_ns")) == (-1, -1)
+
+
 def test_a_passive_reset_to_a_connection_from_before(climb: Climb) -> None:
     """Data of an old connection draws a RST: nobody is there any more."""
     story = climb("""

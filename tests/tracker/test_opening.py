@@ -264,6 +264,18 @@ def test_a_server_gives_up_a_half_open_connection(climb: Climb) -> None:
     assert story.reasons == ["aborted"]
 
 
+def test_the_handshake_measures_a_round_trip_each_way(climb: Climb) -> None:
+    """From the tap to the server and back, and from the tap to the client and back."""
+    story = climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |
+     10  > .   1:1    ack 1 |              | ESTABLISHED?
+    """)
+
+    assert (story.flow("client_rtt_ns"), story.flow("server_rtt_ns")) == (9_000_000, 1_000_000)
+
+
 def test_every_frame_is_there_twice(climb: Climb) -> None:
     """Copies made by the capture (same IP identification, at once) are no retransmissions and prove nothing."""
     climb("""

@@ -200,6 +200,24 @@ def test_a_reset_in_last_ack(climb: Climb) -> None:
     """)
 
 
+def test_a_reset_in_last_ack_that_does_not_count_its_own_fin(climb: Climb) -> None:
+    """Linux accepts it (tcp_reset_check): some systems send it so."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 |              | LAST_ACK     |
+     12  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_in_closing_that_does_not_count_its_own_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+     11  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     12  < .   7:7    ack 7 |              |              |
+     13  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_reset_instead_of_the_second_fin(climb: Climb) -> None:
     """It meets FIN_WAIT_2: the server acknowledged the FIN and aborted later."""
     story = climb(f"""{HANDSHAKE}

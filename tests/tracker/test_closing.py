@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.ladders import Climb
 
 HANDSHAKE = """
@@ -203,6 +205,19 @@ def test_a_fin_before_a_hole_at_the_tap(climb: Climb) -> None:
     assert story.moment("server", "CLOSE_WAIT") == 210
 
 
+def test_data_repeated_after_a_fin_tells_of_no_gap(climb: Climb) -> None:
+    """Nothing says that it was lacking: the FIN counts from where it passed."""
+    story = climb(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6 |                        |              |
+     11  > F.  16:16  ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+    210  > P.  6:16   ack 6 |                        |              |
+    211  < F.  6:6   ack 17 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+    212  > .   17:17  ack 7 |                        | CLOSED?      |
+    """)
+
+    assert story.moment("server", "CLOSE_WAIT") == 11
+
+
 def test_a_fin_overtakes_data(climb: Climb) -> None:
     """The FIN passes first and the data before it afterwards: nothing is lost and nothing is repeated."""
     story = climb(f"""{HANDSHAKE}
@@ -226,6 +241,19 @@ def test_copies_of_a_fin_are_not_retransmissions(climb: Climb) -> None:
     """)
 
     assert story.marked("fin-repeated") == []
+
+
+@pytest.mark.parametrize("words", ["id 7", "ts 10 ecr 4"], ids=["identification", "time stamp"])
+def test_a_copy_of_a_fin_may_come_after_another_segment(climb: Climb, words: str) -> None:
+    """Either tells that it is a copy: over IPv6 there is no identification, and time stamps are not everywhere."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 {words}      | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7              | FIN_WAIT_2+  |              |
+     12  > .   7:7    ack 6 id 8         |              |              |
+     13  > F.  6:6    ack 6 {words}      |              |              |
+     20  < F.  6:6    ack 7              | TIME_WAIT+   | LAST_ACK     |
+     21  > .   7:7    ack 7 id 9         |              | CLOSED?      |
+    """)
 
 
 def test_a_fin_right_after_an_equal_ack_is_no_copy_of_it(climb: Climb) -> None:

@@ -232,6 +232,15 @@ def test_a_fin_that_no_socket_answers(climb: Climb) -> None:
     """)
 
 
+def test_a_fin_that_no_socket_answers_and_its_copy(climb: Climb) -> None:
+    """A copy is no second FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 id 7 | FIN_WAIT_1   |              |
+   10.1  > F.  6:6    ack 6 id 7 |              |              | duplicate-packet
+     11  < R   6:6               | CLOSED?      | CLOSED       | reset
+    """)
+
+
 def test_a_reset_beyond_lost_data_that_acknowledges_the_fin(climb: Climb) -> None:
     """The client cannot take it, since data before it is missing; it proves all the same that the FIN had arrived."""
     climb(f"""{HANDSHAKE}

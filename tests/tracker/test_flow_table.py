@@ -153,7 +153,11 @@ def test_flows_beyond_the_limit_are_let_go_and_counted() -> None:
     assert tables.flows["midstream"][10] == 1
 
 
-@pytest.mark.parametrize(("seq", "ack", "last_frames"), [(5000, 1001, [5, 4]), (7000, 9001, [3, 5])])
+@pytest.mark.parametrize(
+    ("seq", "ack", "last_frames"),
+    [(5000, 1001, [5, 4]), (7000, 9001, [3, 5]), (5000, 9001, [3, 5]), (7000, 77, [3, 5])],
+    ids=["of the older", "of the newer", "of the newer with the older number", "of neither"],
+)
 def test_a_syn_ack_belongs_to_the_syn_that_it_answers(seq: int, ack: int, last_frames: list[int]) -> None:
     """The older connection's, sent once more because its ACK was lost, or the newer one's."""
     segments = [*handshake("192.0.2.1", 40_000), up("192.0.2.1", 40_000, SYN, 9000)]

@@ -161,6 +161,35 @@ def test_a_connection_that_a_second_reset_ended_is_written_too() -> None:
     assert marks(tables)[-1] == "data-after-close"
 
 
+def test_a_connection_that_was_not_over_after_all_is_followed() -> None:
+    """Its last ACK was lost, however long it takes until there is another."""
+    end = LONG_LINGER_NS / SECOND
+    tables = run(
+        timed(
+            *closed_connection(),
+            (1.0, down(FIN | ACK, 5001, 1002)),
+            elsewhere(end + 10),
+            (end + 11, up(ACK, 1002, 5002)),
+        ),
+        rows_per_batch=1,
+    )
+
+    assert states(tables) == ("TIME_WAIT", "CLOSED")
+
+
+def test_a_closed_connection_that_is_let_go_is_written_once() -> None:
+    """It was the one opened first when there were too many, and time has run out for it all the same."""
+    others = [(1 + at, segment) for at in range(2) for _, segment in closed_connection(50_000 + at)[:3]]
+    tables = run(
+        timed(*closed_connection(), *others, (LINGER_NS / SECOND + 10, up(ACK, 1001, 5001, port=50_000))),
+        rows_per_batch=1,
+        max_open_flows=2,
+    )
+
+    assert tables.capture.evicted == 1
+    assert list(tables.flows["client_port"]) == [40_000, 50_000, 50_001]
+
+
 def test_a_clock_set_back_makes_nothing_late() -> None:
     """A connection an hour before the latest time stamp has not been closed for an hour."""
     rows = timed((3600.0, up(SYN, 7, port=50_000)), *closed_connection(), (9.0, down(FIN | ACK, 5001, 1002)))

@@ -189,6 +189,18 @@ def test_the_syns_cross_and_a_syn_ack_is_lost(climb: Climb) -> None:
     """)
 
 
+def test_the_syns_cross_and_the_clients_syn_ack_does_not_pass(climb: Climb) -> None:
+    """Of the server's two SYN-ACKs the first one counts: there is no reason to think that it was lost."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S   0:0          | SYN_RCVD?    | SYN_SENT     |
+      9  < S.  0:0    ack 1 | ESTABLISHED? |              |
+   1009  < S.  0:0    ack 1 |              |              | syn-repeated
+   1010  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
 def test_data_on_the_syn(climb: Climb) -> None:
     """TCP Fast Open (RFC 7413): the request travels on the SYN, and the server answers before the last ACK."""
     story = climb("""

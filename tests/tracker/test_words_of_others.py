@@ -103,6 +103,24 @@ def test_of_two_holes_the_first_is_filled(follow: Climb) -> None:
     assert story.flow("server_unseen") == 10
 
 
+def test_what_is_repeated_beyond_a_hole_fills_nothing(follow: Climb) -> None:
+    story = follow(f"""{HANDSHAKE}
+     10  < P.  16:26 ack 6
+     11  < P.  26:36 ack 6
+     12  < P.  16:26 ack 6
+     13  > .   6:6   ack 36""")
+    assert story.flow("server_unseen") == 10
+
+
+def test_what_passed_before_the_capture_is_not_lacking(follow: Climb) -> None:
+    """The server's first segment is where it had come to by then."""
+    story = follow("""
+      0  > P.  100:200 ack 50
+      1  < P.  150:160 ack 200
+      2  > .   200:200 ack 160""")
+    assert story.flow("server_unseen") == 0
+
+
 def test_a_window_that_shuts_is_told_once(follow: Climb) -> None:
     """It is shut from the first segment that says so to the first that says otherwise."""
     story = follow(f"""{HANDSHAKE}

@@ -176,6 +176,7 @@ def test_the_final_ack_is_lost_for_good(climb: Climb) -> None:
     """)
 
     assert story.ends == [("TIME_WAIT", "LAST_ACK")]
+    assert story.reasons == ["closing"]
     assert story.marked("fin-repeated") == [(11, "server", 2), (12, "server", 3), (13, "server", 4)]
 
 
@@ -299,6 +300,16 @@ def test_an_old_time_stamp_echoed_says_that_the_first_fin_had_arrived(climb: Cli
     """)
 
 
+def test_a_new_time_stamp_echoed_says_that_the_second_fin_arrived(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 ts 10 ecr 4   | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 ts 11 ecr 10  | FIN_WAIT_2+  |              |
+     20  < F.  6:6    ack 7 ts 20 ecr 10  |              | LAST_ACK     |
+    220  < F.  6:6    ack 7 ts 220 ecr 10 | TIME_WAIT+   |              | fin-repeated
+    221  > .   7:7    ack 7 ts 221 ecr 220 |             | CLOSED?      |
+    """)
+
+
 def test_a_fin_repeated_without_an_ack_had_not_met_the_other(climb: Climb) -> None:
     """A FIN sent again that does not cover the peer's FIN proves that the peer's had not arrived by then."""
     climb(f"""{HANDSHAKE}
@@ -308,6 +319,19 @@ def test_a_fin_repeated_without_an_ack_had_not_met_the_other(climb: Climb) -> No
     211  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
     220  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated
     221  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    """)
+
+
+def test_an_old_fin_takes_back_no_fin_of_the_other(climb: Climb) -> None:
+    """It only shows that the ACK of it may have been lost; what had arrived of the server's has arrived."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+     11  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    210  > F.  6:6    ack 6 |              | CLOSING+     | fin-repeated
+    211  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
+    220  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated
+    221  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    300  > F.  6:6    ack 7 |              |              | fin-repeated
     """)
 
 
@@ -361,6 +385,18 @@ def test_a_fin_below_its_own_fin(climb: Climb) -> None:
      10  > P.  6:16   ack 6 |              |              |
      11  > F.  16:16  ack 6 | FIN_WAIT_1   |              |
     210  > F.  6:6    ack 6 |              |              | fin-repeated
+    211  < .   6:6   ack 16 |              |              |
+   5000  end
+    """)
+
+    assert story.ends == [("FIN_WAIT_1", "ESTABLISHED")]
+
+
+def test_a_fin_above_its_own_fin(climb: Climb) -> None:
+    """Of two FINs of a client the higher one counts, whichever came first."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+    210  > F.  6:16   ack 6 |              |              | fin-repeated data-after-fin
     211  < .   6:6   ack 16 |              |              |
    5000  end
     """)

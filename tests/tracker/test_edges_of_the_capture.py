@@ -125,6 +125,7 @@ def test_a_client_that_stops_repeating_its_syn_had_its_answer(climb: Climb) -> N
     """)
 
     assert story.ends == [("ESTABLISHED", "SYN_RCVD")]
+    assert story.reasons == ["half-open"]
 
 
 def test_an_open_connection_is_open_at_the_end(climb: Climb) -> None:

@@ -42,6 +42,16 @@ def test_a_fin_that_crosses_both_was_sent_before_either_arrived(climb: Climb) ->
     """)
 
 
+def test_a_fin_that_was_acknowledged_before_the_reset(climb: Climb) -> None:
+    """Data that the ACK of the FIN overtook does not unsay it."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.5  < .   16:16  ack 7 |              |              |
+   10.6  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+   10.8  < P.  6:16   ack 6 |              |              |
+    """)
+
+
 def test_a_reset_drawn_before_the_ack_of_the_fin_arrived(climb: Climb) -> None:
     """Its number is the acknowledgment of the data, which was sent before the ACK of the FIN."""
     climb(f"""{HANDSHAKE}

@@ -120,6 +120,24 @@ def test_one_chain_of_the_table_holds_many_flows() -> None:
     assert packets(tables) == [2] * len(segments)
 
 
+def test_tuples_of_the_same_hash_are_kept_apart() -> None:
+    """Whatever differs, half an address or a port, and where all are in one chain."""
+    table = FlowTable(1000, 1000, RTO_NS)
+    table._k1 = table._k2 = table._k3 = 0
+    hosts = [f"2001:{high}::{low}" for high in ("db8", "db9") for low in (1, 2)]
+    conversations = [
+        [dataclasses.replace(one, src=moved[one.src], dst=moved[one.dst]) for one in handshake("192.0.2.1", port)]
+        for port in (40_000, 40_001)
+        for client in hosts
+        for server in hosts
+        for moved in [{"192.0.2.1": client, SERVER: server}]
+    ]
+
+    tables = run(rows(*(segment for step in zip(*conversations, strict=True) for segment in step)), table=table)
+
+    assert packets(tables) == [3] * len(conversations)
+
+
 def test_the_hash_is_not_the_same_in_two_runs() -> None:
     """Its multipliers are random, so that no capture can be made to fill one chain; the tables are the same anyway."""
     segments = [segment for n in range(50) for segment in handshake("192.0.2.1", 40_000 + n)]

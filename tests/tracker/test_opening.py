@@ -158,6 +158,18 @@ def test_a_refusal_without_ack_is_ignored(climb: Climb) -> None:
     """)
 
 
+def test_an_ack_that_does_not_cover_the_syn_ack(climb: Climb) -> None:
+    """It opens nothing (RFC 9293, 3.10.7.4), and is no answer of a client that had the SYN-ACK."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 |              |              |
+      2  > .   1:1    ack 0 |              |              |
+    900  > S   0:0          |              |              | syn-repeated
+   5000  end
+    """)
+
+
 def test_the_syns_cross(climb: Climb) -> None:
     """Both dial each other (RFC 9293, 3.5, figure 7): both pass SYN_RCVD, and each SYN-ACK is the other's ACK.
 

@@ -174,6 +174,7 @@ def follow(text: str, isn: tuple[int, int] = (1000, 5000)) -> Story:
             rows.append(_row(rung, isn))
     story = Story(rows, run(rows, last_ns=last_ns))
     check_chains(story.tables)
+    assert (story.tables.transitions["frame"] > 0).all()
     return story
 
 

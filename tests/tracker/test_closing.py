@@ -15,6 +15,7 @@ HANDSHAKE = """
       4  < P.  1:6    ack 6 |              |              |
       5  > .   6:6    ack 6 |              |              |"""
 """Opened, and five bytes each way: closes begin at 6 on both sides."""
+HANDSHAKE_RUNGS = [line.split("|")[0] for line in HANDSHAKE.splitlines()[2:]]
 
 
 def test_the_client_closes_first(climb: Climb) -> None:
@@ -257,6 +258,15 @@ def test_a_copy_of_a_fin_may_come_after_another_segment(climb: Climb, words: str
     """)
 
 
+@pytest.mark.parametrize("rung", ["> F. 6:6 ack 6 ts 10 ecr 4", "> P. 6:16 ack 6 ts 10 ecr 4", "> FP. 6:16 ack 6"])
+def test_copies_without_an_identification(follow: Climb, rung: str) -> None:
+    """A time stamp tells, or the same data at once."""
+    story = follow("\n".join(HANDSHAKE_RUNGS) + f"\n10 {rung}\n10.1 {rung}")
+
+    assert story.marked("duplicate-packet") == [(8, "client", 0)]
+    assert story.marked("fin-repeated") == []
+
+
 def test_a_fin_right_after_an_equal_ack_is_no_copy_of_it(climb: Climb) -> None:
     """Over IPv6 nothing but the flags tells them apart: no identification, and the time stamp's tick is the same."""
     climb(f"""{HANDSHAKE}
@@ -342,6 +352,17 @@ def test_a_fin_that_never_passed_the_tap(climb: Climb) -> None:
      30  > .   7:7    ack 7 | FIN_WAIT_1+  | FIN_WAIT_2+  |
     210  > F.  6:6    ack 7 |              | TIME_WAIT+   |
     211  < .   7:7    ack 7 | TIME_WAIT?   |              |
+    """)
+
+
+def test_a_fin_that_never_passed_the_tap_after_the_ack_of_the_others(climb: Climb) -> None:
+    """The client had acknowledged the server's FIN before it sent its own: the FINs did not cross."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT+  | FIN_WAIT_1   |
+     11  > .   6:6    ack 7 |              | FIN_WAIT_2+  |
+     30  > .   7:7    ack 7 | LAST_ACK+    |              |
+    210  > F.  6:6    ack 7 |              | TIME_WAIT+   |
+    211  < .   7:7    ack 7 | CLOSED?      |              |
     """)
 
 

@@ -135,6 +135,15 @@ def test_a_fin_that_its_receiver_denies_a_round_trip_later(climb: Climb) -> None
     """)
 
 
+def test_what_is_in_flight_after_a_denial_denies_it_too(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+   11.1  < P.  6:16   ack 6 |              |              |
+   11.2  > R   6:6          | CLOSED       | CLOSED?      | reset
+   11.4  < P.  16:26  ack 6 |              |              | data-after-close
+    """)
+
+
 def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |

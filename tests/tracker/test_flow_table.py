@@ -176,9 +176,10 @@ def test_flows_beyond_the_limit_are_let_go_and_counted() -> None:
     [(5000, 1001, [5, 4]), (7000, 9001, [3, 5]), (5000, 9001, [3, 5]), (7000, 77, [3, 5])],
     ids=["of the older", "of the newer", "of the newer with the older number", "of neither"],
 )
-def test_a_syn_ack_belongs_to_the_syn_that_it_answers(seq: int, ack: int, last_frames: list[int]) -> None:
+@pytest.mark.parametrize("port", [40_000, 80], ids=["two ports", "one port on both sides"])
+def test_a_syn_ack_belongs_to_the_syn_that_it_answers(port: int, seq: int, ack: int, last_frames: list[int]) -> None:
     """The older connection's, sent once more because its ACK was lost, or the newer one's."""
-    segments = [*handshake("192.0.2.1", 40_000), up("192.0.2.1", 40_000, SYN, 9000)]
+    segments = [*handshake("192.0.2.1", port), up("192.0.2.1", port, SYN, 9000)]
     again = dataclasses.replace(down(segments[0], SYN | ACK, seq), ack=ack)
 
     tables = run(rows(*segments, again))

@@ -181,6 +181,16 @@ def test_the_final_ack_is_lost_for_good(climb: Climb) -> None:
     assert story.marked("fin-repeated") == [(11, "server", 2), (12, "server", 3), (13, "server", 4)]
 
 
+def test_an_ack_after_the_final_one_takes_nothing_back(climb: Climb) -> None:
+    """A copy of an old one, for all that it says: the server does not repeat its FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+     12  > .   7:7    ack 7 |                        | CLOSED?      |
+    300  < .   7:7    ack 7 |                        |              |
+    """)
+
+
 def test_a_fin_before_a_hole(climb: Climb) -> None:
     """The data before the FIN is lost: the FIN waits (RFC 9293, 3.10.7.4), and counts when the data comes again."""
     story = climb(f"""{HANDSHAKE}
@@ -265,6 +275,15 @@ def test_copies_without_an_identification(follow: Climb, rung: str) -> None:
 
     assert story.marked("duplicate-packet") == [(8, "client", 0)]
     assert story.marked("fin-repeated") == []
+
+
+def test_what_is_alike_in_part_is_no_copy(climb: Climb) -> None:
+    """Another number with the same identification, or the same number with another one."""
+    climb(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6 id 7 |              |              |
+   10.1  > P.  16:26  ack 6 id 7 |              |              |
+   10.2  > P.  16:26  ack 6 id 8 |              |              |
+    """)
 
 
 def test_a_fin_right_after_an_equal_ack_is_no_copy_of_it(climb: Climb) -> None:

@@ -199,13 +199,13 @@ def test_marks_beyond_the_limit_of_a_flow_are_left_out() -> None:
 
 
 def test_a_quote_in_an_icmp_error_takes_a_stream() -> None:
-    """Wireshark opens a stream for a segment that is only quoted; the flow that follows comes into it."""
+    """Wireshark opens one stream for a segment that is only quoted; the flow that follows comes into it."""
     quoted = up("192.0.2.1", 40_000, SYN, 1000)
     quote = dataclasses.replace(quoted, window=3 << 8 | 13, payload=b"\0" * 20)
     other = up("192.0.2.1", 40_001, SYN, 1000)
-    first, second, third = rows(quote, other, quoted)
+    *quotes, first, second = rows(quote, quote, other, quoted)
 
-    tables = run([dataclasses.replace(first, flags=ICMP_QUOTE), second, third])
+    tables = run([*(dataclasses.replace(row, flags=ICMP_QUOTE) for row in quotes), first, second])
 
     assert list(tables.flows["client_port"]) == [40_001, 40_000]
     assert list(tables.flows["stream"]) == [1, 0]

@@ -79,6 +79,18 @@ def test_the_last_ack_is_lost(climb: Climb) -> None:
     """)
 
 
+def test_an_old_syn_ack_takes_back_nothing_that_was_proven(climb: Climb) -> None:
+    """The server has sent data since, so it had the ACK."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+     10  > .   1:1    ack 1 |              | ESTABLISHED+ |
+     11  < P.  1:61   ack 1 |              |              |
+    100  < S.  0:0    ack 1 |              |              | syn-repeated
+    """)
+
+
 def test_the_last_ack_is_lost_and_data_does_its_work(climb: Climb) -> None:
     """Every segment carries the ACK: the request completes the handshake, if the server answers it."""
     climb("""
@@ -298,6 +310,21 @@ def test_the_handshake_measures_a_round_trip_each_way(climb: Climb) -> None:
     """)
 
     assert (story.flow("client_rtt_ns"), story.flow("server_rtt_ns")) == (9_000_000, 1_000_000)
+
+
+def test_the_shortest_round_trip_is_kept(climb: Climb) -> None:
+    story = climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |
+     10  > .   1:1    ack 1 |              | ESTABLISHED+
+     20  > P.  1:6    ack 1 |              |
+     23  < .   1:1    ack 6 |              |
+     30  > P.  6:11   ack 1 |              |
+     38  < .   1:1   ack 11 |              |
+    """)
+
+    assert story.flow("client_rtt_ns") == 3_000_000
 
 
 def test_every_frame_is_there_twice(climb: Climb) -> None:

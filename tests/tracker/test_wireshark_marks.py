@@ -164,9 +164,10 @@ def test_windows_are_scaled_where_both_ends_do(climb: Climb, offer: str, answer:
 
 
 def test_zero_window(climb: Climb) -> None:
-    """A window of 0; that of a RST means nothing."""
+    """A window of 0, said again without having been asked; that of a RST means nothing."""
     climb(f"""{OPEN}
      20  > .   1:1    ack 101 win 0 |              |              | zero-window
+     25  > .   1:1    ack 101 win 0 |              |              | zero-window
      30  > R   1:1    win 0         | CLOSED       | CLOSED?      |
     """)
 

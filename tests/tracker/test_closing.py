@@ -351,6 +351,18 @@ def test_a_fin_repeated_without_an_ack_had_not_met_the_other(climb: Climb) -> No
     """)
 
 
+def test_a_fin_denied_until_its_last_pass(climb: Climb) -> None:
+    """What the client sent without acknowledging it shows that no earlier one had arrived: the last is proven."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             |              |
+     11  < F.  6:6    ack 6 |                        | FIN_WAIT_1   |
+    210  > F.  6:6    ack 6 |                        | CLOSING+     | fin-repeated
+    211  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ |              | fin-repeated
+    212  > F.  6:6    ack 6 |                        |              | fin-repeated
+    213  > .   7:7    ack 7 |                        | TIME_WAIT?   |
+    """)
+
+
 def test_an_old_fin_takes_back_no_fin_of_the_other(climb: Climb) -> None:
     """It only shows that the ACK of it may have been lost; what had arrived of the server's has arrived."""
     climb(f"""{HANDSHAKE}
@@ -392,6 +404,17 @@ def test_a_missing_byte_of_data_is_no_fin(climb: Climb) -> None:
     210  > P.  6:7    ack 6 |              |              |
     211  < .   6:6    ack 7 |              |              |
     """)
+
+
+@pytest.mark.parametrize(
+    "rung", ["F. 2000000000:2000000000 ack 6", "F. 3221225372:3221225372 ack 6", "F. 6:6 ack 2000000000"]
+)
+def test_numbers_far_from_all_others(follow: Climb, rung: str) -> None:
+    """Above, below, and of the other side: no window is as large as that, and the segment changes nothing."""
+    story = follow("\n".join([*HANDSHAKE_RUNGS, f"10 > {rung}"]))
+
+    assert story.marked("unexpected") == [(7, "client", 0)]
+    assert story.ends == [("ESTABLISHED", "ESTABLISHED")]
 
 
 def test_keep_alives_are_no_events(climb: Climb) -> None:

@@ -72,6 +72,15 @@ def test_a_passive_reset_to_a_connection_from_before(climb: Climb) -> None:
     assert story.flow("reset_frame") == 2
 
 
+def test_a_reset_to_an_end_that_has_acknowledged_nothing(climb: Climb) -> None:
+    """Which number the server would accept is not known, so any is taken for right."""
+    climb("""
+     ms  segment              | client       | server       | marks
+      0  > P.  100:200 ack 50 | ESTABLISHED? | ESTABLISHED? |
+      1  > R.  900:900 ack 50 | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_fin_just_before_the_end_is_assumed_to_arrive(climb: Climb) -> None:
     """It passed once, shorter before the end than a retransmission time-out: no reason to think it was lost."""
     climb(f"""{OPEN}

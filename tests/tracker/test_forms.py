@@ -190,6 +190,22 @@ def test_a_closed_connection_that_is_let_go_is_written_once() -> None:
     assert list(tables.flows["client_port"]) == [40_000, 50_000, 50_001]
 
 
+def test_after_a_reset_its_receiver_is_waited_for() -> None:
+    """Whoever did not get it goes on sending, at time-outs that double."""
+    later = LINGER_NS / SECOND + 5
+    tables = run(
+        timed(
+            *closed_connection()[:3],
+            (0.1, up(RST | ACK, 1001, 5001)),
+            elsewhere(later),
+            (later + 1, down(ACK, 5001, 1001, payload=10)),
+        ),
+        rows_per_batch=1,
+    )
+
+    assert states(tables) == ("CLOSED", "ESTABLISHED")
+
+
 def test_a_clock_set_back_makes_nothing_late() -> None:
     """A connection an hour before the latest time stamp has not been closed for an hour."""
     rows = timed((3600.0, up(SYN, 7, port=50_000)), *closed_connection(), (9.0, down(FIN | ACK, 5001, 1002)))

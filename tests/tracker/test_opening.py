@@ -327,6 +327,22 @@ def test_the_shortest_round_trip_is_kept(climb: Climb) -> None:
     assert story.flow("client_rtt_ns") == 3_000_000
 
 
+def test_a_repeat_of_what_came_later_leaves_the_round_trip_to_be_measured(climb: Climb) -> None:
+    """The ACK answers what was sent once, and the repeat was of other data."""
+    story = climb("""
+     ms  segment            | client       | server
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |
+     10  > .   1:1    ack 1 |              | ESTABLISHED+
+     20  > P.  1:6    ack 1 |              |
+     21  > P.  6:11   ack 1 |              |
+     22  > P.  6:11   ack 1 |              |
+     23  < .   1:1    ack 6 |              |
+    """)
+
+    assert story.flow("client_rtt_ns") == 3_000_000
+
+
 def test_every_frame_is_there_twice(climb: Climb) -> None:
     """Copies made by the capture (same IP identification, at once) are no retransmissions and prove nothing."""
     climb("""

@@ -145,6 +145,7 @@ def test_window_full(climb: Climb) -> None:
     climb(f"""{OPEN}
      20  < P.  101:64100   ack 1 win 500 |              |              |
      21  < P.  64100:64101 ack 1 win 500 |              |              | window-full
+     22  > P.  1:64001 ack 64101 win 500 |              |              | window-full
     """)
 
 

@@ -16,9 +16,10 @@ ENGINE: Final = "pcapflow engine"
 COUNT: Final = "libpcap count"
 ARGUS: Final = "argus with ra"
 TCPTRACE: Final = "tcptrace"
+TCPTRACE_LONG: Final = "tcptrace long"
 TSHARK_CONV: Final = "tshark conv"
 TSHARK_FIELDS: Final = "tshark fields"
-PEERS: Final = (COUNT, ARGUS, TCPTRACE, TSHARK_CONV, TSHARK_FIELDS)
+PEERS: Final = (COUNT, ARGUS, TCPTRACE, TCPTRACE_LONG, TSHARK_CONV, TSHARK_FIELDS)
 
 # Reads the capture given as its argument into the logged columns, and stops there.
 ENGINE_CODE: Final = "import sys; from pcapflow.analysis import track; track(sys.argv[1])"
@@ -43,6 +44,7 @@ _TSHARK_FIELDS: Final = (
 
 _RA_LINE: Final = re.compile(rb" tcp ")
 _TCPTRACE_LINE: Final = re.compile(rb"^\s*\d+: ")
+_TCPTRACE_LONG_LINE: Final = re.compile(rb"^TCP connection \d+:")
 _TSHARK_CONV_LINE: Final = re.compile(rb"<->")
 _ANY_LINE: Final = re.compile(rb"")
 
@@ -121,7 +123,7 @@ def find_peer(name: str, work: Path) -> Subject | Missing:
     """The peer called `name`, ready to run, or why it cannot."""
     if name == COUNT:
         return _build_count(work)
-    programs = {ARGUS: ("argus", "ra"), TCPTRACE: ("tcptrace",)}.get(name, ("tshark",))
+    programs = {ARGUS: ("argus", "ra"), TCPTRACE: ("tcptrace",), TCPTRACE_LONG: ("tcptrace",)}.get(name, ("tshark",))
     absent = [program for program in programs if shutil.which(program) is None]
     if absent:
         return Missing(name, f"not installed: {', '.join(absent)}")
@@ -153,6 +155,12 @@ _INSTALLED: Final = {
             row=_RA_LINE,
         ),
         Subject(TCPTRACE, lambda path: [["tcptrace", "-n", str(path)]], counts="connections", row=_TCPTRACE_LINE),
+        Subject(
+            TCPTRACE_LONG,
+            lambda path: [["tcptrace", "-n", "-l", "-r", str(path)]],
+            counts="connections",
+            row=_TCPTRACE_LONG_LINE,
+        ),
         Subject(
             TSHARK_CONV,
             lambda path: [["tshark", "-n", "-q", "-z", "conv,tcp", "-r", str(path)]],

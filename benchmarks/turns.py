@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measure import Outcome, run
-from benchmarks.subjects import ARGUS, COUNT, ENGINE, TCPTRACE, TSHARK_CONV, WHOLE, Subject
+from benchmarks.subjects import ARGUS, COUNT, ENGINE, TCPTRACE, TCPTRACE_LONG, TSHARK_CONV, WHOLE, Subject
 from benchmarks.workloads import Generated
 
 _READ_LEN: Final = 1 << 20
@@ -17,6 +17,7 @@ _READ_LEN: Final = 1 << 20
 TIME_GOALS: Final = {
     ("web", WHOLE, ARGUS): 0.6,
     ("web", WHOLE, TCPTRACE): 1 / 5,
+    ("web", WHOLE, TCPTRACE_LONG): 1 / 5,
     ("web", WHOLE, TSHARK_CONV): 1 / 12,
     ("web", WHOLE, ENGINE): 2.0,
     ("web", ENGINE, COUNT): 4.0,

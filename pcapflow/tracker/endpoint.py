@@ -34,6 +34,7 @@ class Endpoint:
         fin_heard_ns, fin_heard_frame: the peer's FIN passed, unproven; -1 none.
         fin_heard_acks: that FIN, as it last passed, acknowledged this endpoint's own.
         fin_heard_tsval: its time stamp, -1 without.
+        fin_was_late: that FIN arrived after the ACK of this endpoint's own, as far as anyone can tell.
         fin_before_ns, fin_before_frame, fin_before_acks: the pass before that one; -1 none.
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
@@ -84,6 +85,7 @@ class Endpoint:
         self.fin_heard_frame: i64 = -1
         self.fin_heard_acks = False
         self.fin_heard_tsval: i64 = -1
+        self.fin_was_late = False
         self.fin_before_ns: i64 = -1
         self.fin_before_frame: i64 = -1
         self.fin_before_acks = False

@@ -494,6 +494,7 @@ class Flow:
         if x.fin_acked_ns >= 0 and x.filled_ns > x.fin_acked_ns:
             # A hole before the FIN was still open when the ACK came.
             is_late = True
+        x.fin_was_late = is_late and not x.fin_heard_acks
         if x.state == FIN_WAIT_1 and (x.fin_heard_acks or is_late):
             # The FIN brought the ACK along: the ACK is looked at first (RFC 9293, 3.10.7.4). An earlier FIN had passed
             # without it; that one arrived and its answer was lost, or it was lost: nobody here can know.
@@ -669,8 +670,9 @@ class Flow:
             self.mark(frame, time_ns, x, MARK_FIN_REPEATED, x.fin_count)
             # It would not repeat its FIN had the ACK of it arrived.
             x.fin_acked_ns = -1
-            if x.state == TIME_WAIT and log.frame(log.previous(x.last_row)) != log.frame(x.last_row):
+            if x.state == TIME_WAIT and x.fin_was_late:
                 # Nor is it in TIME_WAIT: the peer's FIN came before the ACK.
+                x.fin_was_late = False
                 heard_ns: i64 = log.time_ns(x.last_row)
                 heard_frame: i64 = x.take_back(log)
                 self._take_back(x, frame, time_ns)

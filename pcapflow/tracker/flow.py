@@ -840,8 +840,10 @@ class Flow:
                 came_first = x.rel(y.previous_ack) != rel
             else:
                 # This ACK itself drew it, as soon as an answer comes: from no socket, since none aborts for a bare ACK.
+                # In LAST_ACK one such ACK ends the socket, and a copy of it finds none.
                 came_first = (
-                    log.frame(x.last_row) == y.previous_frame
+                    x.state == FIN_WAIT_2
+                    and log.frame(x.last_row) == y.previous_frame
                     and time_ns - y.last_ns <= y.longest_rtt_ns
                     and y.previous_len == 0
                     and y.previous_flags & FIN == 0

@@ -80,6 +80,17 @@ def test_a_reset_drawn_by_nothing_but_the_ack_of_the_fin(climb: Climb) -> None:
     """)
 
 
+def test_a_reset_drawn_by_a_copy_of_the_last_ack(climb: Climb) -> None:
+    """The first ended LAST_ACK; the second one found nobody there."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+     12  > .   7:7    ack 7 |                        | CLOSED?      |
+   12.1  > .   7:7    ack 7 |                        |              |
+   12.5  < R   7:7          | CLOSED?                |              | reset-after-close
+    """)
+
+
 def test_a_reset_drawn_by_data_that_acknowledges_the_fin(climb: Climb) -> None:
     """The ACK is looked at before the data, for which nobody is there (Linux, tcp_rcv_state_process)."""
     climb(f"""{HANDSHAKE}

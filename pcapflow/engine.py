@@ -1,8 +1,8 @@
 """Reader and trackers over a whole capture, in one process or in two.
 
-The connections are followed in two halves, by a flow table each. Where a capture is large and a second processor is
-there, a second process reads it too and follows one of them; nothing else differs, so the tables are the same. Each of
-the two decodes all packets, which is the smaller part of the work, and no packet goes from one to the other.
+The connections are followed in two halves, by a flow table each. Where it pays, a second process reads the capture too
+and follows one of them; nothing else differs, so the tables are the same. Each of the two decodes all packets, which is
+the smaller part of the work, and no packet goes from one to the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pcapflow.config import Config
 from pcapflow.follow import follow
 from pcapflow.reader import open_capture
 from pcapflow.reader.batch import HALVES, Batch
-from pcapflow.reader.files import Engine, Input
+from pcapflow.reader.files import Engine, Input, is_compiled
 from pcapflow.reader.waypoints import Waypoints
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes in all, -1 where that is not known."""
 
-LARGE_BYTES: Final = 48 << 20
-"""From this size on a second process saves more than it costs."""
+LARGE_BYTES: Final = 8 << 20
+"""From this size on a second process saves a third of the time of a whole run, where the engine is interpreted. Where
+it is compiled it never does: reading, rules and report, which are not shared out, are most of the time then."""
 
 
 def run(
@@ -43,8 +44,9 @@ def run(
         reader: see :func:`pcapflow.reader.open_capture`.
         config: thresholds.
         progress: is told how far reading has come, once a batch.
-        jobs: processes, 1 or 2; without it, 2 for a large capture where there are processors for both. Where an input
-            cannot be read twice, or this process has threads, of which a copy would lack all but one, it is 1.
+        jobs: processes, 1 or 2; without it, 2 for a large capture where the engine is interpreted and there are
+            processors for both. Where an input cannot be read twice, or this process has threads, of which a copy would
+            lack all but one, it is 1.
 
     Returns:
         The tables, and where a second pass can go on.
@@ -96,7 +98,7 @@ def total_bytes(inputs: Sequence[Input]) -> int:
 
 def _other_half(inputs: Sequence[Input], config: Config, total: int, jobs: int | None) -> OtherHalf | None:
     """A second process, where one is wanted and possible."""
-    if jobs == 1 or (jobs is None and (total < LARGE_BYTES or _processors() < 2)):
+    if jobs == 1 or (jobs is None and (is_compiled() or total < LARGE_BYTES or _processors() < 2)):
         return None
     from pcapflow.other_half import OtherHalf, is_possible
 

@@ -93,7 +93,7 @@ def cli() -> None:
     "processes",
     metavar="N",
     type=click.IntRange(1, 2),
-    help="Processes that follow the connections of one capture, 1 or 2; without it, 2 where that saves a third.",
+    help="Processes that follow the connections of one capture, 1 or 2; without it, 2 where it is large.",
 )
 @_config_option
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")

@@ -30,8 +30,10 @@ Progress = Callable[[int, int], None]
 """Called with the bytes read so far and the bytes in all, -1 where that is not known."""
 
 LARGE_BYTES: Final = 8 << 20
-"""From this size on a second process saves a third of the time of a whole run, where the engine is interpreted. Where
-it is compiled it never does: reading, rules and report, which are not shared out, are most of the time then."""
+"""From this size on a second process saves a third of the time of a whole run, where the engine is interpreted."""
+LARGE_WHEN_COMPILED_BYTES: Final = 64 << 20
+"""From this size on it saves a sixth, where the engine is compiled: reading, rules and report, which are not shared out,
+are most of the time then."""
 
 
 def run(
@@ -44,9 +46,8 @@ def run(
         reader: see :func:`pcapflow.reader.open_capture`.
         config: thresholds.
         progress: is told how far reading has come, once a batch.
-        jobs: processes, 1 or 2; without it, 2 for a large capture where the engine is interpreted and there are
-            processors for both. Where an input cannot be read twice, or this process has threads, of which a copy would
-            lack all but one, it is 1.
+        jobs: processes, 1 or 2; without it, 2 for a large capture where there are processors for both. Where an input
+            cannot be read twice, or this process has threads, of which a copy would lack all but one, it is 1.
 
     Returns:
         The tables, and where a second pass can go on.
@@ -98,7 +99,8 @@ def total_bytes(inputs: Sequence[Input]) -> int:
 
 def _other_half(inputs: Sequence[Input], config: Config, total: int, jobs: int | None) -> OtherHalf | None:
     """A second process, where one is wanted and possible."""
-    if jobs == 1 or (jobs is None and (is_compiled() or total < LARGE_BYTES or _processors() < 2)):
+    large = LARGE_WHEN_COMPILED_BYTES if is_compiled() else LARGE_BYTES
+    if jobs == 1 or (jobs is None and (total < large or _processors() < 2)):
         return None
     from pcapflow.other_half import OtherHalf, is_possible
 

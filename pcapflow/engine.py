@@ -32,8 +32,8 @@ Progress = Callable[[int, int], None]
 LARGE_BYTES: Final = 8 << 20
 """From this size on a second process saves a third of the time of a whole run, where the engine is interpreted."""
 LARGE_WHEN_COMPILED_BYTES: Final = 64 << 20
-"""From this size on it saves a sixth, where the engine is compiled: reading, rules and report, which are not shared out,
-are most of the time then."""
+"""From this size on it saves a sixth, where the engine is compiled: reading, rules and report, which are not shared
+out, are most of the time then."""
 
 
 def run(

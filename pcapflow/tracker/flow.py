@@ -498,7 +498,7 @@ class Flow:
         if x.state == FIN_WAIT_1 and (x.fin_heard_acks or is_late):
             # The FIN brought the ACK along: the ACK is looked at first (RFC 9293, 3.10.7.4). An earlier FIN had passed
             # without it; that one arrived and its answer was lost, or it was lost: nobody here can know.
-            if x.fin_heard_acks and x.fin_before_ns >= 0 and not x.fin_before_acks:
+            if x.fin_before_ns >= 0 and not x.fin_before_acks:
                 basis = ASSUMED
             if x.fin_acked_ns >= 0:
                 x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
@@ -775,7 +775,7 @@ class Flow:
                 accepted = True
         if not accepted:
             self.mark(frame, time_ns, x, MARK_RESET_IGNORED, gap)
-            if not has_ack and x.fin_rel >= 0 and rel == y.acked_before_rel and x.state != CLOSED:
+            if not has_ack and x.fin_rel >= 0 and rel == y.acked_before_rel:
                 # It answers an older segment of y, whose acknowledgment is its number: nobody is there any more.
                 self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
                 return
@@ -847,7 +847,6 @@ class Flow:
                     and time_ns - y.last_ns <= y.longest_rtt_ns
                     and y.previous_len == 0
                     and y.previous_flags & FIN == 0
-                    and x.rel(y.previous_ack) == rel
                 )
             if came_first:
                 x.take_back(log)

@@ -91,6 +91,28 @@ def test_a_reset_drawn_by_a_copy_of_the_last_ack(climb: Climb) -> None:
     """)
 
 
+def test_a_reset_after_a_last_ack_that_was_wanted_again(climb: Climb) -> None:
+    """The second ACK did what the first was thought to have done; the RST is the answer to one of them."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+     12  > .   7:7    ack 7 |                        |              |
+   12.3  < F.  6:6    ack 7 |                        |              | fin-repeated taken-back
+   12.4  > .   7:7    ack 7 |                        | CLOSED?      |
+   12.9  < R   7:7          | CLOSED?                |              | reset-after-close
+    """)
+
+
+def test_a_reset_drawn_long_after_the_ack_of_the_fin(climb: Climb) -> None:
+    """The orphan in FIN_WAIT_2 was given up meanwhile; that has nothing to do with the ACK that brought it there."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+  70000  < .   6:6    ack 7 |              |              |
+70000.5  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_reset_drawn_by_data_that_acknowledges_the_fin(climb: Climb) -> None:
     """The ACK is looked at before the data, for which nobody is there (Linux, tcp_rcv_state_process)."""
     climb(f"""{HANDSHAKE}
@@ -164,13 +186,13 @@ def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
 
 
 def test_a_segment_that_was_overtaken_denies_nothing(climb: Climb) -> None:
-    """At 13 it acknowledges less than the client did at 10.6: it was sent before that."""
+    """At 14 it acknowledges less than the client did at 10.6: it was sent before that."""
     climb(f"""{HANDSHAKE}
       8  < P.  6:16   ack 6 |              |              |
      10  < F. 16:16   ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
    10.1  < R. 17:17   ack 6 | CLOSED?      | CLOSED       | reset
    10.6  > .   6:6   ack 16 |              |              |
-     13  > .   6:6    ack 6 |              |              |
+     14  > .   6:6    ack 6 |              |              |
     """)
 
 

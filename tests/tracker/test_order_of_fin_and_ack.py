@@ -66,6 +66,16 @@ def test_a_hole_that_is_filled_before_the_ack(climb: Climb) -> None:
     """)
 
 
+def test_an_abort_of_its_own_may_have_crossed_the_ack(climb: Climb) -> None:
+    """Its number counts the server's FIN because the server sent that, not because anybody acknowledged it."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+     12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 |              |              |
+   12.4  < R.  7:7    ack 6 | CLOSED?      | CLOSED       | reset
+    """)
+
+
 def test_a_fin_lost_before_the_tap_that_had_not_met_the_other(climb: Climb) -> None:
     """At 10.5 its number is behind the client, and the server's FIN unacknowledged: they crossed."""
     climb(f"""{HANDSHAKE}
@@ -126,6 +136,28 @@ def test_the_answer_to_an_older_segment_shows_that_nobody_is_there(climb: Climb)
    10.1  > FP. 6:16   ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
    10.2  < .  16:16  ack 17 |              |              |
      11  > R   6:6          | CLOSED       |              | reset-ignored
+   5000  end
+    """)
+
+
+def test_an_old_number_with_an_ack_shows_nothing(climb: Climb) -> None:
+    """Only a RST without ACK takes its number from what it answers."""
+    climb(f"""{HANDSHAKE}
+     10  < P.  6:16   ack 6 |              |              |
+   10.1  > FP. 6:16   ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.2  < .  16:16  ack 17 | FIN_WAIT_2?  |              |
+     11  > R.  6:6    ack 6 |              |              | reset-ignored
+   5000  end
+    """)
+
+
+def test_an_old_number_of_one_that_has_not_closed_shows_nothing(climb: Climb) -> None:
+    """Whoever overheard the connection knows that number too, and the client has no reason to be gone."""
+    climb(f"""{HANDSHAKE}
+     10  < P.  6:16   ack 6 |              |              |
+   10.1  > P.  6:16   ack 6 |              |              |
+   10.2  < .  16:16  ack 16 |              |              |
+     11  > R   6:6          |              |              | reset-ignored
    5000  end
     """)
 

@@ -87,6 +87,17 @@ def test_a_fin_lost_before_the_tap_that_had_not_met_the_other(climb: Climb) -> N
     """)
 
 
+def test_a_fin_lost_before_the_tap_after_the_other_came_twice(climb: Climb) -> None:
+    """It may have answered the first of these with its ACK and then its FIN, both lost: the order of the tap is kept."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    300  < F.  6:6    ack 6 | CLOSE_WAIT+  |              | fin-repeated
+    301  > .   7:7    ack 7 | LAST_ACK+    | FIN_WAIT_2+  |
+    600  > F.  6:6    ack 7 |              | TIME_WAIT+   |
+    601  < .   7:7    ack 7 | CLOSED?      |              |
+    """)
+
+
 def test_a_late_answer_and_then_its_own_fin_again(climb: Climb) -> None:
     """It would not repeat its FIN in TIME_WAIT: the ACK was lost, and the client's FIN came first after all."""
     climb(f"""{HANDSHAKE}

@@ -19,16 +19,17 @@ from pcapflow.tracker.states import CLIENT, SERVER
 CAPTURE_FAMILY: Final = "PF9"
 """Codes that speak of the capture, not of the connections in it."""
 
+_EITHER: Final = re.compile(r"\[([^|\]]+)\|([^|\]]+)\]")
 _TIME_OF_DAY: Final = re.compile(r"\d\d:\d\d:\d\d")
 
 _LEADS: Final[dict[str, tuple[str, str]]] = {
-    "PF101": ("{server} did not answer a connection attempt", "{server} does not answer connection attempts"),
-    "PF102": ("{server} refused a connection", "{server} refuses connections"),
+    "PF101": ("{server} did not answer a connection attempt", "{server} [does|do] not answer connection attempts"),
+    "PF102": ("{server} refused a connection", "{server} [refuses|refuse] connections"),
     "PF103": ("A connection to {server} was rejected on the way", "Connections to {server} are rejected on the way"),
     "PF104": ("A connection to {server} never got past its handshake", "Connections to {server} hang in the handshake"),
-    "PF105": ("{server} is flooded with connection attempts",) * 2,
+    "PF105": ("{server} [is|are] flooded with connection attempts",) * 2,
     "PF106": ("{server} did not accept a connection in time", "{server} cannot accept connections fast enough"),
-    "PF107": ("{server} still held an old connection", "{server} still holds old connections"),
+    "PF107": ("{server} still held an old connection", "{server} still [holds|hold] old connections"),
     "PF201": (
         "The final ACK of a close with {server} is missing",
         "The final ACK is missing when connections to {server} close",
@@ -37,15 +38,21 @@ _LEADS: Final[dict[str, tuple[str, str]]] = {
         "A connection to {server} hangs half closed, in FIN_WAIT_2",
         "Connections to {server} hang half closed, in FIN_WAIT_2",
     ),
-    "PF203": ("{who} does not close its side of a connection", "{who} does not close its side of connections"),
-    "PF204": ("{who} does not close its connections",) * 2,
+    "PF203": (
+        "{who} does not close its side of a connection",
+        "{who} [does|do] not close [its|their] side of connections",
+    ),
+    "PF204": ("{who} [does|do] not close [its|their] connections",) * 2,
     "PF205": ("The close of a connection to {server} is never acknowledged", "Closes to {server} are not acknowledged"),
-    "PF208": ("{who} sent data after it had closed", "{who} sends data after it has closed"),
+    "PF208": (
+        "{who} sent data after it had closed",
+        "{who} [sends|send] data after [it has|they have] closed",
+    ),
     "PF209": ("TIME_WAIT piles up at {who}",) * 2,
-    "PF210": ("{who} is running out of ports",) * 2,
-    "PF211": ("{who} reused a port too early", "{who} reuses ports too early"),
+    "PF210": ("{who} [is|are] running out of ports",) * 2,
+    "PF211": ("{who} reused a port too early", "{who} [reuses|reuse] ports too early"),
     "PF212": ("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
-    "PF301": ("{who} aborted a connection", "{who} aborts connections"),
+    "PF301": ("{who} aborted a connection", "{who} [aborts|abort] connections"),
     "PF302": (
         "Data was lost when a connection to {server} was reset",
         "Data was lost in resets of connections to {server}",
@@ -59,13 +66,16 @@ _LEADS: Final[dict[str, tuple[str, str]]] = {
         "A connection to {server} was reset after a long silence",
         "Connections to {server} are reset after long silence",
     ),
-    "PF401": ("{who} stopped reading", "{who} stops reading"),
-    "PF402": ("{who} vanished in the middle of a connection", "{who} vanishes in the middle of connections"),
-    "PF403": ("{who} does not answer keep-alives",) * 2,
+    "PF401": ("{who} stopped reading", "{who} [stops|stop] reading"),
+    "PF402": ("{who} vanished in the middle of a connection", "{who} [vanishes|vanish] in the middle of connections"),
+    "PF403": ("{who} [does|do] not answer keep-alives",) * 2,
     "PF404": ("Much is sent again on a connection to {server}", "Much is sent again on connections to {server}"),
     "PF405": ("Large packets between the ends are lost, small ones pass",) * 2,
 }
-"""By rule, for one connection and for several: who does what wrong. A rule without a line is named by its title."""
+"""By rule, for one connection and for several: who does what wrong. A rule without a line is named by its title.
+
+Of two words in brackets the second is said of several hosts.
+"""
 
 
 _BLAMELESS: Final[dict[str, tuple[str, str]]] = {
@@ -152,8 +162,9 @@ def _lead(tables: Tables, finding: Group, titles: dict[str, str]) -> str:
         pattern = _BLAMELESS.get(code, plain)[finding.count > 1]
     who = blamed(tables, finding)
     servers = list(dict.fromkeys(tables.server(flow) for flow in finding.flows))
+    several = len(who if "{who}" in pattern else servers) > 1
     return sentence(
-        pattern.format(
+        _EITHER.sub(r"\2" if several else r"\1", pattern).format(
             who=who[0] if len(who) == 1 else f"{number(len(who))} {'clients' if endpoint == CLIENT else 'servers'}",
             server=servers[0] if len(servers) == 1 else f"{number(len(servers))} servers",
         )

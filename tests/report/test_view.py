@@ -33,6 +33,23 @@ def _closed(scene: Scene, at: float = 1.0) -> None:
     told.fin(s.SERVER)
 
 
+def test_of_several_hosts_the_verdict_speaks_in_the_plural() -> None:
+    scene = Scene()
+    for port in (80, 81):
+        told = scene.connection("10.0.0.1:40000", f"10.0.0.2:{port}", 1.0 + port)
+        told.handshake()
+        told.fin(s.CLIENT)
+    found = [
+        Anomaly(
+            code="PF203", name="stuck-close-wait", severity=Severity.MEDIUM, flow=flow, endpoint=s.SERVER,
+            time_ns=scene.capture.first_ns, frames=(1,), detail="it did not close", flows=(flow,),
+        )
+        for flow in (0, 1)
+    ]  # fmt: skip
+
+    assert _view(scene, found).verdict.lead == "2 servers do not close their side of connections."
+
+
 def test_the_worst_finding_is_the_verdict_and_names_who_does_it() -> None:
     view = _view(*checkout())
 

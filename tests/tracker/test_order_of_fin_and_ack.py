@@ -88,7 +88,7 @@ def test_a_fin_lost_before_the_tap_that_had_not_met_the_other(climb: Climb) -> N
 
 
 def test_a_fin_lost_before_the_tap_after_the_other_came_twice(climb: Climb) -> None:
-    """It may have answered the first of these with its ACK and then its FIN, both lost: the order of the tap is kept."""
+    """It may have answered the first of these with its ACK and then its FIN, both lost: the order is the tap's."""
     climb(f"""{HANDSHAKE}
      10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
     300  < F.  6:6    ack 6 | CLOSE_WAIT+  |              | fin-repeated

@@ -62,6 +62,21 @@ def test_a_reset_below_the_window_is_ignored(climb: Climb) -> None:
     assert story.marked("reset-ignored") == [(7, "client", -4)]
 
 
+def test_a_reset_one_below_where_there_was_no_fin_is_ignored(climb: Climb) -> None:
+    """Only a FIN of its sender is a number that a RST may leave out."""
+    climb(f"""{HANDSHAKE}
+     10  > R   5:5          |              |              | reset-ignored
+    """)
+
+
+def test_a_reset_two_below_in_close_wait_is_ignored(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+     12  > R   5:5          |              |              | reset-ignored
+    """)
+
+
 def test_a_reset_beyond_the_window_is_ignored(climb: Climb) -> None:
     """A number that the sender has never reached."""
     story = climb(f"""{HANDSHAKE}

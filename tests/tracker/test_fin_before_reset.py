@@ -177,6 +177,15 @@ def test_what_is_in_flight_after_a_denial_denies_it_too(climb: Climb) -> None:
     """)
 
 
+def test_a_fin_that_its_receiver_denies_after_the_reset(climb: Climb) -> None:
+    """The server's data was still in flight when the RST passed, and too late not to have met the FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+   10.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+     12  < P.  6:16   ack 6 |              |              | data-after-close
+    """)
+
+
 def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |

@@ -225,6 +225,20 @@ def test_the_syns_cross_and_the_clients_syn_ack_does_not_pass(climb: Climb) -> N
     """)
 
 
+def test_the_syns_cross_and_neither_arrives(climb: Climb) -> None:
+    """Both go on repeating theirs: nobody has heard the other."""
+    story = climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     |              |
+      1  < S   0:0          |              | SYN_SENT     |
+   1000  > S   0:0          |              |              | syn-repeated
+   1001  < S   0:0          |              |              | syn-repeated
+   5000  end
+    """)
+
+    assert story.reasons == ["half-open"]
+
+
 def test_data_on_the_syn(climb: Climb) -> None:
     """TCP Fast Open (RFC 7413): the request travels on the SYN, and the server answers before the last ACK."""
     story = climb("""

@@ -241,6 +241,7 @@ def check_chains(tables: Tables) -> None:
         end = int(steps["flow"][at]), int(steps["endpoint"][at])
         old, new, event = (int(steps[name][at]) for name in ("old", "new", "event"))
         assert TRANSITIONS[old, event] == new
+        assert steps["frame"][at] > 0
         assert state.get(end, old) == old
         state[end] = new
     for (flow, endpoint), last in state.items():

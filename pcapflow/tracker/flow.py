@@ -658,7 +658,7 @@ class Flow:
         if x.fin_count == 1 or fin_rel > x.fin_rel:
             x.fin_rel = fin_rel
         if x.fin_count == 1:
-            if fin_rel == x.missed_fin_rel:
+            if fin_rel == x.missed_fin_rel >= 0:
                 self._missed_fin(x, y, PROVEN)
             else:
                 x.take(log, self.number, FIN_TX, time_ns, frame, SENT)

@@ -171,3 +171,13 @@ def test_a_final_ack_lost_before_the_tap_is_not_seen_to_be_lost(climb: Climb) ->
     """)
 
     assert story.ends[0][1] == "LAST_ACK"
+
+
+def test_a_fin_below_the_first_byte_seen(follow: Climb) -> None:
+    """Its number is that before the one that stands for none: it is sent on its own frame like any other."""
+    story = follow("""
+      0  > P.  100:102  ack 50
+      1  > F.  98:98    ack 50
+    """)
+
+    assert story.states(2)[0] == "FIN_WAIT_1"

@@ -8,8 +8,9 @@
     500  end
 
 The rungs are those of :mod:`fixtures.ladder`, and may go on with words and numbers: ``win`` (window field), ``id`` (IP
-identification), ``ts`` and ``ecr`` (time stamps), ``sack`` (left edge of a block, relative), ``scale`` (window scaling,
-on a SYN). ``end`` says when the capture ends; without it, it ends with the last rung.
+identification), ``ts`` and ``ecr`` (time stamps), ``sack`` (left edge of a block, relative), and on a SYN ``scale``
+(window scaling) and ``sackok`` (1: SACK is permitted). ``end`` says when the capture ends; without it, it ends with the
+last rung.
 
 A cell holds the states that an endpoint entered on that rung, as the final tables date them, and how that is known:
 nothing for ``sent``, ``+`` for ``proven``, ``?`` for ``assumed``. A fourth column is headed ``marks`` (those of the
@@ -73,7 +74,7 @@ CLIENT: Final = ("192.0.2.1", 50_000)
 SERVER: Final = ("198.51.100.2", 80)
 RTO_NS: Final = 1_000_000_000
 
-_WORD = re.compile(r"\b(win|id|ts|ecr|sack|scale) (\d+)")
+_WORD = re.compile(r"\b(win|id|ts|ecr|sack|scale|sackok) (\d+)")
 _SIGNS = {"sent": "", "proven": "+", "assumed": "?"}
 
 
@@ -266,7 +267,7 @@ def _row(rung: str, isn: tuple[int, int]) -> Row:
         tsval=words.get("ts", -1),
         tsecr=words.get("ecr", -1),
         sack_left=sack_left,
-        syn_options=(words["scale"] + 1) << 16 if "scale" in words else 0,
+        syn_options=words.get("scale", -1) + 1 << 16 | words.get("sackok", 0) << 24,
     )
 
 
@@ -275,6 +276,8 @@ def _options(words: dict[str, int], sack_left: int) -> bytes:
     options = b""
     if "scale" in words:
         options += struct.pack("!4B", 1, 3, 3, words["scale"])
+    if words.get("sackok"):
+        options += struct.pack("!4B", 1, 1, 4, 2)
     if "ts" in words:
         options += struct.pack("!4BII", 1, 1, 8, 10, words["ts"], words.get("ecr", 0))
     if sack_left >= 0:

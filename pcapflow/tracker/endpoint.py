@@ -6,13 +6,18 @@ that those guards look at, takes the edges of :mod:`pcapflow.tracker.states`, an
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from mypy_extensions import i64
 
 from pcapflow.tracker.log import TransitionLog
-from pcapflow.tracker.seq import unwrap
+from pcapflow.tracker.seq import delta, unwrap
 from pcapflow.tracker.states import ASSUMED, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
+
+TICK_NS: Final = 1_000_000
+"""What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
+DELAY_NS: Final = 200_000_000
+"""A segment that is later than this has been sent again: the shortest retransmission time-out of Linux."""
 
 
 @final
@@ -26,6 +31,7 @@ class Endpoint:
         acked_rel: the highest acknowledgment it sent, in its peer's numbers; -1 none.
         acked_before_rel: the highest before that; -1 none.
         fin_rel: sequence number of its FIN; -1 none.
+        fin_was_last: the last it sent, but for RSTs, was its first FIN.
         fin_acker_rel: where the data or FIN begins that brought along the first ACK of its FIN; -1 of a bare ACK.
         syn_acks: its last SYN carried an ACK.
         syn_heard_ns, syn_heard_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
@@ -35,18 +41,29 @@ class Endpoint:
         fin_heard_acks: that FIN, as it last passed, acknowledged this endpoint's own.
         fin_heard_tsval: its time stamp, -1 without.
         fin_was_late: that FIN arrived after the ACK of this endpoint's own, as far as anyone can tell.
-        fin_before_ns, fin_before_frame, fin_before_acks: the pass before that one; -1 none.
+        fin_before_ns, fin_before_frame, fin_before_acks, fin_before_lost: the pass before that one, and whether this
+            endpoint showed that it had not arrived; -1 none.
+        fin_was_bare: one of the passes before did not acknowledge this endpoint's own FIN.
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
+        asked_ns: when it last sent something that calls for an acknowledgment; -1 never.
+        clock_tsval, clock_ns: its first time stamp, and when the tap would have seen that at the latest; -1 without.
         hole_bytes, hole_start_rel, hole_end_rel: bytes that it must have sent and that have not passed, and between
             which numbers they are.
-        missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood one above all it was seen to
-            send: there it may have sent a FIN that was lost before the tap; -1 none.
+        missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood above all that it was seen to
+            send: just below it may have sent a FIN that was lost before the tap; -1 none.
+        missed_fin_alone: nothing else was missing there.
+        missed_fin_unasked: that ACK answered nothing that its peer had repeated (it would bear a duplicate SACK then).
+        permits_sack: its SYN permits selective acknowledgments.
+        reset_rel, reset_end_rel: the number of the RST that ended this endpoint, and the peer's ``next_rel`` when it
+            passed; -1 none.
         lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
             lacked; -1 never.
         filled_ns: when it was last sent something that it lacked before a FIN; -1 never.
-        denied_ns, denied_by_sack: when it last sent something without acknowledging a FIN of the peer that had passed,
-            and whether that told of a gap by a SACK block; -1 never.
+        denied_ns, denied_late, denied_for_sure: when it last sent something without acknowledging a FIN of the peer
+            that had passed, whether that was later than any round trip so far, and whether it told of a gap before the
+            FIN; -1 never.
+        challenge_frame: its ACK that challenged a RST of the peer (RFC 5961, 3.2); -1 none.
     """
 
     def __init__(self, which: i64, hi: i64, lo: i64, port: i64) -> None:
@@ -64,6 +81,7 @@ class Endpoint:
         self.acked_rel: i64 = -1
         self.acked_before_rel: i64 = -1
         self.fin_rel: i64 = -1
+        self.fin_was_last = False
         self.fin_acker_rel: i64 = -1
         self.fin_count: i64 = 0
         self.fin_sent_ns: i64 = -1
@@ -89,19 +107,26 @@ class Endpoint:
         self.fin_before_ns: i64 = -1
         self.fin_before_frame: i64 = -1
         self.fin_before_acks = False
+        self.fin_before_lost = False
+        self.fin_was_bare = False
         self.fin_proven_frame: i64 = -1
         self.fin_acked_ns: i64 = -1
         self.fin_acked_frame: i64 = -1
+        self.reset_rel: i64 = -1
+        self.reset_end_rel: i64 = -1
         self.lacked_ns: i64 = -1
         self.filled_ns: i64 = -1
         self.denied_ns: i64 = -1
-        self.denied_by_sack = False
+        self.denied_late = False
+        self.denied_for_sure = False
+        self.challenge_frame: i64 = -1
         # What the tables tell of it.
         self.packets: i64 = 0
         self.payload_bytes: i64 = 0
         self.retransmitted: i64 = 0
         self.first_frame: i64 = -1
         self.last_ns: i64 = -1
+        self.asked_ns: i64 = -1
         self.data_ns: i64 = -1
         self.rtt_ns: i64 = -1
         self.longest_rtt_ns: i64 = -1
@@ -114,11 +139,16 @@ class Endpoint:
         self.missed_fin_rel: i64 = -1
         self.missed_fin_ns: i64 = -1
         self.missed_fin_frame: i64 = -1
+        self.missed_fin_alone = False
+        self.missed_fin_unasked = False
+        self.permits_sack = False
         self.unseen: i64 = 0
         self.mss: i64 = -1
         self.wscale: i64 = -1
         self.ttl: i64 = -1
         self.timestamps: i64 = -1
+        self.clock_tsval: i64 = -1
+        self.clock_ns: i64 = 0
         self.zero_since_ns: i64 = -1
         self.zero_since_frame: i64 = -1
         self.zero_ns: i64 = 0
@@ -148,6 +178,27 @@ class Endpoint:
     def rel(self, raw: i64) -> i64:
         """A raw sequence number of this endpoint as a relative one; its ISN must be known."""
         return unwrap(raw, self.isn, self.next_rel)
+
+    def tick(self, tsval: i64, time_ns: i64) -> None:
+        """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""
+        if self.clock_tsval < 0:
+            self.clock_tsval = tsval
+            self.clock_ns = time_ns
+        else:
+            clock_ns: i64 = time_ns - delta(tsval, self.clock_tsval) * TICK_NS
+            if clock_ns < self.clock_ns:
+                self.clock_ns = clock_ns
+
+    def would_pass_ns(self, tsval: i64, time_ns: i64) -> i64:
+        """When a segment would have passed the tap at the earliest, had it come as quickly as the quickest.
+
+        Time stamps are taken to be milliseconds, as they are as a rule (RFC 7323, 5.4, allows for others). Where a
+        segment is late by less than a tick, or by more than any wire delays it, they say nothing, and it was punctual.
+        """
+        if tsval < 0 or self.clock_tsval < 0:
+            return time_ns
+        would_ns: i64 = self.clock_ns + delta(tsval, self.clock_tsval) * TICK_NS
+        return would_ns if TICK_NS <= time_ns - would_ns < DELAY_NS else time_ns
 
     def take(self, log: TransitionLog, flow: i64, event: i64, time_ns: i64, frame: i64, basis: i64) -> bool:
         """Takes the edge of an event, if the state has one, and logs it; the time never lies before the last change."""

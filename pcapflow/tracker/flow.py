@@ -18,7 +18,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from pcapflow.reader.batch import ACK, FIN, RST, SYN, TCP_FLAGS
-from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.endpoint import TICK_NS, Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import (
     DUPLICATE_ACK,
@@ -272,14 +272,28 @@ class Flow:
 
         # 1. What this proves about x.
         in_flight: i64 = LANDED
+        closed_ns: i64 = -1
+        closed_frame: i64 = -1
         if x.state == CLOSED and x.last_row >= 0:
-            in_flight = self._alive(x, y, frame, time_ns, end_rel > x.next_rel or ack_rel > x.acked_rel, ack_rel)
+            closed_ns = self._log.time_ns(x.last_row)
+            closed_frame = self._log.frame(x.last_row)
+            in_flight = self._alive(
+                x,
+                y,
+                frame,
+                time_ns,
+                x.would_pass_ns(tsval, time_ns),
+                end_rel > x.next_rel or ack_rel > x.acked_rel,
+                rel == end_rel == x.next_rel and ack_rel == x.acked_rel and sack_left < 0,
+                ack_rel,
+            )
         if has_ack:
             if x.state == SYN_SENT and x.syn_heard_ns < 0 and rel == x.next_rel and not flags & SYN:
                 self._unseen_syn_ack(x, y, frame, time_ns)
-            self._proves(x, y, frame, time_ns, flags, rel, payload_len, ack_rel, tsecr, sack_left)
+            self._proves(x, y, frame, time_ns, flags, rel, payload_len, ack_rel, tsval, tsecr, sack_left)
 
         # 2. What x does.
+        x.fin_was_last = flags & FIN != 0 and x.fin_count == 0
         if flags & SYN:
             self._syn(x, y, frame, time_ns, flags, ip_id, tsval, is_copy)
         if payload_len > 0:
@@ -287,31 +301,38 @@ class Flow:
         if flags & FIN:
             self._fin(x, y, frame, time_ns, rel + payload_len, ack_rel, ip_id, tsval, is_copy)
         if in_flight != LANDED:
-            if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0 and not self._has_lost_fin(x, y):
+            if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0 and not self._has_lost_fin(x):
                 self._fin_arrived(x, ASSUMED, False)
-            x.take(self._log, self.number, RST_RX, self.reset_ns, self.reset_frame, ASSUMED)
+            x.take(self._log, self.number, RST_RX, closed_ns, closed_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
                 if x.hole_bytes == 0:
                     x.hole_start_rel = x.next_rel
                 x.hole_end_rel = rel
                 x.hole_bytes += rel - x.next_rel
-                if rel == x.next_rel + 1 and payload_len == 0 and x.fin_rel < 0:
-                    x.missed_fin_rel = x.next_rel
+                if payload_len == 0 and x.fin_rel < 0:
+                    x.missed_fin_rel = rel - 1
                     x.missed_fin_ns = time_ns
                     x.missed_fin_frame = frame
+                    x.missed_fin_alone = rel == x.next_rel + 1
+                    x.missed_fin_unasked = sack_left < 0 and (y.fin_count < 2 or (x.permits_sack and y.permits_sack))
             x.next_rel = end_rel
             if x.timed_rel < 0:
                 x.timed_rel = end_rel
                 x.timed_ns = time_ns
-        elif payload_len > 0:
-            if y.fin_heard_ns >= 0 and rel >= y.acked_rel and (x.hole_bytes > 0 or y.lacked_ns >= y.fin_heard_ns):
+        elif end_rel > rel:
+            if x.timed_rel >= 0 and rel < x.timed_rel and not is_copy:
+                # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
+                x.timed_rel = -1
+            if (
+                payload_len > 0
+                and y.fin_heard_ns >= 0
+                and rel >= y.acked_rel
+                and (x.hole_bytes > 0 or y.lacked_ns >= y.fin_heard_ns)
+            ):
                 # A FIN that arrived before data counts when the hole is filled (RFC 9293, 3.10.7.4).
                 y.lacked_ns = time_ns
                 y.filled_ns = time_ns
-            if x.timed_rel >= 0 and rel < x.timed_rel:
-                # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
-                x.timed_rel = -1
             if x.hole_bytes > 0:
                 filled: i64 = min(end_rel, x.hole_end_rel) - max(rel, x.hole_start_rel)
                 if filled > 0:
@@ -343,14 +364,19 @@ class Flow:
                 self._ack_of_fin(y, frame, time_ns, rel if end_rel > rel else -1)
         if flags & FIN and self._awaits_fin(y):
             if y.fin_heard_ns >= 0 and not is_copy:
+                y.fin_before_lost = self._has_lost_fin(y)
                 y.fin_before_ns = y.fin_heard_ns
                 y.fin_before_frame = y.fin_heard_frame
                 y.fin_before_acks = y.fin_heard_acks
+                if not y.fin_heard_acks and not y.fin_before_lost:
+                    y.fin_was_bare = True
             y.fin_heard_ns = time_ns
             y.fin_heard_tsval = tsval
             y.fin_heard_frame = frame
             y.fin_heard_acks = y.fin_rel >= 0 and ack_rel > y.fin_rel
         x.last_ns = time_ns
+        if end_rel > rel:
+            x.asked_ns = time_ns
         if self.ended_ns < 0 and self._is_over():
             self.ended_ns = time_ns
 
@@ -381,12 +407,12 @@ class Flow:
                     ASSUMED,
                 )
             if x.fin_heard_ns >= 0:
-                if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns:
+                if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns and not self._lacks_before_fin(x):
                     self._fin_arrived(x, ASSUMED, False)
                 elif x.fin_acked_ns >= 0:
                     x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
-            if x.missed_fin_rel >= 0 and x.fin_rel < 0:
-                self._missed_fin(x, y, ASSUMED)
+            if x.missed_fin_rel >= 0 and x.missed_fin_alone and x.fin_rel < 0:
+                self._missed_fin(x, ASSUMED, False)
             if x.zero_since_ns >= 0:
                 self._zero_window_ends(x, last_ns)
         if self.reset_unheard:
@@ -413,6 +439,7 @@ class Flow:
         rel: i64,
         payload_len: i64,
         ack_rel: i64,
+        tsval: i64,
         tsecr: i64,
         sack_left: i64,
     ) -> None:
@@ -433,27 +460,33 @@ class Flow:
                 else:
                     x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
             x.syn_heard_ns = -1
+        if x.state == SYN_RCVD and y.acked_rel >= 1 and self._has_left_syn_rcvd(flags, payload_len, ack_rel):
+            # It had repeated its SYN-ACK, so what was sent to it last has arrived, at the latest.
+            x.take(log, self.number, ACK_OF_SYN_RX, y.last_ns, y.previous_frame, PROVEN)
         if x.unsure:
             event: i64 = x.last_event(log)
             if event == ACK_OF_SYN_RX:
-                # Data, a FIN or an ACK beyond the SYN: none of them leaves a socket in SYN_RCVD.
-                if not flags & SYN and (payload_len > 0 or flags & FIN or ack_rel > 1):
+                if self._has_left_syn_rcvd(flags, payload_len, ack_rel):
                     x.confirm(log)
+            elif event == FIN_RX and x.state == CLOSE_WAIT and ack_rel > y.fin_rel:
+                x.fin_proven_frame = frame
+                x.confirm(log)
             elif event == ACK_OF_FIN_RX and y.fin_rel >= 0 and ack_rel > y.fin_rel and x.state == FIN_WAIT_2:
                 x.confirm(log)
             elif (
                 event == ACK_OF_FIN_RX
                 and ack_rel == x.fin_acker_rel
                 and rel == x.next_rel
-                and 0 <= y.longest_rtt_ns < time_ns - log.time_ns(x.last_row)
+                and 0 <= y.longest_rtt_ns < x.would_pass_ns(tsval, time_ns) - log.time_ns(x.last_row)
             ):
                 # It still asks for the data or FIN that brought the ACK along, which was lost then.
                 self._take_back(x, frame, time_ns)
         if x.fin_heard_ns >= 0:
+            would_pass_ns: i64 = x.would_pass_ns(tsval, time_ns)
             if ack_rel > y.fin_rel:
                 if x.fin_before_ns >= 0 and (
                     sack_left >= 0
-                    or time_ns - x.fin_heard_ns < y.rtt_ns // 2
+                    or (time_ns - x.fin_heard_ns < y.rtt_ns // 2 and not x.fin_before_lost)
                     or (tsecr >= 0 and x.fin_heard_tsval >= 0 and delta(tsecr, x.fin_heard_tsval) < 0)
                 ):
                     # It was an earlier FIN that arrived: a duplicate SACK says so (RFC 2883, 4), or the answer to the
@@ -462,22 +495,32 @@ class Flow:
                     x.fin_heard_frame = x.fin_before_frame
                     x.fin_heard_acks = x.fin_before_acks
                     x.fin_before_ns = -1
+                    if not x.fin_before_acks:
+                        x.fin_was_bare = False
                 x.fin_proven_frame = frame
                 # What arrives is answered at once, and nothing but the FIN was still under way: had it come before the
-                # ACK of x's own, the answer would have passed by now.
-                is_late = (
-                    not flags & FIN
-                    and x.fin_acked_ns >= y.last_ns
-                    and 0 <= y.longest_rtt_ns < time_ns - x.fin_acked_ns
-                )
-                self._fin_arrived(x, PROVEN, is_late)
+                # ACK of x's own, the answer would have passed by now. Or else it was the answer that took its time,
+                # which its time stamp tells.
+                longest_ns: i64 = y.longest_rtt_ns if tsval < 0 else min(y.longest_rtt_ns, y.rtt_ns + TICK_NS)
+                is_late = not flags & FIN and x.fin_acked_ns >= y.asked_ns and y.longest_rtt_ns >= 0
+                if is_late and longest_ns < time_ns - x.fin_acked_ns:
+                    self._fin_arrived(x, ASSUMED, would_pass_ns == time_ns)
+                else:
+                    self._fin_arrived(x, PROVEN, False)
             elif ack_rel >= x.acked_rel:
                 # One that acknowledges less than another before it is older than that, and tells nothing new.
-                x.lacked_ns = time_ns
-                x.denied_ns = time_ns
-                # A block below the ACK tells of a duplicate, not of a gap (RFC 2883, 4).
-                x.denied_by_sack = sack_left >= 0 and y.rel(sack_left) > ack_rel
+                x.lacked_ns = would_pass_ns
+                x.denied_ns = would_pass_ns
+                x.denied_late = 0 <= y.longest_rtt_ns < would_pass_ns - x.fin_heard_ns
+                # A block below the ACK tells of a duplicate, not of a gap (RFC 2883, 4). A challenged RST had a gap
+                # before it.
+                x.denied_for_sure = (sack_left >= 0 and y.rel(sack_left) > ack_rel) or x.challenge_frame == frame
                 x.fin_before_ns = -1
+                x.fin_was_bare = False
+
+    def _has_left_syn_rcvd(self, flags: i64, payload_len: i64, ack_rel: i64) -> bool:
+        """Whether a segment is none that a socket in SYN_RCVD sends: data, a FIN or an ACK beyond the SYN."""
+        return flags & SYN == 0 and (payload_len > 0 or flags & FIN != 0 or ack_rel > 1)
 
     def _unseen_syn_ack(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64) -> None:
         """A segment that goes on from its sender's SYN: there was a SYN-ACK, and it did not pass the tap."""
@@ -498,7 +541,7 @@ class Flow:
         if x.state == FIN_WAIT_1 and (x.fin_heard_acks or is_late):
             # The FIN brought the ACK along: the ACK is looked at first (RFC 9293, 3.10.7.4). An earlier FIN had passed
             # without it; that one arrived and its answer was lost, or it was lost: nobody here can know.
-            if x.fin_before_ns >= 0 and not x.fin_before_acks:
+            if x.fin_was_bare:
                 basis = ASSUMED
             if x.fin_acked_ns >= 0:
                 x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, basis)
@@ -511,20 +554,33 @@ class Flow:
         x.fin_acked_ns = -1
         x.fin_heard_ns = -1
         x.fin_before_ns = -1
+        x.fin_was_bare = False
 
-    def _has_lost_fin(self, x: Endpoint, y: Endpoint) -> bool:
-        """Whether ``x`` showed that the FIN of ``y`` which passed last had not reached it.
+    def _has_lost_fin(self, x: Endpoint) -> bool:
+        """Whether ``x`` showed that the FIN of its peer which passed last had not reached it.
 
-        It sent something without acknowledging it when the FIN must have been there, or told of a gap before it (SACK)
-        that nothing has filled since.
+        It sent something without acknowledging it when the FIN must have been there, or lacks what was sent before.
         """
-        if x.denied_ns < x.fin_heard_ns:
-            return False
-        if y.longest_rtt_ns >= 0 and x.denied_ns - x.fin_heard_ns > y.longest_rtt_ns:
-            return True
-        return x.denied_by_sack and x.lacked_ns == x.denied_ns
+        return (x.denied_late and x.denied_ns >= x.fin_heard_ns) or self._lacks_before_fin(x)
 
-    def _alive(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, is_new: bool, ack_rel: i64) -> i64:
+    def _lacks_before_fin(self, x: Endpoint) -> bool:
+        """Whether ``x`` told of a gap before the FIN of its peer, and nothing has filled it since.
+
+        It did by a SACK block, or by challenging the RST behind it.
+        """
+        return x.denied_for_sure and x.lacked_ns == x.denied_ns >= x.fin_heard_ns
+
+    def _alive(
+        self,
+        x: Endpoint,
+        y: Endpoint,
+        frame: i64,
+        time_ns: i64,
+        would_pass_ns: i64,
+        is_new: bool,
+        is_repeat: bool,
+        ack_rel: i64,
+    ) -> i64:
         """A segment without RST from an endpoint that was thought closed by one.
 
         Returns:
@@ -532,23 +588,35 @@ class Flow:
             before those, which the caller applies again.
         """
         event: i64 = x.last_event(self._log)
+        since_ns: i64 = would_pass_ns - self._log.time_ns(x.last_row)
         if event == RST_TX:
             # An endpoint that sent a RST has nothing more to send; overtaken segments are old ones.
-            if is_new or time_ns - self.reset_ns > REORDER_NS:
+            if is_new or since_ns > REORDER_NS:
                 self._take_back(x, frame, time_ns)
         elif event == RST_RX and x.unsure:
             flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else 200_000_000
-            if time_ns - self.reset_ns <= flight_ns:
+            is_of_later = x.reset_end_rel < ack_rel <= y.next_rel
+            # An ACK that says nothing new, a round trip after a RST that is ahead of it, challenges this (RFC 5961, 3).
+            is_challenge = is_repeat and ack_rel < x.reset_rel and 0 <= y.rtt_ns <= since_ns
+            if since_ns <= flight_ns and not is_of_later and not is_challenge:
                 x.take_back(self._log)
-                if x.unsure and x.last_event(self._log) == FIN_RX and ack_rel <= y.fin_rel:
-                    x.fin_heard_ns = self._log.time_ns(x.last_row)
-                    x.fin_heard_frame = x.take_back(self._log)
-                    return FIN_AND_RST_IN_FLIGHT
-                return RST_IN_FLIGHT
-            # Later than a round trip, it shows that the RST was not accepted.
+                return FIN_AND_RST_IN_FLIGHT if self._fin_is_on_its_way(x, y, ack_rel) else RST_IN_FLIGHT
+            # It shows that the RST was not accepted: it was sent when that must have been there.
             self._take_back(x, frame, time_ns)
+            if self._fin_is_on_its_way(x, y, ack_rel):
+                self.mark(frame, time_ns, x, MARK_TAKEN_BACK, x.fin_heard_frame)
+            if is_challenge:
+                x.challenge_frame = frame
             self._reset_did_not_count(y)
         return LANDED
+
+    def _fin_is_on_its_way(self, x: Endpoint, y: Endpoint, ack_rel: i64) -> bool:
+        """Takes back that the FIN of ``y`` had arrived: a RST made that likely, and this ACK does not cover it."""
+        if not x.unsure or x.last_event(self._log) != FIN_RX or ack_rel > y.fin_rel:
+            return False
+        x.fin_heard_ns = self._log.time_ns(x.last_row)
+        x.fin_heard_frame = x.take_back(self._log)
+        return True
 
     def _reset_did_not_count(self, sender: Endpoint) -> None:
         """The RST noted as the end was not accepted, or never arrived."""
@@ -616,19 +684,19 @@ class Flow:
             if x.state == SYN_RCVD and x.syn_acked_ns >= 0:
                 x.take(log, self.number, ACK_OF_SYN_RX, x.syn_acked_ns, x.syn_acked_frame, ASSUMED)
                 x.syn_acked_ns = -1
-        elif x.state == UNKNOWN or x.state == LISTEN:
+        elif x.state == UNKNOWN:
             x.state = CLOSED
             x.take(log, self.number, SYN_TX, time_ns, frame, SENT)
             x.syn_heard_bare = x.syn_heard_ns >= 0
-        if (y.state == SYN_SENT or y.state == UNKNOWN or y.state == LISTEN) and not (y.syn_heard_bare and flags & ACK):
+        if (y.state == SYN_SENT or y.state == UNKNOWN) and not (y.syn_heard_bare and flags & ACK):
             y.syn_heard_ns = time_ns
             y.syn_heard_frame = frame
             y.syn_heard_bare = y.state == SYN_SENT and not flags & ACK
 
     def _data(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, payload_len: i64) -> None:
         new_bytes: i64 = rel + payload_len - x.next_rel
-        if rel <= x.missed_fin_rel < rel + payload_len:
-            # It was a byte of data that was missing.
+        if rel + payload_len > x.missed_fin_rel:
+            # What was missing there was data.
             x.missed_fin_rel = -1
         if new_bytes <= 0:
             return
@@ -659,7 +727,7 @@ class Flow:
             x.fin_rel = fin_rel
         if x.fin_count == 1:
             if fin_rel == x.missed_fin_rel >= 0:
-                self._missed_fin(x, y, PROVEN)
+                self._missed_fin(x, PROVEN, ack_rel <= y.fin_rel)
             else:
                 x.take(log, self.number, FIN_TX, time_ns, frame, SENT)
             if self.first_closer < 0:
@@ -683,17 +751,18 @@ class Flow:
         x.fin_ip_id = ip_id
         x.fin_tsval = tsval
 
-    def _missed_fin(self, x: Endpoint, y: Endpoint, basis: i64) -> None:
-        """A FIN that was lost before the tap, known by the number of the bare ACK that came after it.
+    def _missed_fin(self, x: Endpoint, basis: i64, crossed: bool) -> None:
+        """A FIN that was lost before the tap, or overtaken, known by the number of the bare ACK that came after it.
 
-        Where that ACK did not cover the peer's FIN yet, the FINs crossed. So they did where it was the first to cover
-        it, and that FIN had passed but once: had the peer's come first, ours would have carried its ACK, and nothing
-        had called for a second one.
+        Where that ACK, or the FIN itself when it comes, does not cover the peer's FIN, the FINs crossed. So they did
+        where that ACK was the first to cover it and answers no repeated segment: had the peer's come first, ours would
+        have carried its ACK, and nothing had called for a second one.
         """
         log = self._log
         if x.last_event(log) == FIN_RX and (
-            x.fin_proven_frame > x.missed_fin_frame
-            or (x.fin_proven_frame == x.missed_fin_frame and y.fin_count == 1)
+            crossed
+            or x.fin_proven_frame > x.missed_fin_frame
+            or (x.fin_proven_frame == x.missed_fin_frame and x.missed_fin_unasked)
         ):
             heard_ns: i64 = x.changed_ns
             heard_basis: i64 = log.basis(x.last_row)
@@ -722,11 +791,12 @@ class Flow:
         if y.fin_acked_ns < 0 and (y.state == FIN_WAIT_1 or y.state == LAST_ACK or y.state == CLOSING):
             y.fin_acker_rel = acker_rel
         if y.state == FIN_WAIT_1:
+            if y.fin_acked_ns >= 0:
+                return
             if y.fin_heard_ns >= 0 and not y.fin_heard_acks:
                 # x's FIN is still on its way, or lost: which of the two came first is settled when y answers.
-                if y.fin_acked_ns < 0:
-                    y.fin_acked_ns = time_ns
-                    y.fin_acked_frame = frame
+                y.fin_acked_ns = time_ns
+                y.fin_acked_frame = frame
             else:
                 y.take(self._log, self.number, ACK_OF_FIN_RX, time_ns, frame, ASSUMED)
         elif y.state == LAST_ACK or y.state == CLOSING:
@@ -773,26 +843,32 @@ class Flow:
             if rel == y.acked_rel - 1 and (y.state == CLOSE_WAIT or y.state == LAST_ACK or y.state == CLOSING):
                 # A RST that does not count its own FIN is accepted too (Linux, tcp_reset_check).
                 accepted = True
+        pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
         if not accepted:
             self.mark(frame, time_ns, x, MARK_RESET_IGNORED, gap)
             if not has_ack and x.fin_rel >= 0 and rel == y.acked_before_rel:
                 # It answers an older segment of y, whose acknowledgment is its number: nobody is there any more.
                 self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
                 return
-            if x.fin_heard_ns >= 0 and ack_rel == y.next_rel and ack_rel > y.fin_rel:
-                # No stranger knows what to acknowledge: it is x's own, and too early for what was lost before it.
-                self._fin_arrived(x, PROVEN, False)
+            if rel > x.next_rel and (ack_rel == x.acked_rel or ack_rel == y.next_rel) and has_ack:
+                # No stranger knows what to acknowledge: it is x's own, and ahead of something that was lost.
+                self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
+                if self.reset_frame < 0:
+                    self.reset_unheard = True
+                    self._note_reset(x, y, frame, time_ns, seq, flags, window, ttl, tsval, gap, pending)
             return
         was_over = self._is_over()
         was_gone = x.state == CLOSED
-        pending: i64 = y.next_rel - max(ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
-        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel and not self._has_lost_fin(y, x):
+        if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel and not self._has_lost_fin(y):
             self._fin_arrived(y, ASSUMED, False)
         if y.fin_acked_ns >= 0:
             y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
             y.fin_acked_ns = -1
         self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
-        ends = y.state != UNKNOWN and y.take(log, self.number, RST_RX, time_ns, frame, ASSUMED)
+        ends = y.take(log, self.number, RST_RX, time_ns, frame, ASSUMED)
+        if ends:
+            y.reset_rel = rel
+            y.reset_end_rel = x.next_rel
         if was_over or not (ends or y.state == UNKNOWN):
             self.mark(frame, time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
             return
@@ -803,11 +879,29 @@ class Flow:
             self.reset_unheard = False
             if was_gone and self.reset_by == x.which and self.reset_flags & ACK and not has_ack:
                 # x had reset it before, and y had not got that: this one merely answers what y sent since.
-                if self._is_over():
-                    self.ended_ns = time_ns
+                self.ended_ns = time_ns
                 return
         if self.first_closer < 0:
             self.first_closer = x.which
+        self._note_reset(x, y, frame, time_ns, seq, flags, window, ttl, tsval, gap, pending)
+        if self._is_over():
+            self.ended_ns = time_ns
+
+    def _note_reset(
+        self,
+        x: Endpoint,
+        y: Endpoint,
+        frame: i64,
+        time_ns: i64,
+        seq: i64,
+        flags: i64,
+        window: i64,
+        ttl: i64,
+        tsval: i64,
+        gap: i64,
+        pending: i64,
+    ) -> None:
+        """Notes a RST of ``x`` as the one that ends the connection."""
         self.reset_frame = frame
         self.reset_ns = time_ns
         self.reset_by = x.which
@@ -818,43 +912,52 @@ class Flow:
         self.reset_gap = gap
         self.reset_pending = max(0, pending)
         # The segment that drew a RST without ACK is the one whose acknowledgment it took for its number.
-        self.reset_drew_frame = y.previous_frame if not has_ack and y.previous_ack == seq else -1
-        if self._is_over():
-            self.ended_ns = time_ns
+        self.reset_drew_frame = y.previous_frame if flags & ACK == 0 and y.previous_ack == seq else -1
 
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
         log = self._log
-        if x.unsure and ack_rel >= 0 and x.last_event(log) == RST_RX:
-            # It aborts by itself, with what it has received so far: what was assumed to have ended it did not.
-            x.take_back(log)
-            if x.unsure and x.last_event(log) == FIN_RX and ack_rel <= y.fin_rel:
+        if x.unsure and x.last_event(log) == RST_RX:
+            closed_ns: i64 = log.time_ns(x.last_row)
+            closed_frame: i64 = x.take_back(log)
+            # Where it aborts by itself, with what it has received so far, what was assumed to have ended it did not.
+            # Where no socket answers, something came after that end: the FIN, if its sender has said nothing since.
+            if x.unsure and x.last_event(log) == FIN_RX and ack_rel <= y.fin_rel and (ack_rel >= 0 or y.fin_was_last):
                 x.take_back(log)
+            if ack_rel < 0:
+                x.take(log, self.number, RST_RX, closed_ns, closed_frame, ASSUMED)
         if x.unsure and x.last_event(log) == ACK_OF_FIN_RX:
             if ack_rel >= 0:
-                # It may have crossed an ACK that passed just before.
-                came_first = time_ns - log.time_ns(x.last_row) < y.rtt_ns
+                # It may have crossed an ACK that passed just before, or lacks the data that brought this along.
+                came_first = time_ns - log.time_ns(x.last_row) < y.rtt_ns or (
+                    ack_rel == x.fin_acker_rel and log.frame(x.last_row) == y.previous_frame
+                )
             elif rel <= x.fin_rel:
                 # Its number is what the segment that drew it acknowledged: where that is not beyond the FIN, and not of
                 # an old segment that passed since, it was sent before this ACK.
                 came_first = x.rel(y.previous_ack) != rel
             else:
-                # This ACK itself drew it, as soon as an answer comes: from no socket, since none aborts for a bare ACK.
-                # In LAST_ACK one such ACK ends the socket, and a copy of it finds none.
+                # This ACK itself drew it, as soon as an answer comes: from no socket, since none aborts for a bare ACK,
+                # nor for a FIN unless it lacks what was sent before that (Linux, tcp_rcv_state_process). In LAST_ACK
+                # one such ACK ends the socket, and a copy of it finds none.
                 came_first = (
                     x.state == FIN_WAIT_2
                     and log.frame(x.last_row) == y.previous_frame
                     and time_ns - y.last_ns <= y.longest_rtt_ns
                     and y.previous_len == 0
-                    and y.previous_flags & FIN == 0
+                    and (y.previous_flags & FIN == 0 or y.fin_rel == x.acked_rel)
                 )
             if came_first:
                 x.take_back(log)
         if x.fin_heard_ns >= 0 and ack_rel > y.fin_rel:
             self._fin_arrived(x, PROVEN, False)
-        elif x.fin_before_ns >= 0 and ack_rel < 0 and x.denied_ns < 0:
-            # No socket answers a FIN that was repeated, and the first one drew nothing: it arrived, more likely than
-            # not, and x then aborted by a RST that was lost with the ACK.
+        elif (
+            x.fin_before_ns >= 0
+            and ack_rel < 0
+            and (x.denied_ns < 0 or (y.fin_count == 2 and x.denied_ns - x.fin_before_ns <= y.longest_rtt_ns))
+        ):
+            # No socket answers a FIN that was repeated, and the first one drew nothing that was not on its way already:
+            # it arrived, more likely than not, and x then aborted by a RST that was lost with the ACK.
             x.fin_heard_ns = x.fin_before_ns
             x.fin_heard_frame = x.fin_before_frame
             self._fin_arrived(x, ASSUMED, False)
@@ -887,6 +990,8 @@ class Flow:
         self.packets += 1
         x.packets += 1
         x.payload_bytes += payload_len
+        if tsval >= 0:
+            x.tick(tsval, time_ns)
         if x.first_frame < 0:
             x.first_frame = frame
             x.ttl = ttl
@@ -971,6 +1076,7 @@ class Flow:
         if flags & SYN:
             if syn_options & 0xFFFF:
                 x.mss = syn_options & 0xFFFF
+            x.permits_sack = syn_options & 1 << 24 != 0
             scale: i64 = (syn_options >> 16 & 0xFF) - 1
             x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
             x.wscale = max(scale, 0)

@@ -102,11 +102,11 @@ TRANSITIONS: Final[dict[tuple[int, int], int]] = {
     (CLOSING, ACK_OF_FIN_RX): TIME_WAIT,
     (CLOSE_WAIT, FIN_TX): LAST_ACK,
     (LAST_ACK, ACK_OF_FIN_RX): CLOSED,
-    # abort; from CLOSED there is nothing left to abort
+    # abort; from CLOSED there is nothing left to abort, and a listener has no connection yet (RFC 9293, 3.10.7.2)
+    (UNKNOWN, RST_TX): CLOSED,
     **{
         (state, event): CLOSED
         for state in (
-            LISTEN,
             SYN_SENT,
             SYN_RCVD,
             ESTABLISHED,
@@ -116,7 +116,6 @@ TRANSITIONS: Final[dict[tuple[int, int], int]] = {
             CLOSING,
             LAST_ACK,
             TIME_WAIT,
-            UNKNOWN,
         )
         for event in (RST_TX, RST_RX)
     },

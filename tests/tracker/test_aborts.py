@@ -88,6 +88,48 @@ def test_a_reset_beyond_the_window_is_ignored(climb: Climb) -> None:
     assert story.reasons == ["open"]
 
 
+def test_a_reset_of_its_own_ahead_of_a_fin_that_was_lost(climb: Climb) -> None:
+    """The server challenges it, and finds nobody: why the client aborted, its first RST tells."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  7:7    ack 6 | CLOSED       |              | reset-ignored
+   10.1  < .   6:6    ack 6 |              |              |
+     11  > R   6:6          |              | CLOSED?      | reset
+    """)
+
+    assert story.reasons == ["aborted"]
+    assert story.flow("reset_frame") == 7
+
+
+def test_a_reset_of_its_own_that_its_peer_never_took(climb: Climb) -> None:
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  7:7    ack 6 | CLOSED       |              | reset-ignored
+   10.1  < .   6:6    ack 6 |              |              |
+    """)
+
+    assert story.ends == [("CLOSED", "ESTABLISHED")]
+    assert story.flow("reset_frame") == -1
+
+
+@pytest.mark.parametrize("rung", ["R. 7:7 ack 5", "R 7:7"], ids=["that acknowledges something else", "without an ACK"])
+def test_a_reset_of_a_stranger_ahead_of_all(climb: Climb, rung: str) -> None:
+    """Anyone can guess a number. It says nothing of the client."""
+    story = climb(f"""{HANDSHAKE}
+     10  > {rung} | | | reset-ignored
+   10.1  < .   6:6    ack 6 |              |              |
+     11  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.flow("reset_frame") == 9
+
+
+def test_a_reset_that_its_sender_goes_on_after_was_not_its_own(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > R.  7:7    ack 6 |              |              | reset-ignored
+     20  > P.  6:16   ack 6 |              |              | taken-back
+     21  < .   6:6   ack 16 |              |              |
+    """)
+
+
 def test_a_reset_after_which_the_connection_goes_on_is_taken_back(climb: Climb) -> None:
     """Exact to the byte, and yet both sides talk on after a round trip: it was not theirs, or it did not arrive."""
     story = climb(f"""{HANDSHAKE}
@@ -133,6 +175,25 @@ def test_what_may_be_in_flight_while_no_round_trip_is_known(climb: Climb) -> Non
       1  > R.  200:200 ack 50 | CLOSED       | CLOSED?      | reset
     150  < P.  50:60  ack 100 |              |              | data-after-close
     """)
+
+
+def test_what_answers_data_sent_after_the_reset_was_not_in_flight(climb: Climb) -> None:
+    """Within a round trip of the RST, but it acknowledges what came after it: the RST was not the end."""
+    climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 |              |              | reset reset-ignored
+   10.1  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+   10.9  < .   6:6   ack 16 |              |              | taken-back
+    """)
+
+
+def test_what_acknowledges_more_than_passed_may_be_in_flight(climb: Climb) -> None:
+    """The capture lacks ten bytes: they were sent before the RST, as far as anyone knows."""
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+   10.9  < .   6:6   ack 16 |              |              |
+    """)
+
+    assert story.marked("taken-back") == []
 
 
 def test_a_segment_overtaken_by_the_reset_of_its_sender(climb: Climb) -> None:
@@ -196,10 +257,13 @@ def test_a_reset_in_time_wait(climb: Climb) -> None:
 
 
 def test_a_reset_after_both_fins(climb: Climb) -> None:
-    """Both had closed, and one resets instead of acknowledging: LAST_ACK ends, and no byte is lost."""
+    """Both had closed, and one resets instead of acknowledging: LAST_ACK ends, and no byte is lost.
+
+    Nobody was there to take the FIN, nor the ACK that it brought along.
+    """
     story = climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
-     11  < F.  6:6    ack 7 | FIN_WAIT_2?  | LAST_ACK     |
+     11  < F.  6:6    ack 7 |              | LAST_ACK     |
      12  > R   7:7          | CLOSED       | CLOSED?      | reset
     """)
 
@@ -262,6 +326,19 @@ def test_a_time_wait_that_was_cut_short(climb: Climb) -> None:
     220  < F.  6:6    ack 7 |                        |              | fin-repeated taken-back
     221  > R   7:7          | CLOSED                 | CLOSED?      | reset
     """)
+
+
+def test_what_was_in_flight_before_time_wait_was_cut_short(climb: Climb) -> None:
+    """The client answered the repeated FIN before the RST could reach it."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1              | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+  | LAST_ACK     |
+     12  > .   7:7    ack 7 |                         | CLOSED?      |
+     14  < R   7:7          | CLOSED?                 |              | reset-after-close
+   14.4  > .   7:7    ack 7 |                         |              |
+    """)
+
+    assert story.marked("taken-back") == []
 
 
 def test_nobody_there_any_more(climb: Climb) -> None:

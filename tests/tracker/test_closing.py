@@ -345,8 +345,8 @@ def test_a_fin_repeated_without_an_ack_had_not_met_the_other(climb: Climb) -> No
      10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
      11  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
     210  > F.  6:6    ack 6 |              | CLOSING+     | fin-repeated
-    211  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
-    220  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated
+    211  < .   7:7    ack 7 | FIN_WAIT_2+  |              |
+    220  < F.  6:6    ack 7 | TIME_WAIT+   |              | fin-repeated
     221  > .   7:7    ack 7 |              | TIME_WAIT?   |
     """)
 
@@ -369,8 +369,8 @@ def test_an_old_fin_takes_back_no_fin_of_the_other(climb: Climb) -> None:
      10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
      11  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
     210  > F.  6:6    ack 6 |              | CLOSING+     | fin-repeated
-    211  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
-    220  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated
+    211  < .   7:7    ack 7 | FIN_WAIT_2+  |              |
+    220  < F.  6:6    ack 7 | TIME_WAIT+   |              | fin-repeated
     221  > .   7:7    ack 7 |              | TIME_WAIT?   |
     300  > F.  6:6    ack 7 |              |              | fin-repeated
     """)

@@ -5,6 +5,8 @@ One round trip takes a millisecond here.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.ladders import Climb
 from tests.tracker.test_aborts import HANDSHAKE
 
@@ -39,6 +41,22 @@ def test_a_fin_that_crosses_both_was_sent_before_either_arrived(climb: Climb) ->
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING?     |
    10.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
    10.5  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    """)
+
+
+def test_an_ack_of_the_fin_that_crosses_the_reset_proves_it(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+   10.5  < .   6:6    ack 7 |              |              |
+    """)
+
+
+def test_an_ack_that_crosses_the_reset_and_does_not_cover_the_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+   10.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+   10.5  < .   6:6    ack 6 |              |              |
     """)
 
 
@@ -205,13 +223,127 @@ def test_a_segment_that_was_overtaken_denies_nothing(climb: Climb) -> None:
     """)
 
 
-def test_a_segment_that_was_not_overtaken_denies_the_fin(climb: Climb) -> None:
-    climb(f"""{HANDSHAKE}
+def test_a_challenge_says_that_the_fin_was_lost(climb: Climb) -> None:
+    """An ACK that says nothing new, a round trip after the RST: that was not where the client was (RFC 5961, 3.2)."""
+    story = climb(f"""{HANDSHAKE}
       8  < P.  6:16   ack 6 |              |              |
      10  < F. 16:16   ack 6 |              | FIN_WAIT_1   |
-   10.1  < R. 17:17   ack 6 | CLOSED?      | CLOSED       | reset
+   10.1  < R. 17:17   ack 6 |              | CLOSED       | reset reset-ignored
    10.6  > .   6:6   ack 16 |              |              |
-     14  > .   6:6   ack 16 |              |              |
+     14  > .   6:6   ack 16 |              |              | taken-back taken-back
+   14.1  < R  16:16         | CLOSED?      |              | reset
+    """)
+
+    assert story.flow("reset_frame") == 9
+
+
+def test_a_challenge_that_nothing_follows(climb: Climb) -> None:
+    story = climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+   10.1  < R.  7:7    ack 6 |              | CLOSED       | reset reset-ignored
+     12  > .   6:6    ack 6 |              |              | taken-back taken-back
+    """)
+
+    assert story.ends == [("ESTABLISHED", "CLOSED")]
+
+
+@pytest.mark.parametrize(
+    "rung",
+    [
+        "10.5  > .   6:6   ack 6",
+        "12    > P.  6:16  ack 6",
+        "12    > .   1:1   ack 6",
+        "12    > .   6:6   ack 1",
+        "12    > .   6:6   ack 6 sack 16",
+    ],
+    ids=["sooner than a round trip", "data", "an old number", "an old acknowledgment", "a block"],
+)
+def test_what_is_no_challenge(follow: Climb, rung: str) -> None:
+    """It may have been on its way when the RST came."""
+    _, opening = HANDSHAKE.split("marks", 1)
+    story = follow(f"""{opening}
+     10  < F.  6:6    ack 6
+   10.1  < R.  7:7    ack 6
+   {rung}
+    """)
+
+    assert story.ends == [("CLOSED", "CLOSED")]
+    assert story.marked("taken-back") == []
+
+
+def test_an_ack_that_says_nothing_new_after_a_reset_at_its_number(climb: Climb) -> None:
+    """Where it came, it was accepted: nothing to challenge."""
+    climb(f"""{HANDSHAKE}
+     10  < R.  6:6    ack 6 | CLOSED?      | CLOSED       | reset
+     12  > .   6:6    ack 6 |              |              |
+    """)
+
+
+def test_a_fin_that_is_not_acknowledged_long_after_a_reset_had_not_arrived(climb: Climb) -> None:
+    """The server's own FIN, two seconds later, shows that it got neither."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+     11  > R.  7:7    ack 6 | CLOSED       |              | reset reset-ignored
+   2000  < F.  6:6    ack 6 |              | FIN_WAIT_1   | taken-back taken-back
+   2001  > R   6:6          |              | CLOSED?      | reset
+    """)
+
+
+def test_a_fin_that_is_acknowledged_long_after_a_reset_had_arrived(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  > R.  7:7    ack 6 | CLOSED       |              | reset reset-ignored
+   2000  < F.  6:6    ack 7 |              | LAST_ACK     | taken-back
+   2001  > R   7:7          |              | CLOSED?      | reset
+    """)
+
+
+def test_a_fin_that_what_was_on_its_way_could_not_acknowledge(climb: Climb) -> None:
+    """The client's data had been sent before the FIN came, which is repeated and answered by no socket."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
+   10.4  > P.  6:16   ack 6 |              |              |
+    300  < F.  6:6   ack 16 |              |              | fin-repeated
+    301  > R  16:16         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_fin_that_was_denied_and_then_answered_by_no_socket(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     20  > P.  6:16   ack 6 |              |              |
+    300  < F.  6:6   ack 16 |              |              | fin-repeated
+    301  > R  16:16         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_fin_of_three_passes_that_what_was_on_its_way_could_not_acknowledge(climb: Climb) -> None:
+    """A second pass that drew nothing either: the FIN did not reach the client, as far as anyone can tell."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+   10.4  > P.  6:16   ack 6 |              |              |
+    300  < F.  6:6   ack 16 |              |              | fin-repeated
+    600  < F.  6:6   ack 16 |              |              | fin-repeated
+    601  > R  16:16         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_an_abort_that_lacks_the_data_which_brought_the_ack(climb: Climb) -> None:
+    """It has not received byte 6, and so not the ACK of its FIN either."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.5  < P.  6:7    ack 7 |              |              |
+     15  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_an_abort_that_lacks_data_and_may_have_the_ack(climb: Climb) -> None:
+    """A bare ACK came after the data."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.5  < P.  6:7    ack 7 | FIN_WAIT_2?  |              |
+     12  < .   7:7    ack 7 |              |              |
+     15  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
     """)
 
 
@@ -306,7 +438,7 @@ def test_a_reset_beyond_lost_data_that_acknowledges_the_fin(climb: Climb) -> Non
     """The client cannot take it, since data before it is missing; it proves all the same that the FIN had arrived."""
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
-     12  < R.  16:16  ack 7 |              |              | reset-ignored
+     12  < R.  16:16  ack 7 |              | CLOSED       | reset-ignored
     """)
 
 

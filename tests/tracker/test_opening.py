@@ -91,6 +91,54 @@ def test_an_old_syn_ack_takes_back_nothing_that_was_proven(climb: Climb) -> None
     """)
 
 
+def test_a_syn_ack_that_crosses_the_request(climb: Climb) -> None:
+    """The server repeats it when the request is on its way, and then answers that: it had the ACK in some form."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+     10  > .   1:1    ack 1 |              |              |
+   1000  > P.  1:61   ack 1 |              | ESTABLISHED+ |
+   1001  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+   1005  < .   1:1   ack 61 |              |              |
+    """)
+
+
+def test_a_syn_ack_that_crosses_the_ack_alone(climb: Climb) -> None:
+    """Data says as much, although the client has sent nothing that could be acknowledged."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+   1000  > .   1:1    ack 1 |              | ESTABLISHED+ |
+   1001  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+   1005  < P.  1:61   ack 1 |              |              |
+    """)
+
+
+def test_a_syn_ack_that_crosses_the_ack_and_nothing_more(climb: Climb) -> None:
+    """A bare ACK of the SYN alone may come from SYN_RCVD too (RFC 9293, 3.10.7.4)."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+   1000  > .   1:1    ack 1 |              |              |
+   1001  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+   1005  < .   1:1    ack 1 |              |              |
+    """)
+
+
+def test_early_data_of_a_server_that_has_no_ack_yet(climb: Climb) -> None:
+    """RFC 7413, 3: it answers the request on the SYN before the handshake is over."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:10         | SYN_SENT     | SYN_RCVD+    |
+      9  < S.  0:0   ack 11 | ESTABLISHED+ |              |
+     10  < P.  1:61  ack 11 |              |              |
+     19  > .   11:11 ack 61 |              | ESTABLISHED? |
+    """)
+
+
 def test_the_last_ack_is_lost_and_data_does_its_work(climb: Climb) -> None:
     """Every segment carries the ACK: the request completes the handshake, if the server answers it."""
     climb("""

@@ -13,10 +13,30 @@ from tests.tracker.test_aborts import HANDSHAKE
 def test_a_fin_that_its_own_acks_overtake(climb: Climb) -> None:
     """Nothing but the FIN was still under way to the server, and it answers three milliseconds after the ACK."""
     climb(f"""{HANDSHAKE}
-     10  > F.  6:6    ack 6 | FIN_WAIT_1   | TIME_WAIT+   |
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | TIME_WAIT?   |
      12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
-   12.1  > .   7:7    ack 7 |              | FIN_WAIT_2+  |
+   12.1  > .   7:7    ack 7 |              | FIN_WAIT_2?  |
      15  < .   7:7    ack 7 | TIME_WAIT?   |              |
+    """)
+
+
+def test_an_answer_that_was_sent_late_by_its_clock(climb: Climb) -> None:
+    """Three milliseconds after the server's FIN, which is too late for the client's if that came in time."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 ts 100        | FIN_WAIT_1   | TIME_WAIT?   |
+     12  < F.  6:6    ack 6 ts 4294967295 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 ts 103        |              | FIN_WAIT_2?  |
+     15  < .   7:7    ack 7 ts 2          | TIME_WAIT?   |              |
+    """)
+
+
+def test_an_answer_that_took_its_time(climb: Climb) -> None:
+    """It passes late, but was sent within a millisecond of the server's FIN: the client's had arrived."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 ts 100        | FIN_WAIT_1   | CLOSING?     |
+     12  < F.  6:6    ack 6 ts 4294967295 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 ts 103        |              | TIME_WAIT?   |
+     15  < .   7:7    ack 7 ts 4294967295 | TIME_WAIT?   |              |
     """)
 
 
@@ -95,6 +115,98 @@ def test_a_fin_lost_before_the_tap_after_the_other_came_twice(climb: Climb) -> N
     301  > .   7:7    ack 7 | LAST_ACK+    | FIN_WAIT_2+  |
     600  > F.  6:6    ack 7 |              | TIME_WAIT+   |
     601  < .   7:7    ack 7 | CLOSED?      |              |
+    """)
+
+
+HANDSHAKE_WITH_SACK = """
+     ms  segment                   | client       | server       | marks
+      0  > S   0:0        sackok 1 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0  ack 1 sackok 1 | ESTABLISHED+ |              |
+      2  > .   1:1  ack 1          |              | ESTABLISHED+ |
+      4  < P.  1:6  ack 1          |              |              |
+      5  > .   1:1  ack 6          |              |              |"""
+
+
+def test_a_fin_lost_before_the_tap_while_the_others_first_was_lost_too(climb: Climb) -> None:
+    """No duplicate SACK: the server's second FIN was new to the client, whose own had been sent before that ACK."""
+    climb(f"""{HANDSHAKE_WITH_SACK}
+     10  < F.  6:6    ack 1 |              | FIN_WAIT_1   |
+    300  < F.  6:6    ack 1 | CLOSING+     |              | fin-repeated
+    301  > .   2:2    ack 7 | FIN_WAIT_1+  | FIN_WAIT_2+  |
+    600  > F.  1:1    ack 7 |              | TIME_WAIT+   |
+    601  < .   7:7    ack 2 | TIME_WAIT?   |              |
+    """)
+
+
+def test_a_fin_lost_before_the_tap_after_an_answer_that_was_lost_too(climb: Climb) -> None:
+    """The duplicate SACK says that the client had the server's FIN already (RFC 2883, 4), and had answered it."""
+    climb(f"""{HANDSHAKE_WITH_SACK}
+     10  < F.  6:6    ack 1        | CLOSE_WAIT+  | FIN_WAIT_1   |
+    300  < F.  6:6    ack 1        |              |              | fin-repeated
+    301  > .   2:2    ack 7 sack 6 | LAST_ACK+    | FIN_WAIT_2+  |
+    600  > F.  1:1    ack 7        |              | TIME_WAIT+   |
+    601  < .   7:7    ack 2        | CLOSED?      |              |
+    """)
+
+
+def test_a_fin_lost_before_the_tap_and_an_ack_that_answers_repeated_data(climb: Climb) -> None:
+    """The server's FIN passed but once, and yet the ACK is not the first answer to it: it repeats what data brought."""
+    climb(f"""{HANDSHAKE_WITH_SACK}
+     10  < P.  6:16   ack 1        |              |              |
+   10.1  < F. 16:16   ack 1        | CLOSE_WAIT+  | FIN_WAIT_1   |
+    300  < P.  6:16   ack 1        |              |              |
+    301  > .   2:2   ack 17 sack 6 | LAST_ACK+    | FIN_WAIT_2+  |
+    600  > F.  1:1   ack 17        |              | TIME_WAIT+   |
+    601  < .  17:17   ack 2        | CLOSED?      |              |
+    """)
+
+
+def test_a_fin_that_the_answer_to_the_others_overtook(climb: Climb) -> None:
+    """It does not cover the server's FIN, whatever the duplicate SACK before it says: it was sent earlier."""
+    climb(f"""{HANDSHAKE_WITH_SACK}
+     10  < F.  6:6    ack 1        | CLOSING+     | FIN_WAIT_1   |
+     11  > .   2:2    ack 7 sack 6 | FIN_WAIT_1+  | FIN_WAIT_2+  |
+   11.2  > F.  1:1    ack 6        |              | TIME_WAIT+   |
+     12  < .   7:7    ack 2        | TIME_WAIT?   |              |
+    """)
+
+
+def test_a_fin_lost_before_the_tap_with_data(climb: Climb) -> None:
+    """The bare ACK at 11 stands above ten bytes and a FIN, as is known when they come again."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+     11  < .  17:17   ack 7 | FIN_WAIT_2+  | FIN_WAIT_1+  |
+    210  < P.  6:16   ack 7 |              |              |
+    211  < F. 16:16   ack 7 | TIME_WAIT+   |              |
+    212  > .   7:7   ack 17 |              | TIME_WAIT?   |
+    """)
+
+
+def test_data_lost_before_the_tap_and_then_a_fin(climb: Climb) -> None:
+    """The bare ACK at 11 stands above eleven bytes, and the FIN comes after them."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .  17:17   ack 7 | FIN_WAIT_2+  |              |
+    210  < P.  6:17   ack 7 |              |              |
+    211  < F. 17:17   ack 7 | TIME_WAIT+   | LAST_ACK     |
+    212  > .   7:7   ack 18 |              | CLOSED?      |
+    """)
+
+
+def test_a_gap_that_is_not_filled_by_the_end_is_no_fin(climb: Climb) -> None:
+    """Eleven bytes are missing: more likely than not it was data, all of it."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .  17:17   ack 7 | FIN_WAIT_2?  |              |
+   5000  end
+    """)
+
+
+def test_one_number_that_is_missing_at_the_end_is_taken_for_a_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+     11  < .   7:7    ack 7 | FIN_WAIT_2?  | FIN_WAIT_1?  |
+   5000  end
     """)
 
 
@@ -202,4 +314,111 @@ def test_no_socket_answers_what_was_sent_before_the_ack(climb: Climb) -> None:
      12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
    12.1  > .   7:7    ack 7 |              |              |
    12.4  < R   6:6          | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_fin_of_three_passes_that_did_not_bring_the_ack_at_first(climb: Climb) -> None:
+    """Its first pass did not acknowledge the client's FIN: had that one arrived, it would have been CLOSING."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    210  < F.  6:6    ack 7 | FIN_WAIT_2?  |              | fin-repeated
+    420  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated
+    421  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    """)
+
+
+def test_a_fin_of_three_passes_that_always_brought_the_ack(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+   10.2  < F.  6:6    ack 7 | FIN_WAIT_2+  | LAST_ACK     |
+    210  < F.  6:6    ack 7 |              |              | fin-repeated
+    420  < F.  6:6    ack 7 | TIME_WAIT+   |              | fin-repeated
+    421  > .   7:7    ack 7 |              | CLOSED?      |
+    """)
+
+
+def test_a_late_answer_after_an_ack_that_asks_for_none(climb: Climb) -> None:
+    """The client's bare ACK at 12.5 calls for nothing: the answer at 15 is to its FIN, which came late."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | TIME_WAIT?   |
+     12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 |              | FIN_WAIT_2?  |
+   12.5  > .   7:7    ack 7 |              |              |
+     15  < .   7:7    ack 7 | TIME_WAIT?   |              |
+    """)
+
+
+def test_a_late_answer_within_the_longest_round_trip_by_a_clock(climb: Climb) -> None:
+    """One round trip took seven milliseconds, but this answer was not slow: by its stamp it was sent late."""
+    climb(f"""{HANDSHAKE}
+      6  > P.  6:7    ack 6 ts 100        |              |              |
+     13  < .   6:6    ack 7 ts 200        |              |              |
+     20  > F.  7:7    ack 6 ts 114        | FIN_WAIT_1   | TIME_WAIT?   |
+     22  < F.  6:6    ack 7 ts 209        | CLOSING+     | FIN_WAIT_1   |
+   22.1  > .   8:8    ack 7 ts 117        |              | FIN_WAIT_2?  |
+     25  < .   7:7    ack 8 ts 212        | TIME_WAIT?   |              |
+    """)
+
+
+def test_a_late_answer_within_the_longest_round_trip_without_a_clock(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      6  > P.  6:7    ack 6 |              |              |
+     13  < .   6:6    ack 7 |              |              |
+     20  > F.  7:7    ack 6 | FIN_WAIT_1   | CLOSING+     |
+     22  < F.  6:6    ack 7 | CLOSING+     | FIN_WAIT_1   |
+   22.1  > .   8:8    ack 7 |              | TIME_WAIT?   |
+     25  < .   7:7    ack 8 | TIME_WAIT?   |              |
+    """)
+
+
+def test_an_answer_to_a_repeated_fin_after_a_handshake_that_was_repeated(climb: Climb) -> None:
+    """Which SYN-ACK the ACK answers nobody knows (RFC 6298, 3), and so no round trip.
+
+    So the answer to the second FIN, a millisecond after it, is not too quick for it.
+    """
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 |              |              |
+   1000  < S.  0:0    ack 1 | ESTABLISHED+ |              | syn-repeated
+   1002  > .   1:1    ack 1 |              | ESTABLISHED+ |
+   1010  < F.  1:1    ack 1 |              | FIN_WAIT_1   |
+   1300  < F.  1:1    ack 1 | CLOSE_WAIT+  |              | fin-repeated
+   1301  > .   1:1    ack 2 |              | FIN_WAIT_2?  |
+    """)
+
+
+def test_a_fin_that_was_denied_is_not_the_one_that_arrived(climb: Climb) -> None:
+    """The answer at 300.2 is quicker than any so far, but the first FIN had not been there at 20."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     20  > P.  6:7    ack 6 |              |              |
+    300  < F.  6:6    ack 7 | CLOSE_WAIT+  |              | fin-repeated
+  300.2  > .   7:7    ack 7 |              | FIN_WAIT_2?  |
+    """)
+
+
+def test_a_late_fin_that_brought_the_ack_along(climb: Climb) -> None:
+    """The client's FIN was overtaken: it is no repeat, which a client with the ACK would not have sent."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  16:16  ack 6 |              | FIN_WAIT_1   |
+     11  < .   17:17  ack 7 | FIN_WAIT_2?  |              |
+   11.5  < F.  16:16  ack 7 | TIME_WAIT?   |              | fin-repeated
+   11.8  < P.  6:16   ack 7 |              |              |
+   12.8  > .   7:7   ack 17 |              | TIME_WAIT?   |
+     13  > F.  6:6    ack 6 |              |              | fin-repeated
+    """)
+
+
+def test_a_late_fin_and_then_a_reset_of_its_own(climb: Climb) -> None:
+    """A FIN that the RST overtook says nothing about an endpoint that is closed."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | TIME_WAIT?   |
+     12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 |              | FIN_WAIT_2?  |
+     15  < .   7:7    ack 7 | TIME_WAIT?   |              |
+     20  < R.  7:7    ack 7 | CLOSED?      | CLOSED       | reset-after-close
+   20.5  < F.  6:6    ack 6 |              |              | fin-repeated
     """)

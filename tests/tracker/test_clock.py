@@ -1,0 +1,77 @@
+"""When was a segment sent? Its time stamp tells, where the wire made it late.
+
+One round trip takes a millisecond here, and the clocks of both ends begin at 100 with the handshake.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ladders import Climb
+
+HANDSHAKE = """
+     ms  segment                   | client       | server       | marks
+      0  > S   0:0          ts 100 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0   ack 1  ts 100 | ESTABLISHED+ |              |
+      2  > .   1:1   ack 1  ts 102 |              | ESTABLISHED+ |
+      3  < P.  1:6   ack 1  ts 102 |              |              |
+      4  > .   1:1   ack 6  ts 104 |              |              |"""
+
+
+def test_late_data_that_was_sent_before_the_fin_could_arrive(climb: Climb) -> None:
+    """It does not acknowledge the FIN, nine milliseconds after that passed, but its stamp is as old as that."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6   ack 1  ts 109 | CLOSE_WAIT?  | FIN_WAIT_1   |
+     19  > P.  1:6   ack 6  ts 109 |              |              |
+   19.1  < R   7:7                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_data_that_was_sent_when_the_fin_should_have_arrived(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6   ack 1  ts 109 |              | FIN_WAIT_1   |
+     19  > P.  1:6   ack 6  ts 118 |              |              |
+   19.1  < R   7:7                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_data_without_a_stamp_was_sent_when_it_passed(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6   ack 1  ts 109 |              | FIN_WAIT_1   |
+     19  > P.  1:6   ack 6         |              |              |
+   19.1  < R   7:7                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_late_data_that_was_sent_before_the_reset_could_arrive(climb: Climb) -> None:
+    """Later than what was in flight explains, but for its stamp."""
+    climb(f"""{HANDSHAKE}
+     10  < R.  6:6   ack 1         | CLOSED?      | CLOSED       | reset
+     30  > P.  1:6   ack 6  ts 109 |              |              | data-after-close
+    """)
+
+
+def test_data_that_was_sent_when_the_reset_should_have_arrived(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < R.  6:6   ack 1         |              | CLOSED       | reset reset-ignored
+     30  > P.  1:6   ack 6  ts 128 |              |              | data-after-close taken-back
+    """)
+
+
+@pytest.mark.parametrize("ticks", [102, 103], ids=["of ten milliseconds", "that counts seldom"])
+def test_a_slow_clock_says_nothing(climb: Climb, ticks: int) -> None:
+    """A stamp that is two hundred milliseconds behind is none of a millisecond's clock, for the wire is not as slow."""
+    climb(f"""{HANDSHAKE}
+   1000  < R.  6:6   ack 1         |              | CLOSED       | reset reset-ignored
+   1020  > P.  1:6   ack 6  ts {ticks} |              |              | data-after-close taken-back
+    """)
+
+
+def test_the_quickest_segment_sets_the_clock(climb: Climb) -> None:
+    """The SYN and the ACKs were a hundred milliseconds late, as the data shows: its own stamp is punctual."""
+    climb(f"""{HANDSHAKE}
+      5  > P.  1:6   ack 6  ts 205 |              |              |
+      6  < .   6:6   ack 6  ts 106 |              |              |
+     10  < R.  6:6   ack 6         | CLOSED?      | CLOSED       | reset
+     30  > P.  6:9   ack 6  ts 210 |              |              | data-after-close
+    """)

@@ -17,11 +17,6 @@ RANDOM = [scenario.name for scenario in all_scenarios() if scenario.group == "ra
 RANDOM_SHARE = 0.995
 """Of the committed random truths, recorded on a machine that stalled at times: delays are not the wire's alone."""
 SHARED_SHARE = 0.995
-UNKNOWABLE_CAUSES = {
-    # The endpoint's own RST did not pass this tap: what passed is the RST with which its kernel answered later data, as
-    # it answers data for any socket that is gone.
-    "abort_after_lost_data server view 10.99.0.1",
-}
 
 
 @functools.cache
@@ -63,7 +58,7 @@ def test_causes_of_resets_are_the_kernels_reasons() -> None:
 
     print(total.causes)
     assert total.causes["same"] + total.causes["same class"] > 100
-    assert {difference.split(":")[0] for difference in total.cause_differences} <= UNKNOWABLE_CAUSES
+    assert total.cause_differences == []
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the other set of truths is not here")

@@ -317,6 +317,52 @@ def test_a_fin_that_was_denied_and_then_answered_by_no_socket(climb: Climb) -> N
     """)
 
 
+def test_a_fin_that_was_denied_and_yet_arrived(climb: Climb) -> None:
+    """The data at 20 was slow, though nothing but the answer to the second FIN shows that: it echoes the first."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 ts 20         | CLOSE_WAIT+  | FIN_WAIT_1   |
+     20  > P.  6:7    ack 6               |              |              |
+    300  < F.  6:6    ack 7 ts 310        |              |              | fin-repeated
+    301  > .   7:7    ack 7 ts 300 ecr 20 |              | FIN_WAIT_2?  |
+    """)
+
+
+def test_a_fin_that_found_no_socket(climb: Climb) -> None:
+    """The RST overtook it: nothing else was sent to the client that could have drawn a RST there."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+   10.1  < R.  7:7    ack 6 | CLOSED?      | CLOSED       | reset
+     22  > R   6:6          |              |              | reset-after-close
+    """)
+
+
+def test_a_copy_of_a_fin_that_found_no_socket(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
+   10.1  < R.  7:7    ack 6 | CLOSED?      | CLOSED       | reset
+   10.2  < F.  6:6    ack 6 |              |              | fin-repeated
+     22  > R   6:6          |              |              | reset-after-close
+    """)
+
+
+def test_an_ack_after_a_fin_that_may_have_found_no_socket(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
+   10.1  < .   7:7    ack 6 |              |              |
+   10.2  < R.  7:7    ack 6 | CLOSED?      | CLOSED       | reset
+     22  > R   6:6          |              |              | reset-after-close
+    """)
+
+
+def test_a_reset_drawn_by_a_fin_beyond_a_hole(climb: Climb) -> None:
+    """A socket in FIN_WAIT_1 takes the ACK and then aborts, since data comes for which nobody is there."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < F.  16:16  ack 7 | FIN_WAIT_2?  | LAST_ACK     |
+     12  > R   7:7          | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_fin_of_three_passes_that_what_was_on_its_way_could_not_acknowledge(climb: Climb) -> None:
     """A second pass that drew nothing either: the FIN did not reach the client, as far as anyone can tell."""
     climb(f"""{HANDSHAKE}

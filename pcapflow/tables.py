@@ -148,6 +148,11 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
+    def rows(self, positions: Column) -> list[dict[str, int]]:
+        """Some rows as plain Python numbers, a mapping of column to value each."""
+        lists = [column[positions].tolist() for column in self.columns.values()]
+        return [dict(zip(self.columns, values, strict=True)) for values in zip(*lists, strict=True)]
+
     def take(self, rows: Column) -> Table:
         """The rows at these positions, or where this mask is true, as a table of the same schema."""
         return Table(self.name, self.schema, {key: column[rows] for key, column in self.columns.items()})
@@ -164,16 +169,21 @@ class Tables:
 
     @functools.cached_property
     def _transitions_by_flow(self) -> tuple[Column, Column]:
+        """Positions in ``transitions`` by flow, and where those of each flow begin."""
         # Sorting one number that holds flow and position is several times faster than a stable argsort.
         flow = self.transitions["flow"]
-        keys = np.sort(flow << 32 | np.arange(len(flow), dtype=np.int64))
-        return keys & 0xFFFF_FFFF, keys >> 32
+        keys = flow << 32
+        keys |= np.arange(len(flow), dtype=np.int64)
+        keys.sort()
+        keys &= 0xFFFF_FFFF
+        starts = np.zeros(len(self.flows) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(flow, minlength=len(self.flows)), out=starts[1:])
+        return keys.astype(np.uint32), starts
 
     def transitions_of(self, flow: int) -> Column:
         """Positions of this flow's rows in ``transitions``, in time order."""
-        order, flows = self._transitions_by_flow
-        first, last = np.searchsorted(flows, (flow, flow + 1))
-        return order[first:last]
+        order, starts = self._transitions_by_flow
+        return order[starts[flow] : starts[flow + 1]]
 
     def marks_of(self, flow: int) -> Column:
         """Positions of this flow's rows in ``marks``, in order of frames."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.tables import Table, Tables
+from pcapflow.tables import Column, Table, Tables
 from pcapflow.tracker.states import CLIENT, ENDPOINT_NAMES, SERVER
 
 SIDES: Final = (CLIENT, SERVER)
@@ -43,17 +43,15 @@ def last_rows(
     event: int | None = None,
 ) -> IntArray:
     """For each flow the position of its last transition that fits, -1 where none does."""
-    t = tables.transitions
-    fits = np.ones(len(t), dtype=bool)
-    for column, wanted in (("endpoint", endpoint), ("new", new), ("old", old), ("event", event)):
-        if wanted is not None:
-            fits &= t[column] == wanted
-    rows = np.flatnonzero(fits)
-    if not len(rows):
+    wanted = Kind(endpoint, event, old, new)
+    fitting = [rows for kind, rows in _rows_by_kind(tables, 0).items() if _fits(kind, wanted)]
+    if not fitting:
         return everywhere(-1, len(tables.flows))
     found = np.full(len(tables.flows), -1, dtype=np.int64)
-    # Of a repeated index the last assignment stays, and transitions are in time order.
-    found[t["flow"][rows]] = rows
+    for rows in fitting:
+        flows = tables.transitions["flow"][rows]
+        # Of a repeated index the last assignment stays, and transitions are in time order.
+        found[flows] = np.maximum(found[flows], rows)
     return found
 
 
@@ -133,6 +131,38 @@ def remembered(function: Callable[[Tables, P], T]) -> Callable[[Tables, P], T]:
 def forget(tables: Tables) -> None:
     """Lets go of all that is remembered of these tables."""
     _remembered.pop(tables, None)
+
+
+class Kind(NamedTuple):
+    """What transitions have in common; None is any."""
+
+    endpoint: int | None
+    event: int | None
+    old: int | None
+    new: int | None
+
+
+def _fits(kind: Kind, wanted: Kind) -> bool:
+    return all(want in (None, value) for value, want in zip(kind, wanted, strict=True))
+
+
+@remembered
+def _rows_by_kind(tables: Tables, _: int) -> dict[Kind, IntArray]:
+    """The positions of all transitions, in time order, by their kind: there are but a few dozen."""
+    t = tables.transitions
+    kinds = t["endpoint"].astype(np.uint16)
+    for column in ("event", "old", "new"):
+        kinds <<= 4
+        kinds |= t[column]
+    # Sixteen bits are sorted by counting them.
+    order = np.argsort(kinds, kind="stable")
+    sizes = np.bincount(kinds)
+    codes = np.flatnonzero(sizes)
+    parts = np.split(order, np.cumsum(sizes[codes]))[:-1]
+    return {
+        Kind(code >> 12, code >> 8 & 15, code >> 4 & 15, code & 15): rows
+        for code, rows in zip(codes.tolist(), parts, strict=True)
+    }
 
 
 @remembered
@@ -247,20 +277,12 @@ class Story:
     """The transitions and marks of a few flows, for describing them."""
 
     def __init__(self, tables: Tables, flows: IntArray) -> None:
-        """Picks the rows of these flows out of the tables, in one pass."""
-        t, m = tables.transitions, tables.marks
-        wanted = np.zeros(len(tables.flows), dtype=bool)
-        wanted[flows] = True
-        self._steps: dict[int, list[Step]] = {int(flow): [] for flow in flows}
-        rows = np.flatnonzero(wanted[t["flow"]])
-        columns = ("flow", "endpoint", "old", "new", "time_ns", "frame", "event", "basis")
-        for flow, *step in zip(*(t[name][rows].tolist() for name in columns), strict=True):
-            self._steps[flow].append(Step(*step))
+        """Picks the transitions of these flows out of the tables; their marks when they are asked for."""
+        self._tables = tables
+        self._steps: dict[int, list[Step]] = {flow: [] for flow in flows.tolist()}
         self._marks: dict[int, list[Mark]] = {}
-        for flow in self._steps:
-            first, last = np.searchsorted(m["flow"], (flow, flow + 1))
-            values = (m[name][first:last].tolist() for name in ("frame", "time_ns", "endpoint", "mark", "value"))
-            self._marks[flow] = [Mark(*row) for row in zip(*values, strict=True)]
+        for flow, *step in _rows(tables.transitions, map(tables.transitions_of, self._steps), Step._fields):
+            self._steps[flow].append(Step(*step))
 
     def step(
         self, flow: int, endpoint: int, *, event: int | None = None, new: int | None = None, old: int | None = None
@@ -285,11 +307,22 @@ class Story:
 
     def marks(self, flow: int, *marks: int, endpoint: int | None = None, after_ns: int = -1) -> list[Mark]:
         """Its frames with one of these marks, in order, optionally of one sender and after a time."""
+        if not self._marks:
+            self._marks = {flow: [] for flow in self._steps}
+            for of, *mark in _rows(self._tables.marks, map(self._tables.marks_of, self._steps), Mark._fields):
+                self._marks[of].append(Mark(*mark))
         return [
             row
             for row in self._marks[flow]
             if row.mark in marks and endpoint in (None, row.endpoint) and row.time_ns > after_ns
         ]
+
+
+def _rows(table: Table, positions: Iterable[Column], columns: Sequence[str]) -> Iterator[tuple[int, ...]]:
+    """The rows of a table at these positions, as plain Python numbers: the flow, and these columns."""
+    parts = list(positions)
+    rows = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    return zip(*(table[name][rows].tolist() for name in ("flow", *columns)), strict=True)
 
 
 def frames_of(marks: Sequence[Mark]) -> list[int]:

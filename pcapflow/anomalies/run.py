@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from pcapflow.phrases import counted
 from pcapflow.tables import Tables
 from pcapflow.times import time_of_day
 
+_FIELDS = tuple(field.name for field in dataclasses.fields(Finding))
+_values = operator.attrgetter(*_FIELDS)
 _LESS_SURE: dict[Confidence, Confidence] = {CERTAIN: LIKELY, LIKELY: POSSIBLE, POSSIBLE: POSSIBLE}
 
 
@@ -58,9 +61,7 @@ def run_rule(rule: Rule, tables: Tables, config: Config, known: Quality) -> list
     if len(rest):
         findings.append(_summary(tables, findings[-1], hits.flows[rest]))
     return [
-        Anomaly(
-            code=rule.code, name=rule.name, **{f.name: getattr(finding, f.name) for f in dataclasses.fields(finding)}
-        )
+        Anomaly(code=rule.code, name=rule.name, **dict(zip(_FIELDS, _values(finding), strict=True)))
         for finding in findings
     ]
 
@@ -103,7 +104,9 @@ def _weighed(rule: Rule, finding: Finding, tables: Tables, known: Quality) -> Fi
 
 def _touched(finding: Finding, fault: IntArray) -> int:
     """How many of the connections that a finding names have this fault, where that weakens it: half of them or more."""
-    flows = np.array([finding.flow] if finding.flow >= 0 else finding.flows, dtype=np.int64)
+    if finding.flow >= 0:
+        return 1 if fault[finding.flow] else 0
+    flows = np.array(finding.flows, dtype=np.int64)
     touched = int(np.count_nonzero(fault[flows]))
     return touched if touched * 2 >= len(flows) else 0
 

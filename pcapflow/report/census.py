@@ -107,17 +107,23 @@ def _traffic(tables: Tables, side: int, time_wait_s: float) -> dict[int, _Traffi
         order = np.argsort(times, kind="stable")
         rows, times = rows[order], times[order]
     old, new = t["old"][rows], t["new"][rows]
+    entered, left = _by_state(new), _by_state(old)
     traffic = {}
-    for state in np.flatnonzero(np.bincount(new, minlength=N_STATES)).tolist():
-        if state in UNCOUNTED:
+    for state in range(N_STATES):
+        if state in UNCOUNTED or not len(entered[state]):
             continue
-        entries = times[np.flatnonzero(new == state)]
         if state == TIME_WAIT:
             exits = np.sort(_time_wait_over(t["flow"][rows], old, new, times, round(time_wait_s * 1e9)))
         else:
-            exits = times[np.flatnonzero(old == state)]
-        traffic[state] = _Traffic(entries, exits)
+            exits = times[left[state]]
+        traffic[state] = _Traffic(times[entered[state]], exits)
     return traffic
+
+
+def _by_state(states: _Column) -> list[_Column]:
+    """For each state where it stands, in order."""
+    sizes = np.bincount(states, minlength=N_STATES)
+    return np.split(np.argsort(states, kind="stable"), np.cumsum(sizes)[:-1])
 
 
 def _time_wait_over(flows: _Column, old: _Column, new: _Column, times: _Column, lasts_ns: int) -> _Column:

@@ -15,7 +15,6 @@ from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
 from pcapflow.phrases import counted, duration, shortened, size
 from pcapflow.report.groups import gathered
-from pcapflow.report.selection import Selection, rows_of
 from pcapflow.segments import ACK, FIN, RST, SYN, Segment
 from pcapflow.tables import Tables
 from pcapflow.tracker import marks as m
@@ -226,7 +225,6 @@ def ladder(
     flow: int,
     *,
     evidence: frozenset[int],
-    selection: Selection | None = None,
     segments: Sequence[Segment] = (),
 ) -> Ladder:
     """Draws one connection.
@@ -235,11 +233,10 @@ def ladder(
         tables: of the capture.
         flow: the connection.
         evidence: frames that an anomaly cites.
-        selection: the transitions of this connection among others; looked up in ``tables`` without.
         segments: its segments in order of frames, all or some; without any, the ladder is drawn from transitions
             and marks alone.
     """
-    transitions = (selection or Selection(tables, [flow])).transitions_of(flow)
+    transitions = tables.transitions.rows(tables.transitions_of(flow))
     steps = _steps(tables, flow, transitions, segments)
     packets = int(tables.flows["client_packets"][flow] + tables.flows["server_packets"][flow])
     complete = len(segments) >= packets
@@ -269,7 +266,7 @@ def _steps(
         if step.segment is None:
             step.flags |= _EVENT_FLAGS.get(row["event"], 0)
         step.moves.append(row)
-    for row in rows_of(tables.marks, tables.marks_of(flow)[: 4 * MOST_RUNGS]):
+    for row in tables.marks.rows(tables.marks_of(flow)[: 4 * MOST_RUNGS]):
         if row["frame"] not in steps and row["mark"] not in _TELLING:
             continue
         step = steps.setdefault(row["frame"], _Step(row["frame"], row["time_ns"], row["endpoint"], 0))

@@ -22,7 +22,6 @@ from pcapflow.report.ladder import Ladder, ladder, wanted_flows
 from pcapflow.report.quality import Quality, quality, vantage
 from pcapflow.report.rich_text import Rich, rich
 from pcapflow.report.rule_texts import Advice, RuleText, rule_text
-from pcapflow.report.selection import Selection
 from pcapflow.report.verdict import Verdict, flows_to_same_servers, side_words, verdict
 from pcapflow.segments import Segment
 from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS, Tables
@@ -168,13 +167,11 @@ def build(
     findings = gathered(anomalies)
     drawn = wanted_flows(tables, anomalies, config)
     shown = _shown_flows(tables, findings, config)
-    selection = Selection(tables, {*drawn, *shown})
     ladders = {
         flow: ladder(
             tables,
             flow,
             evidence=frozenset().union(*(f.frames_of(flow) for f in findings)),
-            selection=selection,
             segments=(segments or {}).get(flow, ()),
         )
         for flow in drawn
@@ -191,7 +188,7 @@ def build(
         cards=tuple(card for card in cards if card.severity != "info"),
         notices=tuple(card for card in cards if card.severity == "info"),
         census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
-        connections=_connections(tables, findings, shown, frozenset(ladders), selection, clock, config),
+        connections=_connections(tables, findings, shown, frozenset(ladders), clock, config),
         looks=STATE_LOOKS,
         version=__version__,
         # Last, since it may still be on its way.
@@ -326,7 +323,6 @@ def _connections(
     findings: Sequence[Group],
     shown: Sequence[int],
     anchored: frozenset[int],
-    selection: Selection,
     clock: Clock,
     config: Config,
 ) -> Connections:
@@ -334,9 +330,7 @@ def _connections(
     for finding in findings:
         for flow in finding.flows:
             worst.setdefault(flow, finding.worst)
-    rows = tuple(
-        _connection(tables, flow, worst.get(flow), selection, clock, config, drawn=flow in anchored) for flow in shown
-    )
+    rows = tuple(_connection(tables, flow, worst.get(flow), clock, config, drawn=flow in anchored) for flow in shown)
     total = len(tables.flows)
     with_findings = sum(flow in worst for flow in shown)
     heading = counted(total, "connection")
@@ -361,7 +355,6 @@ def _connection(
     tables: Tables,
     flow: int,
     anomaly: Anomaly | None,
-    selection: Selection,
     clock: Clock,
     config: Config,
     *,
@@ -370,7 +363,7 @@ def _connection(
     f = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
     rtts = [f[name] for name in ("client_rtt_ns", "server_rtt_ns") if f[name] >= 0]
     looks = (STATE_LOOKS[f["client_state"]], STATE_LOOKS[f["server_state"]])
-    transitions = selection.transitions_of(flow)
+    transitions = tables.transitions.rows(tables.transitions_of(flow))
     time_wait_ns = round(config.msl2_s * 1e9)
     said, lasted = END_REASONS[f["end_reason"]], ""
     if anomaly is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -11,6 +12,9 @@ from typing import Final
 PIECE_BYTES: Final = 4 << 20
 """Bytes that are hashed without the interpreter's lock. Between two pieces a thread waits until the reader lets go of
 the lock, so that with the quarter of a megabyte that ``hashlib.file_digest`` takes, hashing outlasts the reading."""
+
+WINDOW_BYTES: Final = 16 << 20
+"""Bytes that are mapped at once: what is mapped counts as memory of the process."""
 
 
 def the_only_file(inputs: Sequence[object]) -> str:
@@ -31,6 +35,27 @@ def sha256_of(path: str) -> str:
             piece = memoryview(bytearray(min(PIECE_BYTES, max(os.fstat(file.fileno()).st_size, 1))))
             while size := file.readinto(piece):
                 digest.update(piece[:size])
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def sha256_by_mapping(path: str) -> str:
+    """As :func:`sha256_of`, and a tenth quicker, for a process of which another one notices the end.
+
+    Where the file shrinks meanwhile, the kernel ends it (SIGBUS).
+    """
+    import hashlib
+
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            for at in range(0, size, WINDOW_BYTES):
+                with mmap.mmap(
+                    file.fileno(), min(WINDOW_BYTES, size - at), access=mmap.ACCESS_READ, offset=at
+                ) as piece:
+                    digest.update(piece)
     except OSError:
         return ""
     return digest.hexdigest()

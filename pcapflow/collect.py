@@ -171,20 +171,19 @@ def told(harvest: Harvest) -> Iterator[object]:
     yield harvest.opened_before, harvest.quoted_only, harvest.evicted
 
 
-def received(receive: Callable[[], Any], fill: Callable[[Column], None]) -> Harvest:
+def received(receive: Callable[[], Any], column: Callable[[np.dtype[Any], int], Column]) -> Harvest:
     """The harvest that :func:`told` another process.
 
     Args:
         receive: gives the next object.
-        fill: writes the next array into this one.
+        column: gives the next array, which has this type and length.
     """
 
     def columns() -> dict[str, Column]:
         rows, parts = receive()
         found: dict[str, Column] = {}
         for name, dtype, length in parts:
-            part = np.empty(length, dtype)
-            fill(part)
+            part = column(dtype, length)
             found[name] = part if length == rows else np.broadcast_to(part[0], (rows,))
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -78,7 +79,7 @@ def run(
                 return run(inputs, reader, config, progress, jobs=1)
             harvests.append(rest)
             checksum = other.checksum
-    # numpy comes late: importing it may start threads, and a process that has any is not copied.
+    # Else numpy comes late: importing it may start threads, and a process that has any is not copied.
     from pcapflow.collect import join
 
     return join(harvests, dataclasses.replace(opened.capture(), checksum=checksum)), opened.waypoints
@@ -104,6 +105,9 @@ def _other_half(inputs: Sequence[Input], config: Config, total: int, jobs: int |
         return None
     from pcapflow.other_half import OtherHalf, is_possible
 
+    if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
+        # numpy starts no threads then: it may be imported once for both processes.
+        importlib.import_module("pcapflow.collect")
     return OtherHalf(inputs, config) if is_possible() else None
 
 

@@ -1,23 +1,25 @@
 """A second process that reads the same capture and follows the other half of its connections.
 
-It is a fork of this one, so that it begins at once. It tells, in this order: how many frames it has read, its harvest
-piece by piece, and the checksum of the file, which it takes while this process goes on with the tables.
+It is a fork of this one, so that it begins at once. It tells, in this order: how many frames it has read, its harvest,
+and the checksum of the file, which it takes while this process goes on with the tables. The harvest's columns lie in
+memory that both processes have; nobody copies them, and the second one need not wait for the first to take them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pickle
 import signal
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from pcapflow.checksum import sha256_of, the_only_file
+from pcapflow.checksum import sha256_by_mapping, sha256_of, the_only_file
 from pcapflow.config import Config
 from pcapflow.follow import follow
 from pcapflow.reader import open_capture
@@ -25,10 +27,13 @@ from pcapflow.reader.batch import HALVES, Batch
 from pcapflow.reader.files import Input
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pcapflow.collect import Harvest
     from pcapflow.tables import Column
 
 OTHER: Final = HALVES[1:]
+_ALIGNMENT: Final = 8
 
 
 def is_possible() -> bool:
@@ -52,13 +57,15 @@ class OtherHalf:
         self._path = the_only_file(inputs)
         self._sha256 = ""
         ear, mouth = os.pipe()
+        store = os.memfd_create("pcapflow")
         pid = os.fork()
         if pid == 0:
             os.close(ear)
-            _tell(mouth, inputs, config)
+            _tell(mouth, store, inputs, config)
         os.close(mouth)
         self._ear = os.fdopen(ear, "rb")
-        self.end = weakref.finalize(self, _end, pid, self._ear)
+        self._store = os.fdopen(store, "rb")
+        self.end = weakref.finalize(self, _end, pid, self._ear, self._store)
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +87,7 @@ class OtherHalf:
 
         with contextlib.suppress(EOFError, pickle.UnpicklingError):
             if self._hear() == frames:
-                return received(self._hear, self._fill)
+                return received(self._hear, self._columns())
         self.end()
         return None
 
@@ -97,16 +104,33 @@ class OtherHalf:
     def _hear(self) -> Any:
         return pickle.load(self._ear)  # noqa: S301 -- it comes from a copy of this process
 
-    def _fill(self, column: Column) -> None:
-        """Reads an array's bytes to where they belong; an object would be copied on the way."""
+    def _columns(self) -> Callable[[np.dtype[Any], int], Column]:
+        """Gives column after column, of this type and length, from where the other process has put them."""
         import numpy as np
 
-        if self._ear.readinto(column.view(np.uint8).data) < column.nbytes:
-            raise EOFError
+        with self._store:
+            size, at = os.fstat(self._store.fileno()).st_size, 0
+            # It is there until the last column is let go.
+            store = mmap.mmap(self._store.fileno(), size, prot=mmap.PROT_READ) if size else b""
+
+        def column(dtype: np.dtype[Any], length: int) -> Column:
+            nonlocal at
+            if at + length * dtype.itemsize > size:
+                raise EOFError
+            found: Column = np.frombuffer(store, dtype, length, at)
+            at += _aligned(found.nbytes)
+            return found
+
+        return column
 
 
-def _end(pid: int, ear: IO[bytes]) -> None:
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _end(pid: int, ear: IO[bytes], store: IO[bytes]) -> None:
     ear.close()
+    store.close()
     # Whoever waits for every child of this program may have waited for this one; its number may be another's by now.
     with contextlib.suppress(ChildProcessError):
         if os.waitpid(pid, os.WNOHANG) == (0, 0):
@@ -114,7 +138,7 @@ def _end(pid: int, ear: IO[bytes]) -> None:
             os.waitpid(pid, 0)
 
 
-def _tell(mouth: int, inputs: Sequence[Input], config: Config) -> NoReturn:
+def _tell(mouth: int, store: int, inputs: Sequence[Input], config: Config) -> NoReturn:
     """What the second process does. Whatever goes wrong here, the first one does the work itself and finds the same."""
     try:
         # Ctrl-C reaches both; the first process ends this one.
@@ -125,22 +149,28 @@ def _tell(mouth: int, inputs: Sequence[Input], config: Config) -> NoReturn:
             (harvest,) = follow(opened, batch, more, OTHER, config)
         with os.fdopen(mouth, "wb") as out:
             pickle.dump(opened.frames, out)
-            _tell_harvest(harvest, out)
-            path = the_only_file(inputs)
+            for piece in _put(harvest, store):
+                pickle.dump(piece, out)
             out.flush()
-            pickle.dump(sha256_of(path) if path else "", out)
+            path = the_only_file(inputs)
+            pickle.dump(sha256_by_mapping(path) if path else "", out)
     finally:
         # Nothing of the first process may be finished here a second time.
         os._exit(0)
 
 
-def _tell_harvest(harvest: Harvest, out: IO[bytes]) -> None:
+def _put(harvest: Harvest, store: int) -> list[object]:
+    """Puts the columns of a harvest where the first process finds them; returns what is to be told of them."""
     import numpy as np
 
     from pcapflow.collect import told
 
-    for piece in told(harvest):
-        if isinstance(piece, np.ndarray):
-            out.write(piece.view(np.uint8).data)
-        else:
-            pickle.dump(piece, out)
+    objects = []
+    with os.fdopen(store, "wb") as out:
+        for piece in told(harvest):
+            if isinstance(piece, np.ndarray):
+                out.write(piece.view(np.uint8).data)
+                out.write(bytes(_aligned(piece.nbytes) - piece.nbytes))
+            else:
+                objects.append(piece)
+    return objects

@@ -45,8 +45,10 @@ def run(code: str, capture: Path) -> str:
     """What these lines print, with the capture's path as ``path``, and ``figures`` of an analysis to compare."""
     head = """
         import os, pickle, sys
+        import numpy as np
         from pcapflow import analyze, other_half
         path = sys.argv[1]
+        FLOW = [("flow", np.dtype("i8"), 3)]
         def children():
             try:
                 return os.waitpid(-1, os.WNOHANG)
@@ -90,7 +92,7 @@ def test_two_processes_give_the_tables_of_one(tmp_path: Path) -> None:
         "os.write(mouth, pickle.dumps(7))",
         "os.write(mouth, pickle.dumps(20000))",
         "os.write(mouth, b'nonsense')",
-        "os.write(mouth, pickle.dumps(20000) + pickle.dumps((3, [('flow', 'i8', 3)])) + b'12345')",
+        "os.write(store, b'12345'); os.write(mouth, pickle.dumps(20000) + pickle.dumps((3, FLOW)))",
     ],
     ids=["dies at once", "read another file", "dies then", "talks nonsense", "dies inside a column"],
 )
@@ -98,7 +100,7 @@ def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web:
     told = run(
         f"""
         alone = figures(analyze(path, jobs=1))
-        def tell(mouth, inputs, config):
+        def tell(mouth, store, inputs, config):
             {does}
             os._exit(1)
         other_half._tell = tell
@@ -116,10 +118,8 @@ def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
     told = run(
         """
         alone = figures(analyze(path, jobs=1))
-        other_half.sha256_of = lambda path: os._exit(1)
+        other_half.sha256_by_mapping = lambda path: os._exit(1)
         both = analyze(path, jobs=2)
-        from pcapflow.checksum import sha256_of
-        other_half.sha256_of = sha256_of
         assert figures(both) == alone
         print(len(both.capture.sha256), children())
         """,

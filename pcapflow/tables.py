@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import ipaddress
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -148,7 +148,7 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
-    def rows(self, positions: Column) -> list[dict[str, int]]:
+    def rows(self, positions: Column | Sequence[int]) -> list[dict[str, int]]:
         """Some rows as plain Python numbers, a mapping of column to value each."""
         lists = [column[positions].tolist() for column in self.columns.values()]
         return [dict(zip(self.columns, values, strict=True)) for values in zip(*lists, strict=True)]
@@ -156,6 +156,15 @@ class Table:
     def take(self, rows: Column) -> Table:
         """The rows at these positions, or where this mask is true, as a table of the same schema."""
         return Table(self.name, self.schema, {key: column[rows] for key, column in self.columns.items()})
+
+
+class Kind(NamedTuple):
+    """What many transitions have in common."""
+
+    endpoint: int
+    event: int
+    old: int
+    new: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +188,23 @@ class Tables:
         starts = np.zeros(len(self.flows) + 1, dtype=np.int64)
         np.cumsum(np.bincount(flow, minlength=len(self.flows)), out=starts[1:])
         return keys.astype(np.uint32), starts
+
+    @functools.cached_property
+    def transitions_by_kind(self) -> dict[Kind, Column]:
+        """Positions in ``transitions``, in time order, by kind: there are but a few dozen kinds."""
+        kinds = self.transitions["endpoint"].astype(np.uint16)
+        for column in ("event", "old", "new"):
+            kinds <<= 4
+            kinds |= self.transitions[column]
+        # Sixteen bits are sorted by counting them.
+        order = np.argsort(kinds, kind="stable").astype(np.uint32)
+        sizes = np.bincount(kinds)
+        codes = np.flatnonzero(sizes)
+        parts = np.split(order, np.cumsum(sizes[codes]))[:-1]
+        return {
+            Kind(code >> 12, code >> 8 & 15, code >> 4 & 15, code & 15): rows
+            for code, rows in zip(codes.tolist(), parts, strict=True)
+        }
 
     def transitions_of(self, flow: int) -> Column:
         """Positions of this flow's rows in ``transitions``, in time order."""

@@ -43,8 +43,14 @@ def last_rows(
     event: int | None = None,
 ) -> IntArray:
     """For each flow the position of its last transition that fits, -1 where none does."""
-    wanted = Kind(endpoint, event, old, new)
-    fitting = [rows for kind, rows in _rows_by_kind(tables, 0).items() if _fits(kind, wanted)]
+    fitting = [
+        rows
+        for kind, rows in tables.transitions_by_kind.items()
+        if endpoint in {None, kind.endpoint}
+        and new in {None, kind.new}
+        and old in {None, kind.old}
+        and event in {None, kind.event}
+    ]
     if not fitting:
         return everywhere(-1, len(tables.flows))
     found = np.full(len(tables.flows), -1, dtype=np.int64)
@@ -131,38 +137,6 @@ def remembered(function: Callable[[Tables, P], T]) -> Callable[[Tables, P], T]:
 def forget(tables: Tables) -> None:
     """Lets go of all that is remembered of these tables."""
     _remembered.pop(tables, None)
-
-
-class Kind(NamedTuple):
-    """What transitions have in common; None is any."""
-
-    endpoint: int | None
-    event: int | None
-    old: int | None
-    new: int | None
-
-
-def _fits(kind: Kind, wanted: Kind) -> bool:
-    return all(want in (None, value) for value, want in zip(kind, wanted, strict=True))
-
-
-@remembered
-def _rows_by_kind(tables: Tables, _: int) -> dict[Kind, IntArray]:
-    """The positions of all transitions, in time order, by their kind: there are but a few dozen."""
-    t = tables.transitions
-    kinds = t["endpoint"].astype(np.uint16)
-    for column in ("event", "old", "new"):
-        kinds <<= 4
-        kinds |= t[column]
-    # Sixteen bits are sorted by counting them.
-    order = np.argsort(kinds, kind="stable")
-    sizes = np.bincount(kinds)
-    codes = np.flatnonzero(sizes)
-    parts = np.split(order, np.cumsum(sizes[codes]))[:-1]
-    return {
-        Kind(code >> 12, code >> 8 & 15, code >> 4 & 15, code & 15): rows
-        for code, rows in zip(codes.tolist(), parts, strict=True)
-    }
 
 
 @remembered

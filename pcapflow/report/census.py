@@ -8,18 +8,19 @@ not on the wire: it is taken to last ``time_wait_s``, as long as the kernel keep
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pcapflow.tables import Tables
+from pcapflow.tables import Table, Tables
 from pcapflow.tracker.states import CLOSED, LISTEN, N_STATES, TIME_WAIT, UNKNOWN
 
 Counts = npt.NDArray[np.int64]
 _Column = npt.NDArray[Any]
 
-UNCOUNTED: Final = (CLOSED, LISTEN, UNKNOWN)
+UNCOUNTED: Final = frozenset({CLOSED, LISTEN, UNKNOWN})
 SAMPLES: Final = 181
 
 
@@ -101,38 +102,43 @@ def census_at(tables: Tables, time_ns: int, *, time_wait_s: float = 60.0) -> Cou
 def _traffic(tables: Tables, side: int, time_wait_s: float) -> dict[int, _Traffic]:
     """Entries and exits of one side, by state; states that do not occur are left out."""
     t = tables.transitions
-    rows = np.flatnonzero(t["endpoint"] == side)
-    times = t["time_ns"][rows]
-    if np.any(times[1:] < times[:-1]):  # the capture's clock went back
-        order = np.argsort(times, kind="stable")
-        rows, times = rows[order], times[order]
-    old, new = t["old"][rows], t["new"][rows]
-    entered, left = _by_state(new), _by_state(old)
+    entered: dict[int, list[_Column]] = {}
+    left: dict[int, list[_Column]] = {}
+    for kind, rows in tables.transitions_by_kind.items():
+        if kind.endpoint == side:
+            entered.setdefault(kind.new, []).append(rows)
+            left.setdefault(kind.old, []).append(rows)
     traffic = {}
-    for state in range(N_STATES):
-        if state in UNCOUNTED or not len(entered[state]):
-            continue
+    for state in sorted(entered.keys() - UNCOUNTED):
+        entries = _merged(entered[state])
+        exits = _merged(left.get(state, []))
         if state == TIME_WAIT:
-            exits = np.sort(_time_wait_over(t["flow"][rows], old, new, times, round(time_wait_s * 1e9)))
+            over = _time_wait_over(t, entries, exits, round(time_wait_s * 1e9))
         else:
-            exits = times[left[state]]
-        traffic[state] = _Traffic(times[entered[state]], exits)
+            over = t["time_ns"][exits]
+        traffic[state] = _Traffic(_in_order(t["time_ns"][entries]), _in_order(over))
     return traffic
 
 
-def _by_state(states: _Column) -> list[_Column]:
-    """For each state where it stands, in order."""
-    sizes = np.bincount(states, minlength=N_STATES)
-    return np.split(np.argsort(states, kind="stable"), np.cumsum(sizes)[:-1])
+def _merged(parts: Sequence[_Column]) -> _Column:
+    """Positions in one order: each part is in order already."""
+    if not parts:
+        return np.zeros(0, dtype=np.int64)
+    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
 
-def _time_wait_over(flows: _Column, old: _Column, new: _Column, times: _Column, lasts_ns: int) -> _Column:
+def _in_order(times_ns: _Column) -> _Column:
+    """These times in order, as those of transitions are unless a timer ended some."""
+    return np.sort(times_ns) if np.any(times_ns[1:] < times_ns[:-1]) else times_ns
+
+
+def _time_wait_over(t: Table, entries: _Column, exits: _Column, lasts_ns: int) -> _Column:
     """When each stay in TIME_WAIT ends: by what the endpoint did next, or by its timer."""
-    rows = np.flatnonzero((new == TIME_WAIT) | (old == TIME_WAIT))
-    rows = rows[np.argsort(flows[rows], kind="stable")]
-    enters = new[rows] == TIME_WAIT
-    over = times[rows] + lasts_ns
-    left = np.flatnonzero(enters[:-1] & ~enters[1:] & (flows[rows[:-1]] == flows[rows[1:]]))
-    over[left] = np.minimum(over[left], times[rows[left + 1]])
+    rows = _merged([entries, exits])
+    rows = rows[np.lexsort((t["time_ns"][rows], t["flow"][rows]))]
+    flows, times, enters = t["flow"][rows], t["time_ns"][rows], t["new"][rows] == TIME_WAIT
+    over = times + lasts_ns
+    left = np.flatnonzero(enters[:-1] & ~enters[1:] & (flows[:-1] == flows[1:]))
+    over[left] = np.minimum(over[left], times[left + 1])
     ends: _Column = over[enters]
     return ends

@@ -65,8 +65,11 @@ def blamed(tables: Tables, finding: Group) -> list[str]:
 
     Where a rule blames nobody these are the servers concerned.
     """
-    tally: dict[str, int] = {}
-    for flow in finding.flows:
-        who = tables.ip(flow, CLIENT) if finding.worst.endpoint == CLIENT else tables.server(flow)
-        tally[who] = tally.get(who, 0) + 1
-    return sorted(tally, key=lambda who: -tally[who])
+    is_client = finding.worst.endpoint == CLIENT
+    names = ("client_hi", "client_lo") if is_client else ("server_hi", "server_lo", "server_port")
+    columns = [tables.flows[name][list(finding.flows)].tolist() for name in ("family", *names)]
+    members: dict[tuple[int, ...], list[int]] = {}
+    for flow, *who in zip(finding.flows, *columns, strict=True):
+        members.setdefault(tuple(who), []).append(flow)
+    often = sorted(members.values(), key=lambda flows: -len(flows))
+    return [tables.ip(flows[0], CLIENT) if is_client else tables.server(flows[0]) for flows in often]

@@ -330,7 +330,10 @@ def _connections(
     for finding in findings:
         for flow in finding.flows:
             worst.setdefault(flow, finding.worst)
-    rows = tuple(_connection(tables, flow, worst.get(flow), clock, config, drawn=flow in anchored) for flow in shown)
+    rows = tuple(
+        _connection(tables, flow, f, worst.get(flow), clock, config, drawn=flow in anchored)
+        for flow, f in zip(shown, tables.flows.rows(shown), strict=True)
+    )
     total = len(tables.flows)
     with_findings = sum(flow in worst for flow in shown)
     heading = counted(total, "connection")
@@ -354,13 +357,13 @@ def _connections(
 def _connection(
     tables: Tables,
     flow: int,
+    f: Mapping[str, int],
     anomaly: Anomaly | None,
     clock: Clock,
     config: Config,
     *,
     drawn: bool,
 ) -> Connection:
-    f = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
     rtts = [f[name] for name in ("client_rtt_ns", "server_rtt_ns") if f[name] >= 0]
     looks = (STATE_LOOKS[f["client_state"]], STATE_LOOKS[f["server_state"]])
     transitions = tables.transitions.rows(tables.transitions_of(flow))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,13 @@ CALLED_DIRECTLY: Final = [] if sys.platform == "win32" else ["-fvisibility=hidde
 """Functions of the compiled modules call one another as they are: what another library might replace, by the rules of
 ELF, the compiler could not inline."""
 
+INLINED: Final = [
+    "-finline-limit=2000",
+    "--param=large-function-growth=1000",
+    "--param=inline-unit-growth=200",
+]
+"""gcc's limits are for code that people write; the functions that mypyc makes are long, and called from one place."""
+
 _BUILDING: Final = {"bdist_wheel", "build", "build_ext", "install"}
 
 
@@ -74,6 +82,11 @@ class BuildAllOrNothing(build_ext):
             self.extensions = []
 
 
+def is_gcc() -> bool:
+    """Whether the compiler is known to be gcc."""
+    return "gcc" in (os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
+
+
 def give_up(error: BaseException) -> None:
     """Says that the installation goes on without compiled modules."""
     reason = f"{type(error).__name__}: {str(error)[:200]}"
@@ -87,7 +100,7 @@ def extensions() -> list[Extension]:
 
         modules: list[Extension] = mypycify([*OPTIONS, *COMPILED], opt_level="3")
         for module in modules:
-            module.extra_compile_args += CALLED_DIRECTLY
+            module.extra_compile_args += [*CALLED_DIRECTLY, *(INLINED if is_gcc() else [])]
     # mypyc ends the process when it finds a fault; that must not end the installation.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         give_up(error)

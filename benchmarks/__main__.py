@@ -3,6 +3,7 @@
 import argparse
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,13 +119,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine-only", action="store_true", help="reading and tracking, without rules and report")
     parser.add_argument("--growth", action="store_true", help="also at 2, 4 and 8 times the size, pcapflow alone")
     parser.add_argument("--out", type=Path, default=WORK / "results", help="directory of results.json and results.md")
-    parser.add_argument("--python", help="interpreter of an environment with pcapflow installed (default: checkout)")
+    parser.add_argument(
+        "--python",
+        type=_program,
+        metavar="EXE",
+        help="interpreter of an environment with pcapflow installed (default: checkout)",
+    )
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds that one run may take (default 900)")
     parser.add_argument(
         "--memory-limit", type=_positive, default=_default_memory_gib(), help="GiB of address space a process"
     )
     parser.add_argument("--seed", type=int, default=SEED)
     return parser
+
+
+def _program(text: str) -> str:
+    found = shutil.which(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text}: no such program")
+    # Not resolved: an environment's interpreter is a link, and its place tells which environment.
+    return str(Path(found).absolute())
 
 
 def _positive(text: str) -> int:

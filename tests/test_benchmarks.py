@@ -386,3 +386,11 @@ def test_the_whole_command_fails_with_pcapflow(tmp_path: Path, monkeypatch: pyte
 
     assert status == 1
     assert "pcapflow engine on small: exit 1: broken." in (tmp_path / "results" / "results.md").read_text()
+
+
+def test_an_interpreter_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--python", "no/such/python"])
+
+    assert ended.value.code == 2
+    assert "no/such/python: no such program" in capsys.readouterr().err

@@ -501,7 +501,9 @@ class Flow:
                 # What arrives is answered at once, and nothing but the FIN was still under way: had it come before the
                 # ACK of x's own, the answer would have passed by now. Or else it was the answer that took its time,
                 # which its time stamp tells.
-                longest_ns: i64 = y.longest_rtt_ns if tsval < 0 else min(y.longest_rtt_ns, y.rtt_ns + TICK_NS)
+                longest_ns: i64 = y.longest_rtt_ns
+                if tsval >= 0 and y.rtt_ns >= 0:
+                    longest_ns = min(longest_ns, y.rtt_ns + TICK_NS)
                 is_late = not flags & FIN and x.fin_acked_ns >= y.asked_ns and y.longest_rtt_ns >= 0
                 if is_late and longest_ns < time_ns - x.fin_acked_ns:
                     self._fin_arrived(x, ASSUMED, would_pass_ns == time_ns)

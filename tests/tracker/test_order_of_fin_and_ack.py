@@ -372,6 +372,20 @@ def test_a_late_answer_within_the_longest_round_trip_without_a_clock(climb: Clim
     """)
 
 
+def test_an_answer_by_a_clock_while_the_shortest_round_trip_is_not_known(climb: Climb) -> None:
+    """One ACK answered both segments, after five milliseconds at most: less than four are not late."""
+    climb("""
+     ms  segment                     | client       | server       | marks
+      0  > P. 100:110 ack 50  ts 100 | ESTABLISHED? | ESTABLISHED? |
+    0.1  > P. 110:120 ack 50  ts 100 |              |              |
+      5  < . 50:50    ack 120 ts 200 |              |              |
+     10  > F. 120:120 ack 50  ts 110 | FIN_WAIT_1   | CLOSING+     |
+     12  < F. 50:50   ack 120 ts 207 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > . 121:121  ack 51  ts 112 |              | TIME_WAIT?   |
+     16  < . 51:51    ack 121 ts 211 | TIME_WAIT?   |              |
+    """)
+
+
 def test_an_answer_to_a_repeated_fin_after_a_handshake_that_was_repeated(climb: Climb) -> None:
     """Which SYN-ACK the ACK answers nobody knows (RFC 6298, 3), and so no round trip.
 

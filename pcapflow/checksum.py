@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from pcapflow.reader.files import Input, is_file
+
 PIECE_BYTES: Final = 4 << 20
 """Bytes that are hashed without the interpreter's lock. Between two pieces a thread waits until the reader lets go of
 the lock, so that with the quarter of a megabyte that ``hashlib.file_digest`` takes, hashing outlasts the reading."""
@@ -17,12 +19,10 @@ WINDOW_BYTES: Final = 16 << 20
 """Bytes that are mapped at once: what is mapped counts as memory of the process."""
 
 
-def the_only_file(inputs: Sequence[object]) -> str:
+def the_only_file(inputs: Sequence[Input]) -> str:
     """The path of the file whose checksum tells what was read: "" of several, of a pipe, of an open file."""
-    if len(inputs) != 1:
-        return ""
-    (item,) = inputs
-    return os.fspath(item) if isinstance(item, (str, os.PathLike)) and item != "-" and Path(item).is_file() else ""
+    item = inputs[0] if len(inputs) == 1 else "-"
+    return os.fspath(item) if is_file(item) else ""
 
 
 def sha256_of(path: str) -> str:

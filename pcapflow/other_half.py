@@ -61,7 +61,7 @@ class OtherHalf:
         pid = os.fork()
         if pid == 0:
             os.close(ear)
-            _tell(mouth, store, inputs, config)
+            _tell(mouth, store, inputs, config, self._path)
         os.close(mouth)
         self._ear = os.fdopen(ear, "rb")
         self._store = os.fdopen(store, "rb")
@@ -138,7 +138,7 @@ def _end(pid: int, ear: IO[bytes], store: IO[bytes]) -> None:
             os.waitpid(pid, 0)
 
 
-def _tell(mouth: int, store: int, inputs: Sequence[Input], config: Config) -> NoReturn:
+def _tell(mouth: int, store: int, inputs: Sequence[Input], config: Config, path: str) -> NoReturn:
     """What the second process does. Whatever goes wrong here, the first one does the work itself and finds the same."""
     try:
         # Ctrl-C reaches both; the first process ends this one.
@@ -152,8 +152,7 @@ def _tell(mouth: int, store: int, inputs: Sequence[Input], config: Config) -> No
             for piece in _put(harvest, store):
                 pickle.dump(piece, out)
             out.flush()
-            path = the_only_file(inputs)
-            pickle.dump(sha256_by_mapping(path) if path else "", out)
+            pickle.dump(sha256_by_mapping(path), out)
     finally:
         # Nothing of the first process may be finished here a second time.
         os._exit(0)

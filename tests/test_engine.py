@@ -100,7 +100,7 @@ def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web:
     told = run(
         f"""
         alone = figures(analyze(path, jobs=1))
-        def tell(mouth, store, inputs, config):
+        def tell(mouth, store, *_):
             {does}
             os._exit(1)
         other_half._tell = tell

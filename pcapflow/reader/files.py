@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Literal, final
+from typing import IO, TYPE_CHECKING, Final, Literal, TypeGuard, final
 
 from pcapflow.capture import Capture, Undecoded
 from pcapflow.errors import CaptureError, UnknownFormat
@@ -49,7 +49,7 @@ class OpenCapture:
         self._records: Records | None = None
         self._next = 0
         self._closed_bytes = 0
-        self._may_fall_back = engine == "auto" and _all_files(inputs)
+        self._may_fall_back = engine == "auto" and all(map(is_file, inputs))
         self._open_next()
         if engine == "auto":
             self.engine = "native"
@@ -102,7 +102,7 @@ class OpenCapture:
     def can_be_read_twice(self) -> bool:
         """Whether another process can open the inputs too, and read the first of them as quickly: it is plain."""
         is_plain = self._source is not None and not self._source.is_compressed
-        return self.engine == "native" and is_plain and _all_files(self._inputs)
+        return self.engine == "native" and is_plain and all(map(is_file, self._inputs))
 
     def skip_to(self, frame: int, waypoints: Waypoints) -> None:
         """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.
@@ -228,7 +228,7 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCaptur
     try:
         return OpenCapture(inputs, "auto")
     except UnknownFormat as unknown:
-        if not _all_files(inputs):
+        if not all(map(is_file, inputs)):
             raise
         try:
             return OpenCapture(inputs, "pyshark")
@@ -236,9 +236,9 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCaptur
             raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
 
 
-def _all_files(inputs: Sequence[Input]) -> bool:
-    """Whether everything can be read a second time: a pipe cannot, though it may have a path."""
-    return all(isinstance(item, (str, os.PathLike)) and item != "-" and Path(item).is_file() for item in inputs)
+def is_file(item: Input) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether an input can be read a second time: a pipe cannot, though it may have a path."""
+    return isinstance(item, (str, os.PathLike)) and item != "-" and Path(item).is_file()
 
 
 def is_compiled() -> bool:

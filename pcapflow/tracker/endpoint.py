@@ -18,6 +18,8 @@ TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
 DELAY_NS: Final = 200_000_000
 """A segment that is later than this has been sent again: the shortest retransmission time-out of Linux."""
+DRIFT: Final = 10_000
+"""Two clocks part by less than one in this many, those of sender and capture (100 ppm)."""
 
 
 @final
@@ -47,7 +49,8 @@ class Endpoint:
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
         asked_ns: when it last sent something that calls for an acknowledgment; -1 never.
-        clock_tsval, clock_ns: its first time stamp, and when the tap would have seen that at the latest; -1 without.
+        clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
+            when the segment passed that told this; -1 without.
         hole_bytes, hole_start_rel, hole_end_rel: bytes that it must have sent and that have not passed, and between
             which numbers they are.
         missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood above all that it was seen to
@@ -149,6 +152,7 @@ class Endpoint:
         self.timestamps: i64 = -1
         self.clock_tsval: i64 = -1
         self.clock_ns: i64 = 0
+        self.clock_set_ns: i64 = 0
         self.zero_since_ns: i64 = -1
         self.zero_since_frame: i64 = -1
         self.zero_ns: i64 = 0
@@ -184,10 +188,12 @@ class Endpoint:
         if self.clock_tsval < 0:
             self.clock_tsval = tsval
             self.clock_ns = time_ns
+            self.clock_set_ns = time_ns
         else:
             clock_ns: i64 = time_ns - delta(tsval, self.clock_tsval) * TICK_NS
             if clock_ns < self.clock_ns:
                 self.clock_ns = clock_ns
+                self.clock_set_ns = time_ns
 
     def would_pass_ns(self, tsval: i64, time_ns: i64) -> i64:
         """When a segment would have passed the tap at the earliest, had it come as quickly as the quickest.
@@ -198,6 +204,8 @@ class Endpoint:
         if tsval < 0 or self.clock_tsval < 0:
             return time_ns
         would_ns: i64 = self.clock_ns + delta(tsval, self.clock_tsval) * TICK_NS
+        # A clock that goes slow makes all segments late.
+        would_ns += (time_ns - self.clock_set_ns) // DRIFT
         return would_ns if TICK_NS <= time_ns - would_ns < DELAY_NS else time_ns
 
     def take(self, log: TransitionLog, flow: i64, event: i64, time_ns: i64, frame: i64, basis: i64) -> bool:

@@ -75,3 +75,19 @@ def test_the_quickest_segment_sets_the_clock(climb: Climb) -> None:
      10  < R.  6:6   ack 6         | CLOSED?      | CLOSED       | reset
      30  > P.  6:9   ack 6  ts 210 |              |              | data-after-close
     """)
+
+
+def test_a_clock_that_goes_slow(climb: Climb) -> None:
+    """In a thousand seconds it lost fifty milliseconds: the data is not late, and the server's RST had not come."""
+    climb(f"""{HANDSHAKE}
+1000000  < R.  6:6   ack 1              |              | CLOSED       | reset reset-ignored
+1000020  > P.  1:6   ack 6  ts 1000070  |              |              | data-after-close taken-back
+    """)
+
+
+def test_a_slow_segment_of_a_connection_that_is_old(climb: Climb) -> None:
+    """In a thousand seconds a clock may have lost a tenth of one, and this data is later than that."""
+    climb(f"""{HANDSHAKE}
+1000000  < R.  6:6   ack 1              | CLOSED?      | CLOSED       | reset
+1000100  > P.  1:6   ack 6  ts 1000000  |              |              | data-after-close
+    """)

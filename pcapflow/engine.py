@@ -108,7 +108,9 @@ def _other_half(inputs: Sequence[Input], config: Config, total: int, jobs: int |
     if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
         # numpy starts no threads then: it may be imported once for both processes.
         importlib.import_module("pcapflow.collect")
-    return OtherHalf(inputs, config) if is_possible() else None
+    with contextlib.suppress(OSError):
+        return OtherHalf(inputs, config) if is_possible() else None
+    return None
 
 
 def _processors() -> int:

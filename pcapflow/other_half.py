@@ -53,18 +53,25 @@ class OtherHalf:
     """
 
     def __init__(self, inputs: Sequence[Input], config: Config) -> None:
-        """Starts it; the inputs must be files that can be opened again."""
+        """Starts it; the inputs must be files that can be opened again.
+
+        Raises:
+            OSError: the system gives no process, or no memory to share.
+        """
         self._path = the_only_file(inputs)
         self._sha256 = ""
-        ear, mouth = os.pipe()
-        store = os.memfd_create("pcapflow")
-        pid = os.fork()
-        if pid == 0:
-            os.close(ear)
-            _tell(mouth, store, inputs, config, self._path)
+        with contextlib.ExitStack() as unless_all_goes_well:
+            ear, mouth = os.pipe()
+            unless_all_goes_well.callback(os.close, mouth)
+            self._ear = unless_all_goes_well.enter_context(os.fdopen(ear, "rb"))
+            store = os.memfd_create("pcapflow")
+            self._store = unless_all_goes_well.enter_context(os.fdopen(store, "rb"))
+            pid = os.fork()
+            if pid == 0:
+                os.close(ear)
+                _tell(mouth, store, inputs, config, self._path)
+            unless_all_goes_well.pop_all()
         os.close(mouth)
-        self._ear = os.fdopen(ear, "rb")
-        self._store = os.fdopen(store, "rb")
         self.end = weakref.finalize(self, _end, pid, self._ear, self._store)
 
     def __enter__(self) -> Self:

@@ -114,6 +114,25 @@ def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web:
 
 
 @linux
+@pytest.mark.parametrize("call", ["pipe", "memfd_create", "fork"])
+def test_a_system_that_gives_no_second_process(call: str, web: Path) -> None:
+    told = run(
+        f"""
+        alone = figures(analyze(path, jobs=1))
+        def refuse(*_):
+            raise OSError
+        before = os.listdir("/proc/self/fd")
+        os.{call} = refuse
+        assert figures(analyze(path, jobs=2)) == alone
+        print(os.listdir("/proc/self/fd") == before, children())
+        """,
+        web,
+    )
+
+    assert told == "True none left\n"
+
+
+@linux
 def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
     told = run(
         """

@@ -303,6 +303,9 @@ class Flow:
         if in_flight != LANDED:
             if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0 and not self._has_lost_fin(x):
                 self._fin_arrived(x, ASSUMED, False)
+            if x.fin_acked_ns >= 0:
+                x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+                x.fin_acked_ns = -1
             x.take(self._log, self.number, RST_RX, closed_ns, closed_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
@@ -602,6 +605,10 @@ class Flow:
             is_challenge = is_repeat and ack_rel < x.reset_rel and 0 <= y.rtt_ns <= since_ns
             if since_ns <= flight_ns and not is_of_later and not is_challenge:
                 x.take_back(self._log)
+                if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX and x.fin_heard_ns >= 0:
+                    # It waits again for the peer's FIN, behind which it is to be sorted in.
+                    x.fin_acked_ns = self._log.time_ns(x.last_row)
+                    x.fin_acked_frame = x.take_back(self._log)
                 return FIN_AND_RST_IN_FLIGHT if self._fin_is_on_its_way(x, y, ack_rel) else RST_IN_FLIGHT
             # It shows that the RST was not accepted: it was sent when that must have been there.
             self._take_back(x, frame, time_ns)

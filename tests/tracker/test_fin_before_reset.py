@@ -223,6 +223,31 @@ def test_a_segment_that_was_overtaken_denies_nothing(climb: Climb) -> None:
     """)
 
 
+def test_fins_that_crossed_before_a_reset(climb: Climb) -> None:
+    """The ACK that crosses the RST shows that the server's FIN had come, and before the ACK of the client's."""
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16   ack 6 |              |              |
+     10  < F. 16:26   ack 6 | CLOSING+     | FIN_WAIT_1   |
+   10.2  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.3  < .  27:27   ack 7 | TIME_WAIT?   |              |
+   10.4  > .   7:7   ack 16 |              |              |
+   10.5  < R  16:16         | CLOSED?      | CLOSED       | reset
+   10.9  > .   7:7   ack 27 |              |              |
+    """)
+
+
+def test_fins_that_crossed_and_what_was_in_flight_says_nothing_of_them(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16   ack 6 |              |              |
+     10  < F. 16:26   ack 6 |              | FIN_WAIT_1   |
+   10.2  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.3  < .  27:27   ack 7 | FIN_WAIT_2?  |              |
+   10.4  > .   7:7   ack 16 |              |              |
+   10.5  < R  16:16         | CLOSED?      | CLOSED       | reset
+   10.9  > .   7:7   ack 16 |              |              |
+    """)
+
+
 def test_a_challenge_says_that_the_fin_was_lost(climb: Climb) -> None:
     """An ACK that says nothing new, a round trip after the RST: that was not where the client was (RFC 5961, 3.2)."""
     story = climb(f"""{HANDSHAKE}

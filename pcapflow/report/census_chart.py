@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +51,7 @@ _STEPS_S: Final = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Area:
+class Area(NamedTuple):
     """One state's share of the stack as an SVG path; ``letter`` stands at (x, y) where it fits, or is ""."""
 
     state: int
@@ -64,16 +62,14 @@ class Area:
     y: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """A mark on an axis: where, and what it says."""
 
     at: float
     text: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(NamedTuple):
     """One side's endpoints over time, in units of the view box."""
 
     side: str
@@ -83,8 +79,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class StateCount:
+class StateCount(NamedTuple):
     """A row of the table: a state in ``ss``'s word, per side at the end and at its peak."""
 
     look: StateLook
@@ -98,8 +93,7 @@ class StateCount:
     loud: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class CensusView:
+class CensusView(NamedTuple):
     """The charts and the table; ``samples`` is what the table shows for the moment under the pointer."""
 
     charts: tuple[Chart, ...]

@@ -7,14 +7,12 @@ pile up carry a pattern.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Final
+from typing import Final, NamedTuple
 
 from pcapflow.tracker.states import STATE_NAMES
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class StateLook:
+class StateLook(NamedTuple):
     """How one state looks.
 
     Attributes:

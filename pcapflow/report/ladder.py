@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
@@ -101,8 +101,7 @@ _MARK_FLAGS: Final[Mapping[int, int]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(NamedTuple):
     """One segment: a sloping arrow, what it says, and when.
 
     Attributes:
@@ -132,8 +131,7 @@ class Rung:
     evidence: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class StateDot:
+class StateDot(NamedTuple):
     """An endpoint enters a state: a dot on its line and the name beside it; hollow where it is only assumed."""
 
     x: float
@@ -146,8 +144,7 @@ class StateDot:
     assumed: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Life:
+class Life(NamedTuple):
     """A stretch of an endpoint's vertical line, in the colour of its state; -1 before the first."""
 
     x: float
@@ -157,16 +154,14 @@ class Life:
     state: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """What is left out between two rungs, or after the last."""
 
     y: float
     text: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ladder:
+class Ladder(NamedTuple):
     """One connection, drawn; everything is in units of the view box ``width`` by ``height``."""
 
     flow: int

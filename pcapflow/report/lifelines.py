@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pcapflow.phrases import duration
 from pcapflow.tracker.states import CLOSED, ENDPOINT_NAMES, LISTEN, STATE_NAMES, TIME_WAIT, UNKNOWN
@@ -18,8 +17,7 @@ _MOST_STAYS: Final = 24
 _NOTHING: Final = (CLOSED, LISTEN, UNKNOWN)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(NamedTuple):
     """One endpoint in one state, from one moment to another."""
 
     state: int
@@ -27,8 +25,7 @@ class Stay:
     to_ns: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """A stretch of a bar; ``y`` says whose."""
 
     state: int
@@ -38,8 +35,7 @@ class Bar:
     title: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lifelines:
+class Lifelines(NamedTuple):
     """Both bars of one connection, and the same in words."""
 
     bars: tuple[Bar, ...]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -19,16 +18,14 @@ _VANTAGE_RATIO: Final = 5.0
 _MOST_UNDECODED: Final = 4
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class QualityItem:
+class QualityItem(NamedTuple):
     """One thing known about the capture; ``loud`` when it limits what can be concluded."""
 
     text: str
     loud: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(NamedTuple):
     """``good`` without a loud item; loud items come first."""
 
     good: bool

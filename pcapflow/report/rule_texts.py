@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 from pcapflow.anomalies.registry import rule_of
 from pcapflow.phrases import sentence
 from pcapflow.report.rich_text import Rich, rich
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(NamedTuple):
     """What one side can do."""
 
     who: str
     text: Rich
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RuleText:
+class RuleText(NamedTuple):
     """One rule in words: what it is called, what was seen, what it means, what to do, and what else it could be."""
 
     title: str

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -85,16 +84,14 @@ _BLAMELESS: Final[dict[str, tuple[str, str]]] = {
 """Leads of rules that sometimes blame an end and sometimes cannot, for when they cannot."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(NamedTuple):
     """A short remark beside the verdict; ``tone`` is a severity or ""."""
 
     text: str
     tone: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is wrong, first in bold, then with figures; ``tone`` is a severity, or ``good``."""
 
     tone: str

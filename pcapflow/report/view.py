@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pcapflow import __version__
 from pcapflow.anomalies.model import Anomaly
@@ -35,8 +35,7 @@ _STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
 _STREAMS_PER_FILTER: Final = 20
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """One more connection of a finding: when it began or went wrong.
 
     ``ladder`` is there where one is drawn below the row; an ``anchor`` without it leads to where it is drawn.
@@ -49,8 +48,7 @@ class Instance:
     ladder: Ladder | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Card:
+class Card(NamedTuple):
     """One finding: the ladder of its worst connection, what it means, and its other connections."""
 
     anchor: str
@@ -76,8 +74,7 @@ class Card:
     more: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """A row of the connections table; ``tone`` is the severity of its worst anomaly, or ""."""
 
     flow: int
@@ -99,16 +96,14 @@ class Connection:
     states: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """A chip over the connections table: what it says, and the text or property that rows must have."""
 
     text: str
     value: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Connections:
+class Connections(NamedTuple):
     """The connections that are shown, and in words how many are not."""
 
     heading: str
@@ -121,16 +116,14 @@ class Connections:
     bar_height: float = lines.BAR_HEIGHT
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A line of the footer."""
 
     name: str
     value: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReportView:
+class ReportView(NamedTuple):
     """One report."""
 
     title: str

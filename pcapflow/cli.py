@@ -6,6 +6,7 @@ is still reported), 130 interrupted. Data goes to standard output, everything ab
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -295,15 +296,26 @@ def rules(code: str | None) -> int:
 
 def main() -> NoReturn:
     """Runs the command line and ends the process with its status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # It was closed when the program was started.
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- until the end
+        elif isinstance(stream, io.TextIOWrapper):
             # A file name need not be text, and a terminal need not know every character.
             stream.reconfigure(errors="backslashreplace")
     # A command makes many objects and few cycles: by default the collector of those takes a twentieth of a short run.
     gc.set_threshold(100_000, 10, 10)
     # numpy's linear algebra starts a thread for each processor when it is imported, and nothing here uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(run(sys.argv[1:]))
+    _leave(run(sys.argv[1:]))
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process without taking apart what it made, which takes a sixth of a short run."""
+    # Whatever was written to standard output was flushed there, and what failed was said.
+    atexit._run_exitfuncs()  # noqa: SLF001 -- as the interpreter does
+    os._exit(status)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -400,6 +401,19 @@ def test_rules_lists_the_catalogue_and_explains_one(shell: Shell) -> None:
 
 def test_the_version_is_the_packages(shell: Shell) -> None:
     assert shell("--version").stdout == f"pcapflow {pcapflow.__version__}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes streams")
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_stream_that_is_closed_is_written_to_nowhere(stream: int, closed: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    command = f"{shlex.quote(sys.executable)} -m pcapflow analyze {shlex.quote(str(closed))} -o {report} {stream}>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0
+    assert report.read_text(encoding="utf-8").endswith("</html>")
+    assert ("1 connection" in done.stdout) == (stream == 2)
+    assert ("report:" in done.stderr) == (stream == 1)
 
 
 # Start-up

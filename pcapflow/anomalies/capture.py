@@ -122,7 +122,7 @@ def duplicated_packets(tables: Tables, config: Config) -> Hits:
     rows = _rows(tables, marks.MARK_DUPLICATE_PACKET)
     if not len(rows):
         return single(None)
-    flows = np.unique(tables.marks["flow"][rows])
+    flows = indices(np.bincount(tables.marks["flow"][rows]) > 0)
     return single(
         Finding(
             severity=Severity.INFO,

@@ -113,6 +113,18 @@ def keys(*columns: IntArray) -> IntArray:
     return key.view(np.int64)
 
 
+def among(values: IntArray, members: IntArray) -> BoolArray:
+    """Which of these values are among the members.
+
+    ``numpy.isin`` says the same of long arrays, and imports numpy's masked arrays for it: that takes as long as a rule.
+    """
+    if not len(members):
+        return np.zeros(len(values), dtype=bool)
+    known = np.sort(members)
+    found: BoolArray = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
+
+
 def distinct(values: IntArray) -> int:
     """How many different values there are."""
     return int(np.count_nonzero(np.diff(np.sort(values)))) + 1 if len(values) else 0
@@ -313,7 +325,7 @@ def same_frames(tables: Tables, these: tuple[int, ...], those: tuple[int, ...], 
         fits = np.isin(t["mark"], kinds) & (t["endpoint"] == endpoint)
         places.append(keys(t["flow"][fits], t["frame"][fits]))
         flows = t["flow"][fits]
-    found[flows[np.isin(places[1], places[0])]] = True
+    found[flows[among(places[1], places[0])]] = True
     return found
 
 

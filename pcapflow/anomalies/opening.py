@@ -11,6 +11,7 @@ from pcapflow.anomalies.evidence import (
     SIDES,
     Groups,
     Story,
+    among,
     count_marks,
     distinct,
     frames_of,
@@ -108,7 +109,7 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
     rejected = count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0
     flows = indices(alone & ~rejected & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
     flood, scan = _flooded(tables, config), _scans(tables, config)
-    scanned, flooded = np.isin(flows, scan.members), np.isin(flows, _members(flood))
+    scanned, flooded = among(flows, scan.members), among(flows, _members(flood))
     probes = _scan_groups(tables, flows[scanned])
     flows, flooded = flows[~scanned], flooded[~scanned]
     weight = np.where(flooded, 0, 1 + repeats[flows])
@@ -180,7 +181,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     """
     f = tables.flows
     flows = indices(refused(tables))
-    scanned = np.isin(flows, _scans(tables, config).members)
+    scanned = among(flows, _scans(tables, config).members)
     probes = _scan_groups(tables, flows[scanned])
     flows = flows[~scanned]
     usual_ttl = usual_ttls(tables, flows)
@@ -412,7 +413,7 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
     # The time of the SYN: the SYN-ACK follows at once, and a tap's idea of "at once" is short beside the time-out.
     left = tables.capture.last_ns - f["start_ns"]
     flows = indices(waits & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
-    flooded = np.isin(flows, _members(_flooded(tables, config)))
+    flooded = among(flows, _members(_flooded(tables, config)))
 
     def describe(positions: IntArray) -> list[Finding]:
         story = Story(tables, flows[positions])

@@ -7,13 +7,12 @@ a firing and a near-miss test; nothing else has to be told.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from pcapflow.anomalies.model import Hits
 from pcapflow.config import Config
@@ -40,8 +39,7 @@ class Doubt(enum.Flag):
     """The verdict rests on an interval, and the capture's clock went back: less sure."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Help:
+class Help(NamedTuple):
     """The parts of a rule's docstring.
 
     Attributes:
@@ -59,15 +57,13 @@ class Help:
     source: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule of the catalogue; calling it looks for its anomaly.
 
     Attributes:
         code: ``PF`` and three digits; the first is the family.
         name: the fault in a few words with hyphens.
         title: the fault as a heading.
-        help: the parts of its docstring.
         doubts: which faults of a capture weaken its verdict.
         find: the function itself.
     """
@@ -75,23 +71,27 @@ class Rule:
     code: str
     name: str
     title: str
-    help: Help
     doubts: Doubt
     find: Callable[[Tables, Config], Hits]
 
     def __call__(self, tables: Tables, config: Config) -> Hits:  # noqa: D102
         return self.find(tables, config)
 
+    @property
+    def help(self) -> Help:
+        """The parts of its docstring.
+
+        Raises:
+            ValueError: a part is missing or empty.
+        """
+        return parse_help(inspect.getdoc(self.find) or "")
+
 
 def rule(
     code: str, name: str, *, title: str, doubts: Doubt = Doubt.NONE
 ) -> Callable[[Callable[[Tables, Config], Hits]], Rule]:
     """Makes a rule of a function; its docstring must have the parts of :class:`Help`."""
-
-    def decorate(function: Callable[[Tables, Config], Hits]) -> Rule:
-        return Rule(code, name, title, parse_help(inspect.getdoc(function) or ""), doubts, function)
-
-    return decorate
+    return functools.partial(Rule, code, name, title, doubts)
 
 
 _PART: Final = re.compile(r"^(Means|Do|Else|Source):[ \n]", re.MULTILINE)

@@ -19,6 +19,7 @@ import numpy as np
 
 from pcapflow.anomalies.evidence import (
     SIDES,
+    among,
     count_marks,
     group,
     host_keys,
@@ -235,7 +236,7 @@ def _none() -> Resets:
 def _listener_gone(tables: Tables, flows: IntArray, senders: IntArray, refused: BoolArray) -> BoolArray:
     """Whether a server that knew nothing of a connection refused others as well: then its process is gone."""
     servers = server_keys(tables)[flows]
-    gone: BoolArray = (senders == SERVER) & np.isin(servers, servers[refused])
+    gone: BoolArray = (senders == SERVER) & among(servers, servers[refused])
     return gone
 
 

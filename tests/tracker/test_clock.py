@@ -44,6 +44,26 @@ def test_less_than_a_tick_is_no_delay(climb: Climb) -> None:
     """)
 
 
+def test_a_late_ack_that_was_sent_before_the_data_could_arrive(climb: Climb) -> None:
+    """So it does not ask for the data that brought the ACK of the FIN: that may be there by now."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  1:1   ack 6  ts 109 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:16  ack 2  ts 111 | FIN_WAIT_2?  |              |
+     19  > .   2:2   ack 6  ts 111 |              |              |
+   5000  end
+    """)
+
+
+def test_a_late_ack_that_tells_of_a_gap(climb: Climb) -> None:
+    """However soon it was sent, something before the FIN is missing."""
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16  ack 1  ts 107         |              |              |
+     10  < F. 16:16  ack 1  ts 109         |              | FIN_WAIT_1   |
+     19  > .   1:1   ack 6  ts 111 sack 16 |              |              |
+   19.1  < R. 17:17  ack 1                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
 def test_data_without_a_stamp_was_sent_when_it_passed(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  < F.  6:6   ack 1  ts 109 |              | FIN_WAIT_1   |

@@ -222,6 +222,19 @@ def test_a_quote_in_an_icmp_error_takes_a_stream() -> None:
     assert list(tables.flows["stream"]) == [1, 0]
 
 
+def test_of_two_quotes_the_first_takes_the_stream() -> None:
+    quoted = up("192.0.2.1", 40_000, SYN, 1000)
+    quote = dataclasses.replace(quoted, window=3 << 8 | 13, payload=b"\0" * 20)
+    first, other, second, last = rows(quote, up("192.0.2.1", 40_001, SYN, 1000), quote, quoted)
+
+    tables = run(
+        [dataclasses.replace(first, flags=ICMP_QUOTE), other, dataclasses.replace(second, flags=ICMP_QUOTE), last]
+    )
+
+    assert list(tables.flows["client_port"]) == [40_001, 40_000]
+    assert list(tables.flows["stream"]) == [1, 0]
+
+
 def test_a_quote_of_a_known_flow_is_a_mark() -> None:
     """It is no segment of the flow, and changes no state."""
     syn = up("192.0.2.1", 40_000, SYN, 1000)

@@ -32,6 +32,16 @@ def test_an_answer_that_was_sent_late_by_its_clock(climb: Climb) -> None:
     """)
 
 
+def test_an_answer_that_was_sent_hardly_late_by_its_clock(climb: Climb) -> None:
+    """It is later than the longest round trip, though by less than its clock can tell apart."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 ts 100        | FIN_WAIT_1   | TIME_WAIT?   |
+     12  < F.  6:6    ack 6 ts 4294967295 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 ts 103        |              | FIN_WAIT_2?  |
+     14  < .   7:7    ack 7 ts 1          | TIME_WAIT?   |              |
+    """)
+
+
 def test_an_answer_that_took_its_time(climb: Climb) -> None:
     """It passes late, but was sent within a millisecond of the server's FIN: the client's had arrived."""
     climb(f"""{HANDSHAKE}
@@ -373,6 +383,15 @@ def test_one_byte_that_is_missing_before_data_is_no_fin(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  > P.  6:16   ack 6 |              |              |
    10.1  > P. 17:27   ack 6 |              |              |
+   5000  end
+    """)
+
+
+def test_one_byte_that_was_missing_when_data_comes_is_no_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
+     12  < P.  7:17   ack 7 |              |              |
    5000  end
     """)
 

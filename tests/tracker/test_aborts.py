@@ -62,6 +62,16 @@ def test_a_reset_below_the_window_is_ignored(climb: Climb) -> None:
     assert story.marked("reset-ignored") == [(7, "client", -4)]
 
 
+def test_a_reset_below_the_window_is_ignored_whatever_comes_late(climb: Climb) -> None:
+    """An ACK that was overtaken does not move the window back."""
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16   ack 6 |              |              |
+      9  > .   6:6   ack 16 |              |              |
+    9.1  > .   6:6    ack 6 |              |              |
+     10  < R.  6:6    ack 6 |              |              | reset-ignored
+    """)
+
+
 def test_a_reset_one_below_where_there_was_no_fin_is_ignored(climb: Climb) -> None:
     """Only a FIN of its sender is a number that a RST may leave out."""
     climb(f"""{HANDSHAKE}
@@ -128,6 +138,75 @@ def test_a_reset_that_its_sender_goes_on_after_was_not_its_own(climb: Climb) -> 
      20  > P.  6:16   ack 6 |              |              | taken-back
      21  < .   6:6   ack 16 |              |              |
     """)
+
+
+def test_a_reset_that_is_followed_at_once_by_an_ack_of_what_came_just_before(climb: Climb) -> None:
+    """No socket has it that answers with a RST: the client is there, and the RST was not its own."""
+    climb(f"""{HANDSHAKE}
+    9.9  < P.  6:16   ack 6 |              |              |
+     10  > R   6:6          |              | CLOSED?      | reset
+     11  > .   6:6   ack 16 |              |              | taken-back
+    """)
+
+
+def test_a_second_reset_of_a_connection_from_before(climb: Climb) -> None:
+    """Of the server nothing is known; as far as anyone can tell, the first has ended all there was."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > R   1:1          | CLOSED       |              | reset
+     10  > R   1:1          |              |              | reset-after-close
+    """)
+
+
+def test_a_reset_of_its_own_after_one_that_was_not(climb: Climb) -> None:
+    """The first ended the server, whose end the client comes to know of; nothing is left for the second to end."""
+    climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 |              | CLOSED?      | reset
+     20  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+     30  > R.  16:16  ack 6 | CLOSED       |              | reset-after-close
+    """)
+
+
+def test_a_second_reset_that_was_not_its_own_either(climb: Climb) -> None:
+    """Its number is an old one: the client, which sent it as little as the first, is alive."""
+    climb(f"""{HANDSHAKE}
+     10  > R.  6:6    ack 6 |              | CLOSED?      | reset
+     20  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+     30  > R   2:2          |              |              | reset-ignored
+    """)
+
+
+def test_a_stray_reset_of_one_who_has_acknowledged_nothing(climb: Climb) -> None:
+    """It has no acknowledgment that could show whose it is."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+    1.5  > R  50:50         |              |              | reset-ignored
+      2  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_a_reset_that_acknowledges_less_than_the_syn(climb: Climb) -> None:
+    """In SYN_SENT it is not acceptable (RFC 9293, 3.10.7.3)."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     |              |
+      1  < R.  0:0    ack 0 |              |              | reset-ignored
+   5000  end
+    """)
+
+
+def test_a_reset_that_answers_nothing_was_drawn_by_nothing(climb: Climb) -> None:
+    """Its number is beyond the client's last acknowledgment, so it was sent of the server's own accord."""
+    story = climb(f"""{HANDSHAKE}
+     10  < P.  6:16   ack 6 |              |              |
+     11  > .   6:6   ack 16 |              |              |
+     12  < P.  16:26  ack 6 |              |              |
+   12.1  < R   26:26        | CLOSED?      | CLOSED       | reset
+    """)
+
+    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (10, -1)
 
 
 def test_a_reset_after_which_the_connection_goes_on_is_taken_back(climb: Climb) -> None:
@@ -254,6 +333,30 @@ def test_a_reset_in_time_wait(climb: Climb) -> None:
     """)
 
     assert story.reasons == ["closed"]
+
+
+def test_a_reset_in_time_wait_that_did_not_count(climb: Climb) -> None:
+    """The client is still there: its host ignores RSTs in TIME_WAIT (RFC 1337). No RST had ended the connection."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+     11  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+     12  > .   7:7    ack 7 |                        | CLOSED?      |
+     50  < R   7:7          |                        |              | reset-after-close
+    300  > .   7:7    ack 7 |                        |              | taken-back
+    """)
+
+    assert story.marked("reset-ignored") == []
+
+
+def test_an_abort_after_the_fin_of_the_other_side(climb: Climb) -> None:
+    """The client closed first, and in its own way."""
+    story = climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+     20  < R.  6:6    ack 7 | CLOSED?      | CLOSED       | reset
+    """)
+
+    assert story.flow("closed_by") == 1
 
 
 def test_a_reset_after_both_fins(climb: Climb) -> None:

@@ -35,6 +35,35 @@ def test_data_that_was_sent_when_the_fin_should_have_arrived(climb: Climb) -> No
     """)
 
 
+def test_less_than_a_tick_is_no_delay(climb: Climb) -> None:
+    """The stamp is of the millisecond that began at 11: the data is as punctual as can be told."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6   ack 1  ts 109 |              | FIN_WAIT_1   |
+   11.4  > P.  1:6   ack 6  ts 111 |              |              |
+   11.5  < R   7:7                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_late_ack_that_was_sent_before_the_data_could_arrive(climb: Climb) -> None:
+    """So it does not ask for the data that brought the ACK of the FIN: that may be there by now."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  1:1   ack 6  ts 109 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:16  ack 2  ts 111 | FIN_WAIT_2?  |              |
+     19  > .   2:2   ack 6  ts 111 |              |              |
+   5000  end
+    """)
+
+
+def test_a_late_ack_that_tells_of_a_gap(climb: Climb) -> None:
+    """However soon it was sent, something before the FIN is missing."""
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16  ack 1  ts 107         |              |              |
+     10  < F. 16:16  ack 1  ts 109         |              | FIN_WAIT_1   |
+     19  > .   1:1   ack 6  ts 111 sack 16 |              |              |
+   19.1  < R. 17:17  ack 1                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
 def test_data_without_a_stamp_was_sent_when_it_passed(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  < F.  6:6   ack 1  ts 109 |              | FIN_WAIT_1   |
@@ -90,4 +119,19 @@ def test_a_slow_segment_of_a_connection_that_is_old(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
 1000000  < R.  6:6   ack 1              | CLOSED?      | CLOSED       | reset
 1000100  > P.  1:6   ack 6  ts 1000000  |              |              | data-after-close
+    """)
+
+
+def test_a_segment_without_a_stamp_sets_no_clock(climb: Climb) -> None:
+    """The client's clock is about to wrap, which makes no stamp look like a later one than any."""
+    climb("""
+     ms  segment                          | client       | server       | marks
+      0  > S   0:0          ts 4294967195 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0   ack 1  ts 100        | ESTABLISHED+ |              |
+      2  > .   1:1   ack 1  ts 4294967197 |              | ESTABLISHED+ |
+      3  < P.  1:6   ack 1  ts 102        |              |              |
+      4  > .   1:1   ack 6                |              |              |
+     10  < F.  6:6   ack 1  ts 109        |              | FIN_WAIT_1   |
+     19  > P.  1:6   ack 6  ts 4294967213 |              |              |
+   19.1  < R   7:7                        | CLOSED?      | CLOSED       | reset
     """)

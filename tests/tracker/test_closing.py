@@ -102,6 +102,37 @@ def test_the_first_fin_is_lost_once(climb: Climb) -> None:
     """)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "ms"),
+    [("id 7", "id 7", 210), ("id 7", "id 8", 40), ("ts 100", "ts 130", 40)],
+    ids=["too late", "another identification", "another time stamp"],
+)
+def test_what_is_no_copy_of_a_fin(climb: Climb, first: str, second: str, ms: int) -> None:
+    """It was sent again: a copy comes soon, and is the same throughout."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 {first} | FIN_WAIT_1   |              |
+   {ms}  > F.  6:6    ack 6 {second} |              |              | fin-repeated
+   5000  end
+    """)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("P. 6:16 ack 6", "P. 6:26 ack 6"),
+        ("P. 6:16 ack 1", "P. 6:16 ack 6"),
+        ("P. 6:16 ack 6 ts 100", "P. 6:16 ack 6 ts 130"),
+        (".  6:6  ack 6 ts 100", ".  6:6  ack 6 ts 100"),
+    ],
+    ids=["more data", "another acknowledgment", "another time stamp", "an acknowledgment that may be sent twice"],
+)
+def test_what_is_no_copy_of_a_segment(follow: Climb, first: str, second: str) -> None:
+    """Where no IP identification tells, a copy is known by everything else."""
+    story = follow("\n".join([*HANDSHAKE_RUNGS, f"10 > {first}", f"20 > {second}"]))
+
+    assert story.marked("duplicate-packet") == []
+
+
 def test_the_first_fin_is_lost_for_good(climb: Climb) -> None:
     """A FIN that was repeated without an answer is not assumed to have arrived."""
     story = climb(f"""{HANDSHAKE}

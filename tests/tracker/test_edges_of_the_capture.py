@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fixtures.ladder import START_NS
 from tests.ladders import Climb
 
 OPEN = """
@@ -70,6 +71,15 @@ def test_a_passive_reset_to_a_connection_from_before(climb: Climb) -> None:
 
     assert story.reasons == ["aborted"]
     assert story.flow("reset_frame") == 2
+
+
+def test_a_syn_ack_that_comes_after_the_clients_reset(climb: Climb) -> None:
+    """The RST overtook it: the client is closed, though its SYN was not captured."""
+    climb("""
+     ms  segment            | client       | server
+      0  > R   1:1          | CLOSED       |
+      1  < S.  0:0    ack 1 |              | SYN_RCVD+
+    """)
 
 
 def test_a_reset_to_an_end_that_has_acknowledged_nothing(climb: Climb) -> None:
@@ -181,3 +191,17 @@ def test_a_fin_below_the_first_byte_seen(follow: Climb) -> None:
     """)
 
     assert story.states(2)[0] == "FIN_WAIT_1"
+
+
+def test_frames_that_are_not_in_the_order_of_their_times(climb: Climb) -> None:
+    """The connection ends with the latest of its frames, which is not the last."""
+    story = climb("""
+     ms  segment              | client       | server
+      0  > S   0:0            | SYN_SENT     | SYN_RCVD+
+      1  < S.  0:0      ack 1 | ESTABLISHED+ |
+      3  > .   1:1      ack 1 |              | ESTABLISHED?
+      2  > .   1:1      ack 1 |              |
+    """)
+
+    assert story.flow("last_frame") == 4
+    assert story.flow("end_ns") == START_NS + 3_000_000

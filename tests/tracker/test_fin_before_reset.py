@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.ladders import Climb
+from tests.ladders import climb as climb_plain
 from tests.tracker.test_aborts import HANDSHAKE
 
 
@@ -16,6 +17,15 @@ def test_a_reset_of_its_own_says_what_it_had_received(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
    10.1  > R.  7:7    ack 6 | CLOSED       |              | reset
+   10.5  < R.  6:6    ack 6 |              | CLOSED       | reset-after-close
+    """)
+
+
+def test_a_reset_of_its_own_says_what_it_had_received_whatever_was_sent_last(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+   10.1  > .   7:7    ack 6 |              |              |
+   10.2  > R.  7:7    ack 6 | CLOSED       |              | reset
    10.5  < R.  6:6    ack 6 |              | CLOSED       | reset-after-close
     """)
 
@@ -41,6 +51,24 @@ def test_a_fin_that_crosses_both_was_sent_before_either_arrived(climb: Climb) ->
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING?     |
    10.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
    10.5  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    """)
+
+
+def test_a_reset_with_a_number_below_the_fin(climb: Climb) -> None:
+    """It counts only where the data before the FIN has not arrived, and so neither has the FIN."""
+    climb(f"""{HANDSHAKE}
+      9  > P.  6:16   ack 6 |              |              |
+     10  > F. 16:16   ack 6 | FIN_WAIT_1   |              |
+   10.1  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_what_was_in_flight_does_not_bring_a_fin_beyond_the_reset(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      9  > P.  6:16   ack 6 |              |              |
+     10  > F. 16:16   ack 6 | FIN_WAIT_1   |              |
+   10.1  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
+   10.4  < .   6:6    ack 6 |              |              |
     """)
 
 
@@ -204,12 +232,59 @@ def test_a_fin_that_its_receiver_denies_after_the_reset(climb: Climb) -> None:
     """)
 
 
+def test_the_ack_of_a_fin_before_a_reset_whose_senders_fin_was_denied(climb: Climb) -> None:
+    """The client had the ACK of its FIN, but not the server's FIN when it sent data again at 12.5."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+   11.1  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
+   12.5  > P.  1:6    ack 6 |              |              |
+     13  < R   6:6          | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_what_was_in_flight_does_not_unsay_the_ack_of_a_fin(climb: Climb) -> None:
+    """The same once more, and the data at 13.4 was under way when the RST passed."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6      | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6      |              | FIN_WAIT_1   |
+   11.1  < .   7:7    ack 7      | FIN_WAIT_2?  |              |
+   12.5  > P.  1:6    ack 6 id 1 |              |              |
+     13  < R   6:6               | CLOSED?      | CLOSED       | reset
+   13.4  > P.  1:6    ack 6 id 2 |              |              |
+    """)
+
+
+def test_an_abort_that_crossed_the_others_does_not_unsay_the_ack_of_a_fin(climb: Climb) -> None:
+    """The client had not got the server's RST when it aborted, but the ACK of its FIN long before."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+   11.1  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
+   12.5  > P.  1:6    ack 6 |              |              |
+     13  < R   6:6          |              | CLOSED       | reset
+     14  > R.  7:7    ack 6 | CLOSED       |              | reset-after-close
+    """)
+
+
 def test_data_that_crosses_a_fin_denies_nothing(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
    10.9  < P.  6:16   ack 6 |              |              |
      11  > R   6:6          | CLOSED       | CLOSED?      | reset
     """)
+
+
+def test_no_block_tells_of_no_gap_whatever_the_numbers() -> None:
+    """The client's are about to wrap, so that no block at all could be taken for one ahead."""
+    climb_plain(
+        f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+   10.9  < P.  6:16   ack 6 |              |              |
+     11  > R   6:6          | CLOSED       | CLOSED?      | reset
+    """,
+        isn=(2**32 - 50, 5000),
+    )
 
 
 def test_a_segment_that_was_overtaken_denies_nothing(climb: Climb) -> None:
@@ -277,11 +352,12 @@ def test_a_challenge_that_nothing_follows(climb: Climb) -> None:
     [
         "10.5  > .   6:6   ack 6",
         "12    > P.  6:16  ack 6",
+        "12    > P.  1:6   ack 6",
         "12    > .   1:1   ack 6",
         "12    > .   6:6   ack 1",
         "12    > .   6:6   ack 6 sack 16",
     ],
-    ids=["sooner than a round trip", "data", "an old number", "an old acknowledgment", "a block"],
+    ids=["sooner than a round trip", "data", "old data", "an old number", "an old acknowledgment", "a block"],
 )
 def test_what_is_no_challenge(follow: Climb, rung: str) -> None:
     """It may have been on its way when the RST came."""
@@ -294,6 +370,17 @@ def test_what_is_no_challenge(follow: Climb, rung: str) -> None:
 
     assert story.ends == [("CLOSED", "CLOSED")]
     assert story.marked("taken-back") == []
+
+
+def test_what_may_be_a_challenge_where_no_round_trip_is_known(climb: Climb) -> None:
+    """Two milliseconds may be less than a round trip: the ACK may have been on its way when the RST came."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  < P.  1:6    ack 1 | ESTABLISHED? | ESTABLISHED? |
+      1  > .   1:1    ack 1 |              |              |
+     10  < R.  6:6    ack 1 | CLOSED?      | CLOSED       | reset
+     12  > .   1:1    ack 1 |              |              |
+    """)
 
 
 def test_an_ack_that_says_nothing_new_after_a_reset_at_its_number(climb: Climb) -> None:
@@ -342,6 +429,16 @@ def test_a_fin_that_was_denied_and_then_answered_by_no_socket(climb: Climb) -> N
     """)
 
 
+def test_a_fin_that_was_denied_and_sent_again_before_the_reset(climb: Climb) -> None:
+    """Nothing denies the second one, which passed just before the RST."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     20  > P.  6:16   ack 6 |              |              |
+    300  < F.  6:6   ack 16 | CLOSE_WAIT?  |              | fin-repeated
+  300.1  < R.  7:7   ack 16 | CLOSED?      | CLOSED       | reset
+    """)
+
+
 def test_a_fin_that_was_denied_and_yet_arrived(climb: Climb) -> None:
     """The data at 20 was slow, though nothing but the answer to the second FIN shows that: it echoes the first."""
     climb(f"""{HANDSHAKE}
@@ -366,6 +463,16 @@ def test_a_copy_of_a_fin_that_found_no_socket(climb: Climb) -> None:
      10  < F.  6:6    ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
    10.1  < R.  7:7    ack 6 | CLOSED?      | CLOSED       | reset
    10.2  < F.  6:6    ack 6 |              |              | fin-repeated
+     22  > R   6:6          |              |              | reset-after-close
+    """)
+
+
+def test_a_fin_that_was_acknowledged_and_a_reset_that_found_no_socket(climb: Climb) -> None:
+    """The ACK proved it, so it was not the FIN that came after the RST, whatever drew the client's."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT+  | FIN_WAIT_1   |
+     11  > .   6:6    ack 7 |              | FIN_WAIT_2?  |
+     12  < R.  7:7    ack 6 | CLOSED?      | CLOSED       | reset
      22  > R   6:6          |              |              | reset-after-close
     """)
 
@@ -429,6 +536,33 @@ def test_a_denial_sooner_than_the_longest_round_trip_seen(climb: Climb) -> None:
     """)
 
 
+def test_a_denial_sooner_than_a_round_trip_that_was_not_the_last(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      4  > P.  6:16   ack 6 |              |              |
+     10  < .   6:6   ack 16 |              |              |
+     12  > P.  16:26  ack 6 |              |              |
+     13  < .   6:6   ack 26 |              |              |
+     20  > F. 26:26   ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+     25  < P.  6:7   ack 26 |              |              |
+     26  > R  27:27         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_the_answer_to_what_was_sent_before_ends_no_round_trip(climb: Climb) -> None:
+    """What is sent at 9.2 is answered six milliseconds later, not by the ACK of what came before it."""
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6 |              |              |
+    8.1  > P.  16:26  ack 6 |              |              |
+      9  < .   6:6   ack 16 |              |              |
+    9.2  > P.  26:36  ack 6 |              |              |
+    9.3  < .   6:6   ack 26 |              |              |
+   15.2  < .   6:6   ack 36 |              |              |
+     20  > F. 36:36   ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+     25  < P.  6:7   ack 36 |              |              |
+     26  > R  37:37         | CLOSED       | CLOSED?      | reset
+    """)
+
+
 def test_a_denial_later_than_the_longest_round_trip_seen(climb: Climb) -> None:
     climb(f"""{HANDSHAKE}
       4  > P.  6:16   ack 6 |              |              |
@@ -436,6 +570,17 @@ def test_a_denial_later_than_the_longest_round_trip_seen(climb: Climb) -> None:
      20  > F. 16:16   ack 6 | FIN_WAIT_1   |              |
      27  < P.  6:7   ack 16 |              |              |
      28  > R  17:17         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_denial_where_no_round_trip_is_known(climb: Climb) -> None:
+    """The connection is from before the capture, and the wire may be a slow one."""
+    climb("""
+     ms  segment            | client       | server                   | marks
+      0  > .   1:1    ack 1 | ESTABLISHED? | ESTABLISHED?             |
+     10  < F.  1:1    ack 1 | CLOSE_WAIT?  | FIN_WAIT_1               |
+     12  > P.  1:6    ack 1 |              |                          |
+   12.1  < R   2:2          | CLOSED?      | CLOSED                   | reset
     """)
 
 
@@ -448,6 +593,43 @@ def test_the_answer_to_a_repeat_measures_no_round_trip(climb: Climb) -> None:
     300  > F. 16:16   ack 6 | FIN_WAIT_1   |              |
     310  < P.  6:7   ack 16 |              |              |
     311  > R  17:17         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_what_is_repeated_later_does_not_spoil_a_round_trip(climb: Climb) -> None:
+    """What the answer at 12 answers has passed but once: a wire may take four milliseconds."""
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6 id 1 |              |              |
+    8.1  > P. 16:26   ack 6 id 2 |              |              |
+     10  > P. 16:26   ack 6 id 3 |              |              |
+     12  < .   6:6   ack 16      |              |              |
+   12.1  < .   6:6   ack 26      |              |              |
+     20  > F. 26:26   ack 6      | FIN_WAIT_1   | CLOSE_WAIT?  |
+     23  < P.  6:7   ack 26      |              |              |
+     24  > R  27:27              | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_copy_does_not_spoil_a_round_trip(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6 id 1 |              |              |
+    8.1  > P.  6:16   ack 6 id 1 |              |              | duplicate-packet
+     12  < .   6:6   ack 16      |              |              |
+     20  > F. 16:16   ack 6      | FIN_WAIT_1   | CLOSE_WAIT?  |
+     23  < P.  6:7   ack 16      |              |              |
+     24  > R  17:17              | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_an_old_ack_does_not_spoil_a_round_trip(climb: Climb) -> None:
+    """It was overtaken by the data that the answer at 12 answers, and repeats nothing."""
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6 |              |              |
+    8.1  > .   6:6    ack 6 |              |              |
+     12  < .   6:6   ack 16 |              |              |
+     20  > F. 16:16   ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
+     23  < P.  6:7   ack 16 |              |              |
+     24  > R  17:17         | CLOSED       | CLOSED?      | reset
     """)
 
 
@@ -485,6 +667,15 @@ def test_a_repeated_fin_that_no_socket_answers(climb: Climb) -> None:
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT?  |
     300  > F.  6:6    ack 6 |              |              | fin-repeated
     301  < R   6:6          | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_repeated_fin_and_an_abort(climb: Climb) -> None:
+    """The server aborts of its own accord, and acknowledges neither FIN: none had arrived."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   |              |
+    300  > F.  6:6    ack 6 |              |              | fin-repeated
+    301  < R.  6:6    ack 6 | CLOSED?      | CLOSED       | reset
     """)
 
 
@@ -540,6 +731,49 @@ def test_of_two_answers_the_one_that_arrived_counts(climb: Climb) -> None:
     """)
 
     assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (9, 8)
+
+
+def test_of_two_aborts_ahead_of_lost_data_the_first_counts(climb: Climb) -> None:
+    """What the client sends later meets the end that the first made."""
+    story = climb(f"""{HANDSHAKE}
+     10  < R.  16:16  ack 6 |              | CLOSED       | reset-ignored
+     11  < R.  26:26  ack 6 |              |              | reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close
+    301  < R   6:6          | CLOSED?      |              | reset
+    """)
+
+    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (7, -1)
+
+
+def test_an_abort_ahead_of_lost_data_that_has_not_received_everything(climb: Climb) -> None:
+    """It acknowledges what the server had acknowledged before: the client's data was still on its way."""
+    climb(f"""{HANDSHAKE}
+    9.9  > P.  6:16   ack 6 |              |              |
+     10  < R.  16:16  ack 6 |              | CLOSED       | reset-ignored
+    """)
+
+
+def test_an_abort_that_is_repeated_of_its_own_accord_counts(climb: Climb) -> None:
+    """It acknowledges the data, which the answer of no socket would not."""
+    story = climb(f"""{HANDSHAKE}
+     10  < R.  6:6    ack 6 |              | CLOSED       | reset reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close taken-back
+    301  < R.  6:6   ack 16 | CLOSED?      |              | reset
+    """)
+
+    assert story.flow("reset_frame") == 9
+
+
+def test_a_reset_that_was_not_its_own_and_then_one_that_was(climb: Climb) -> None:
+    """Both went on after the first; the second is an answer to the client's ACK."""
+    story = climb(f"""{HANDSHAKE}
+     10  < R.  6:6    ack 6 |              |              | reset reset-ignored
+    300  < P.  6:16   ack 6 |              |              | data-after-close taken-back
+    301  > .   6:6   ack 16 |              |              | taken-back
+    400  < R   16:16        | CLOSED?      | CLOSED       | reset
+    """)
+
+    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (10, 9)
 
 
 def test_a_reset_that_was_never_heard_ends_nothing(climb: Climb) -> None:

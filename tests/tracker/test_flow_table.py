@@ -13,7 +13,7 @@ from pcapflow.reader.batch import HALVES, ICMP_QUOTE, WHOLE, half_of
 from pcapflow.tables import Tables
 from pcapflow.tracker import FlowTable
 from pcapflow.tracker.marks import MARK_NAMES
-from pcapflow.tracker.states import CLIENT
+from pcapflow.tracker.states import CLIENT, STATE_NAMES
 from tests.ladders import RTO_NS, Row, check_chains, run
 
 SERVER = "198.51.100.2"
@@ -158,6 +158,17 @@ def test_of_established_connections_the_one_opened_first_is_let_go() -> None:
     assert list(tables.flows["client_port"]) == [*range(40_000, 40_006), 40_000]
 
 
+@pytest.mark.parametrize(("seconds", "server"), [(0, "CLOSE_WAIT"), (5, "ESTABLISHED")])
+def test_a_flow_that_is_let_go_is_settled_at_that_time(seconds: int, server: str) -> None:
+    """A FIN that passed just now is assumed to have arrived, but not one that drew nothing for five seconds."""
+    fin = up("192.0.2.1", 40_000, FIN | ACK, 1001, 5001)
+    *made, last = rows(*handshake("192.0.2.1", 40_000), fin, up("192.0.2.1", 40_001, SYN, 1000))
+
+    tables = run([*made, dataclasses.replace(last, time_ns=last.time_ns + seconds * 10**9)], max_open_flows=1)
+
+    assert STATE_NAMES[tables.flows["server_state"][0]] == server
+
+
 def test_flows_beyond_the_limit_are_let_go_and_counted() -> None:
     """Memory is bounded: the flow opened first is written out, and its next segment begins a new one."""
     syns = [up("192.0.2.1", 40_000 + n, SYN, 1000) for n in range(10)]
@@ -206,6 +217,19 @@ def test_a_quote_in_an_icmp_error_takes_a_stream() -> None:
     *quotes, first, second = rows(quote, quote, other, quoted)
 
     tables = run([*(dataclasses.replace(row, flags=ICMP_QUOTE) for row in quotes), first, second])
+
+    assert list(tables.flows["client_port"]) == [40_001, 40_000]
+    assert list(tables.flows["stream"]) == [1, 0]
+
+
+def test_of_two_quotes_the_first_takes_the_stream() -> None:
+    quoted = up("192.0.2.1", 40_000, SYN, 1000)
+    quote = dataclasses.replace(quoted, window=3 << 8 | 13, payload=b"\0" * 20)
+    first, other, second, last = rows(quote, up("192.0.2.1", 40_001, SYN, 1000), quote, quoted)
+
+    tables = run(
+        [dataclasses.replace(first, flags=ICMP_QUOTE), other, dataclasses.replace(second, flags=ICMP_QUOTE), last]
+    )
 
     assert list(tables.flows["client_port"]) == [40_001, 40_000]
     assert list(tables.flows["stream"]) == [1, 0]
@@ -288,6 +312,23 @@ def test_both_halves_together_are_the_whole() -> None:
     by_flow = [table.transitions["flow"].argsort(kind="stable") for table in (whole, halves)]
     for name in whole.transitions.schema:
         assert list(whole.transitions[name][by_flow[0]]) == list(halves.transitions[name][by_flow[1]]), name
+
+
+def test_the_time_of_one_half_is_that_of_the_whole() -> None:
+    """A FIN drew nothing for twenty seconds: that these passed is known from the other half alone."""
+    segments = [
+        *handshake("192.0.2.1", 40_000),
+        up("192.0.2.1", 40_000, FIN | ACK, 1001, 5001),
+        up("192.0.2.1", 40_000, SYN, 9000),
+        up("192.0.2.1", 40_001, SYN, 1000),
+    ]
+    *made, last = rows(*segments)
+    made.append(dataclasses.replace(last, time_ns=last.time_ns + 20 * 10**9))
+
+    for halves in ((WHOLE,), HALVES):
+        tables = run(made, halves=halves)
+        assert list(tables.flows["client_port"]) == [40_000, 40_000, 40_001]
+        assert STATE_NAMES[tables.flows["server_state"][0]] == "ESTABLISHED"
 
 
 def test_random_segments_break_nothing() -> None:

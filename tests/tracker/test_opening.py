@@ -436,3 +436,93 @@ def test_a_reset_that_acknowledges_nothing_proves_nothing(climb: Climb) -> None:
       1  < S.  0:0    ack 1 |              |              |
       2  > R   1:1          | CLOSED       | CLOSED?      | reset
     """)
+
+
+def test_a_stray_reset_before_the_syn_ack_says_nothing_of_its_number(climb: Climb) -> None:
+    """It acknowledges what was never sent, so it is none of the server's; the SYN-ACK says where this one begins."""
+    climb("""
+     ms  segment              | client       | server       | marks
+      0  > S   0:0            | SYN_SENT     | SYN_RCVD+    |
+      1  < R. 500:500  ack 77 |              |              | reset-ignored
+      2  < S.  0:0     ack 1  | ESTABLISHED+ |              |
+      3  > .   1:1     ack 1  |              | ESTABLISHED? |
+    """)
+
+
+def test_a_syn_whose_time_out_may_not_have_come_yet(climb: Climb) -> None:
+    """That the client does not repeat its SYN says nothing so soon, and the SYN-ACK was repeated: it had no answer."""
+    climb("""
+     ms  segment              | client       | server       | marks
+      0  > S   0:0            | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0      ack 1 |              |              |
+   1001  < S.  0:0      ack 1 |              |              | syn-repeated
+   1040  end
+    """)
+
+
+def test_a_syn_ack_that_acknowledges_data_and_is_repeated(climb: Climb) -> None:
+    """It acknowledges more than the SYN, but a server beyond SYN_RCVD would not send it again (RFC 7413)."""
+    climb("""
+     ms  segment              | client       | server       | marks
+      0  > S   0:10           | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0     ack 11 | ESTABLISHED+ |              |
+      2  > .   11:11   ack 1  |              |              |
+   1001  < S.  0:0     ack 11 |              |              | syn-repeated taken-back
+   1002  > .   11:11   ack 1  |              | ESTABLISHED+ |
+   1010  < P.  1:6     ack 11 |              |              |
+    """)
+
+
+def test_a_copy_of_a_syn_that_carries_data(follow: Climb) -> None:
+    """Neither IP identification nor time stamp tells, but nothing is sent again within a tenth of a millisecond."""
+    story = follow("""
+      0  > S   0:10
+    0.1  > S   0:10
+      1  < S.  0:0     ack 11
+    """)
+
+    assert story.marked("duplicate-packet") == [(2, "client", 0)]
+    assert story.marked("syn-repeated") == []
+
+
+def test_a_copy_of_a_syn_that_comes_after_what_followed_it(climb: Climb) -> None:
+    """The IP identification tells that it was sent but once."""
+    climb("""
+     ms  segment               | client       | server       | marks
+      0  > S   0:0        id 7 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0  ack 1      | ESTABLISHED+ |              |
+      2  > .   1:1  ack 1 id 8 |              | ESTABLISHED? |
+    2.5  > S   0:0        id 7 |              |              |
+    """)
+
+
+def test_a_refusal_has_no_gap_and_tells_of_no_segment_size(follow: Climb) -> None:
+    story = follow("""
+      0  > S   0:0
+      1  < R.  0:0     ack 1
+    """)
+
+    assert (story.flow("reset_gap"), story.flow("client_mss")) == (0, -1)
+
+
+def test_a_stray_segment_before_the_syn_ack(climb: Climb) -> None:
+    """It does not go on from the SYN, so the client had no SYN-ACK: it is of an older connection."""
+    climb("""
+     ms  segment              | client       | server
+      0  > S   0:0            | SYN_SENT     |
+    0.5  > .   500:500  ack 9 |              |
+   5000  end
+    """)
+
+
+def test_syns_that_cross_and_one_that_is_lost_at_first(follow: Climb) -> None:
+    """The client, which answers the server's second SYN, is dated by that."""
+    story = follow("""
+      0  > S   0:0
+      1  < S   0:0
+   1000  < S   0:0
+   1001  > S.  0:0    ack 1
+   1002  < .   1:1    ack 1
+    """)
+
+    assert story.moment("client", "SYN_RCVD") == 1000

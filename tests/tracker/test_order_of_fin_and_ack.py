@@ -6,6 +6,8 @@ before it. One round trip takes a millisecond here.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.ladders import Climb
 from tests.tracker.test_aborts import HANDSHAKE
 
@@ -30,6 +32,16 @@ def test_an_answer_that_was_sent_late_by_its_clock(climb: Climb) -> None:
     """)
 
 
+def test_an_answer_that_was_sent_hardly_late_by_its_clock(climb: Climb) -> None:
+    """It is later than the longest round trip, though by less than its clock can tell apart."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 ts 100        | FIN_WAIT_1   | TIME_WAIT?   |
+     12  < F.  6:6    ack 6 ts 4294967295 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 ts 103        |              | FIN_WAIT_2?  |
+     14  < .   7:7    ack 7 ts 1          | TIME_WAIT?   |              |
+    """)
+
+
 def test_an_answer_that_took_its_time(climb: Climb) -> None:
     """It passes late, but was sent within a millisecond of the server's FIN: the client's had arrived."""
     climb(f"""{HANDSHAKE}
@@ -47,6 +59,49 @@ def test_an_answer_within_a_round_trip_of_the_ack(climb: Climb) -> None:
      12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
    12.1  > .   7:7    ack 7 |              | TIME_WAIT?   |
    12.9  < .   7:7    ack 7 | TIME_WAIT?   |              |
+    """)
+
+
+def test_an_answer_where_no_round_trip_is_known(climb: Climb) -> None:
+    """The connection is from before the capture: nobody knows how soon an answer comes."""
+    climb("""
+     ms  segment            | client                  | server                | marks
+      0  > F.  1:1    ack 1 | ESTABLISHED? FIN_WAIT_1 | ESTABLISHED? CLOSING+ |
+      2  < F.  1:1    ack 1 | CLOSING+                | FIN_WAIT_1            |
+    2.1  > .   2:2    ack 2 |                         | TIME_WAIT?            |
+      5  < .   2:2    ack 2 | TIME_WAIT?              |                       |
+    """)
+
+
+def test_a_fin_sent_again_is_no_late_answer(climb: Climb) -> None:
+    """The server had not got the ACK, or it would not repeat its FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+     12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 |              |              |
+    220  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated taken-back
+  220.1  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    """)
+
+
+def test_a_late_answer_that_comes_twice(climb: Climb) -> None:
+    """It proves no more than the first: either the FIN was slow or the answer."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | TIME_WAIT?   |
+     12  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   12.1  > .   7:7    ack 7 |              | FIN_WAIT_2?  |
+     15  < .   7:7    ack 7 | TIME_WAIT?   |              |
+     16  < .   7:7    ack 7 |              |              |
+    """)
+
+
+def test_an_ack_behind_a_fin_that_never_arrived(climb: Climb) -> None:
+    """Nothing shows that the server's FIN arrived, and it was not just before the end; the ACK is assumed to have."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+   11.1  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
+   5000  end
     """)
 
 
@@ -86,6 +141,63 @@ def test_a_hole_that_is_filled_before_the_ack(climb: Climb) -> None:
     """)
 
 
+def test_a_hole_that_is_filled_before_any_ack(climb: Climb) -> None:
+    """When the client's answer passes, nothing has acknowledged its FIN yet."""
+    climb(f"""{HANDSHAKE}
+      8  < P.  6:16   ack 6         |              |              |
+     10  > F.  6:6    ack 6         | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F. 16:16   ack 6         | CLOSING+     | FIN_WAIT_1   |
+     11  > .   7:7    ack 6 sack 16 |              |              |
+   11.2  < P.  6:16   ack 6         |              |              |
+   12.3  > .   7:7   ack 17         |              | TIME_WAIT?   |
+   12.8  < .  17:17   ack 7         | TIME_WAIT?   |              |
+    """)
+
+
+def test_fins_that_cross_and_one_that_is_sent_again(climb: Climb) -> None:
+    """The first ACK of it was lost, and the client in CLOSING until the second came."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   10.8  > .   7:7    ack 7 |              | TIME_WAIT?   |
+   10.9  < .   7:7    ack 7 |              |              |
+    210  > F.  6:6    ack 7 |              |              | fin-repeated taken-back
+    211  < .   7:7    ack 7 | TIME_WAIT?   |              |
+    """)
+
+
+def test_a_fin_that_comes_again_after_the_ack(climb: Climb) -> None:
+    """The ACK came first either way, so it does not matter which of the passes arrived."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+     11  < .   7:7    ack 7 | FIN_WAIT_2+  | FIN_WAIT_1+  |
+   11.2  < F.  6:6    ack 6 |              |              |
+    210  < F.  6:6    ack 7 | TIME_WAIT+   |              | fin-repeated
+    211  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    """)
+
+
+def test_a_fin_that_is_repeated_when_the_others_has_just_passed(climb: Climb) -> None:
+    """The server's had not arrived when the client sent its own again, and brought the ACK along all the same."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1             | CLOSE_WAIT+  |
+  209.8  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+ | LAST_ACK     |
+    210  > F.  6:6    ack 6 |                        |              | fin-repeated taken-back
+  210.8  > .   7:7    ack 7 |                        | CLOSED?      |
+    """)
+
+
+def test_a_fin_that_its_own_acks_overtake_before_the_others_arrives(climb: Climb) -> None:
+    """At 10.2 the number of the ACK is beyond a FIN that passes only then, and neither covers the server's."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   10.2  > .   7:7    ack 6 | FIN_WAIT_1+  |              |
+   10.4  > F.  6:6    ack 6 |              | CLOSING+     |
+     11  < .   7:7    ack 7 | TIME_WAIT?   |              |
+   11.1  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    """)
+
+
 def test_an_abort_of_its_own_may_have_crossed_the_ack(climb: Climb) -> None:
     """Its number counts the server's FIN because the server sent that, not because anybody acknowledged it."""
     climb(f"""{HANDSHAKE}
@@ -113,6 +225,19 @@ def test_a_fin_lost_before_the_tap_after_the_other_came_twice(climb: Climb) -> N
      10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
     300  < F.  6:6    ack 6 | CLOSE_WAIT+  |              | fin-repeated
     301  > .   7:7    ack 7 | LAST_ACK+    | FIN_WAIT_2+  |
+    600  > F.  6:6    ack 7 |              | TIME_WAIT+   |
+    601  < .   7:7    ack 7 | CLOSED?      |              |
+    """)
+
+
+def test_a_fin_lost_before_the_tap_after_the_other_came_three_times(climb: Climb) -> None:
+    """The answer to the third says no more about the order than that to the second did."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+    300  < F.  6:6    ack 6 | CLOSE_WAIT+  |              | fin-repeated
+    301  > .   7:7    ack 7 | LAST_ACK+    |              |
+    500  < F.  6:6    ack 6 |              |              | fin-repeated taken-back
+    501  > .   7:7    ack 7 |              | FIN_WAIT_2+  |
     600  > F.  6:6    ack 7 |              | TIME_WAIT+   |
     601  < .   7:7    ack 7 | CLOSED?      |              |
     """)
@@ -146,6 +271,39 @@ def test_a_fin_lost_before_the_tap_after_an_answer_that_was_lost_too(climb: Clim
     301  > .   2:2    ack 7 sack 6 | LAST_ACK+    | FIN_WAIT_2+  |
     600  > F.  1:1    ack 7        |              | TIME_WAIT+   |
     601  < .   7:7    ack 2        | CLOSED?      |              |
+    """)
+
+
+def test_a_fin_lost_before_the_tap_where_one_side_permits_no_sack(climb: Climb) -> None:
+    """Then an ACK without a duplicate SACK may repeat one that was lost: the order is the tap's."""
+    climb("""
+     ms  segment                   | client       | server       | marks
+      0  > S   0:0        sackok 1 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0  ack 1          | ESTABLISHED+ |              |
+      2  > .   1:1  ack 1          |              | ESTABLISHED+ |
+      4  < P.  1:6  ack 1          |              |              |
+      5  > .   1:1  ack 6          |              |              |
+     10  < F.  6:6  ack 1          |              | FIN_WAIT_1   |
+    300  < F.  6:6  ack 1          | CLOSE_WAIT+  |              | fin-repeated
+    301  > .   2:2  ack 7          | LAST_ACK+    | FIN_WAIT_2+  |
+    600  > F.  1:1  ack 7          |              | TIME_WAIT+   |
+    601  < .   7:7  ack 2          | CLOSED?      |              |
+    """)
+
+
+def test_a_fin_lost_before_the_tap_of_one_who_permits_no_sack(climb: Climb) -> None:
+    climb("""
+     ms  segment                   | client       | server       | marks
+      0  > S   0:0        sackok 1 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0  ack 1          | ESTABLISHED+ |              |
+      2  > .   1:1  ack 1          |              | ESTABLISHED+ |
+      4  > P.  1:6  ack 1          |              |              |
+      5  < .   1:1  ack 6          |              |              |
+     10  > F.  6:6  ack 1          | FIN_WAIT_1   |              |
+    300  > F.  6:6  ack 1          |              | CLOSE_WAIT+  | fin-repeated
+    301  < .   2:2  ack 7          | FIN_WAIT_2+  | LAST_ACK+    |
+    600  < F.  1:1  ack 7          | TIME_WAIT+   |              |
+    601  > .   7:7  ack 2          |              | CLOSED?      |
     """)
 
 
@@ -193,6 +351,16 @@ def test_data_lost_before_the_tap_and_then_a_fin(climb: Climb) -> None:
     """)
 
 
+def test_a_byte_that_is_never_seen_and_then_a_fin(climb: Climb) -> None:
+    """The number of the FIN shows that what stands below the ACK at 11 was data."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   7:7    ack 7 | FIN_WAIT_2+  |              |
+    300  < F.  7:7    ack 7 | TIME_WAIT+   | LAST_ACK     |
+    301  > .   7:7    ack 8 |              | CLOSED?      |
+    """)
+
+
 def test_a_gap_that_is_not_filled_by_the_end_is_no_fin(climb: Climb) -> None:
     """Eleven bytes are missing: more likely than not it was data, all of it."""
     climb(f"""{HANDSHAKE}
@@ -206,6 +374,24 @@ def test_one_number_that_is_missing_at_the_end_is_taken_for_a_fin(climb: Climb) 
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
      11  < .   7:7    ack 7 | FIN_WAIT_2?  | FIN_WAIT_1?  |
+   5000  end
+    """)
+
+
+def test_one_byte_that_is_missing_before_data_is_no_fin(climb: Climb) -> None:
+    """Nothing is sent after a FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > P.  6:16   ack 6 |              |              |
+   10.1  > P. 17:27   ack 6 |              |              |
+   5000  end
+    """)
+
+
+def test_one_byte_that_was_missing_when_data_comes_is_no_fin(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   7:7    ack 7 | FIN_WAIT_2?  |              |
+     12  < P.  7:17   ack 7 |              |              |
    5000  end
     """)
 
@@ -242,12 +428,34 @@ def test_data_that_is_asked_for_too_soon_may_have_brought_the_ack(climb: Climb) 
     """)
 
 
+def test_data_that_is_asked_for_where_no_round_trip_is_known(climb: Climb) -> None:
+    """Nor can that be told of a connection from before the capture."""
+    climb("""
+     ms  segment            | client                  | server                   | marks
+      0  > F.  1:1    ack 1 | ESTABLISHED? FIN_WAIT_1 | ESTABLISHED? CLOSE_WAIT+ |
+      1  < P.  1:11   ack 2 | FIN_WAIT_2?             |                          |
+    2.5  > .   2:2    ack 1 |                         |                          |
+   5000  end
+    """)
+
+
 def test_an_old_segment_asks_for_nothing(climb: Climb) -> None:
     """Its number is that of long ago: it was overtaken, and by much."""
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
      11  < P.  6:16   ack 7 | FIN_WAIT_2?  |              |
    12.5  > .   6:6    ack 6 |              |              |
+   5000  end
+    """)
+
+
+def test_data_that_follows_what_brought_the_ack_is_asked_for(climb: Climb) -> None:
+    """The client has the data that brought the ACK of its FIN; what it still asks for is the next."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:16   ack 7 | FIN_WAIT_2?  |              |
+   11.1  < P. 16:26   ack 7 |              |              |
+   12.5  > .   7:7   ack 16 |              |              |
    5000  end
     """)
 
@@ -338,6 +546,17 @@ def test_a_fin_of_three_passes_that_always_brought_the_ack(climb: Climb) -> None
     """)
 
 
+def test_a_fin_of_three_passes_that_had_arrived_before_the_last(climb: Climb) -> None:
+    """The duplicate SACK leaves it open whether the first arrived, without the ACK, or the second."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6        | FIN_WAIT_1              | CLOSING+     |
+   10.2  < F.  6:6    ack 6        |                         | FIN_WAIT_1   |
+    210  < F.  6:6    ack 7        | FIN_WAIT_2? TIME_WAIT?  |              | fin-repeated
+    420  < F.  6:6    ack 7        |                         |              | fin-repeated
+    421  > .   7:7    ack 7 sack 6 |                         | TIME_WAIT?   |
+    """)
+
+
 def test_a_late_answer_after_an_ack_that_asks_for_none(climb: Climb) -> None:
     """The client's bare ACK at 12.5 calls for nothing: the answer at 15 is to its FIN, which came late."""
     climb(f"""{HANDSHAKE}
@@ -410,6 +629,39 @@ def test_a_fin_that_was_denied_is_not_the_one_that_arrived(climb: Climb) -> None
      20  > P.  6:7    ack 6 |              |              |
     300  < F.  6:6    ack 7 | CLOSE_WAIT+  |              | fin-repeated
   300.2  > .   7:7    ack 7 |              | FIN_WAIT_2?  |
+    """)
+
+
+def test_an_answer_that_is_too_quick_for_the_last_fin(climb: Climb) -> None:
+    """No answer comes within a fifth of a round trip: it is that to the first."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT+  | FIN_WAIT_1   |
+    300  < F.  6:6    ack 6 |              |              | fin-repeated
+  300.2  > .   6:6    ack 7 |              | FIN_WAIT_2?  |
+    """)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "answer"),
+    [("ts 20", "ts 310", ""), ("", "", "ts 300 ecr 4294967000")],
+    ids=["nothing echoed", "nothing to echo"],
+)
+def test_an_answer_that_echoes_none_of_the_fins(climb: Climb, first: str, last: str, answer: str) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 {first}  |              | FIN_WAIT_1   |
+    300  < F.  6:6    ack 6 {last}   | CLOSE_WAIT+  |              | fin-repeated
+    301  > .   6:6    ack 7 {answer} |              | FIN_WAIT_2?  |
+    """)
+
+
+def test_what_does_not_cover_the_fin_proves_no_ack_before_it(climb: Climb) -> None:
+    """What the client sends at 20.2 says nothing about the ACK of its FIN, as an ACK of the server's would."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < .   6:6    ack 7 | FIN_WAIT_2?  |              |
+     20  < F.  6:6    ack 7 |              | LAST_ACK     |
+   20.2  > .   7:7    ack 6 |              |              |
+   5000  end
     """)
 
 

@@ -82,6 +82,15 @@ def test_out_of_order(climb: Climb) -> None:
     """)
 
 
+def test_a_mark_of_repeated_data_says_how_much(follow: Climb) -> None:
+    story = follow(f"""{OPEN.split("wireshark", 1)[1]}
+     20  > P.  1:61    ack 101 win 500
+     21  < .   101:101 ack 61  win 500
+    250  > P.  1:61    ack 101 win 500""")
+
+    assert [value for _, _, value in story.marked("spurious-retransmission")] == [60]
+
+
 def test_lost_segment(climb: Climb) -> None:
     """A number ahead of what its sender had reached; the next one in order is none."""
     climb(f"""{OPEN}

@@ -112,6 +112,27 @@ def test_what_is_repeated_beyond_a_hole_fills_nothing(follow: Climb) -> None:
     assert story.flow("server_unseen") == 10
 
 
+def test_what_is_repeated_before_a_hole_fills_nothing(follow: Climb) -> None:
+    story = follow(f"""{HANDSHAKE}
+     10  < P.  6:16  ack 6
+     11  < P.  16:26 ack 6
+     12  < P.  36:46 ack 6
+     13  < P.  6:16  ack 6
+     14  > .   6:6   ack 46""")
+    assert story.flow("server_unseen") == 10
+
+
+def test_an_ack_that_waits_before_a_hole_is_no_gap(follow: Climb) -> None:
+    story = follow(f"""{HANDSHAKE}
+     10  < P.  6:16  ack 6
+     11  < P.  26:36 ack 6
+     12  > .   6:6   ack 16
+     13  < P.  16:26 ack 6
+     14  > .   6:6   ack 36""")
+    assert "g" not in history(story)
+    assert story.flow("server_unseen") == 0
+
+
 def test_what_passed_before_the_capture_is_not_lacking(follow: Climb) -> None:
     """The server's first segment is where it had come to by then."""
     story = follow("""
@@ -130,6 +151,13 @@ def test_a_window_that_shuts_is_told_once(follow: Climb) -> None:
      40  < .   6:6    ack 6 win 0
      45  < .   6:6    ack 6 win 9""")
     assert history(story) == "ShADdaw"
+    assert (story.flow("server_zero_ns"), story.flow("server_zero_frame")) == (20_000_000, 7)
+
+
+def test_a_window_that_is_still_shut_at_the_end(follow: Climb) -> None:
+    story = follow(f"""{HANDSHAKE}
+     10  < .   6:6    ack 6 win 0
+     30  > .   6:6    ack 6""")
     assert (story.flow("server_zero_ns"), story.flow("server_zero_frame")) == (20_000_000, 7)
 
 

@@ -48,6 +48,7 @@ class Endpoint:
         fin_was_bare: one of the passes before did not acknowledge this endpoint's own FIN.
         fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
         fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
+        spoke_frame: its last segment without RST; -1 none.
         asked_ns: when it last sent something that calls for an acknowledgment; -1 never.
         clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
             when the segment passed that told this; -1 without.
@@ -63,9 +64,9 @@ class Endpoint:
         lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
             lacked; -1 never.
         filled_ns: when it was last sent something that it lacked before a FIN; -1 never.
-        denied_ns, denied_late, denied_for_sure: when it last sent something without acknowledging a FIN of the peer
-            that had passed, whether that was later than any round trip so far, and whether it told of a gap before the
-            FIN; -1 never.
+        denied_ns, denied_late, denied_by_sack: when it last sent something without acknowledging a FIN of the peer
+            that had passed, whether the FIN must have been there by then, and whether it told of a gap before the FIN
+            by a SACK block; -1 never.
         challenge_frame: its ACK that challenged a RST of the peer (RFC 5961, 3.2); -1 none.
     """
 
@@ -121,7 +122,7 @@ class Endpoint:
         self.filled_ns: i64 = -1
         self.denied_ns: i64 = -1
         self.denied_late = False
-        self.denied_for_sure = False
+        self.denied_by_sack = False
         self.challenge_frame: i64 = -1
         # What the tables tell of it.
         self.packets: i64 = 0
@@ -129,6 +130,7 @@ class Endpoint:
         self.retransmitted: i64 = 0
         self.first_frame: i64 = -1
         self.last_ns: i64 = -1
+        self.spoke_frame: i64 = -1
         self.asked_ns: i64 = -1
         self.data_ns: i64 = -1
         self.rtt_ns: i64 = -1

@@ -18,7 +18,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from pcapflow.reader.batch import ACK, FIN, RST, SYN, TCP_FLAGS
-from pcapflow.tracker.endpoint import TICK_NS, Endpoint
+from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import (
     DUPLICATE_ACK,
@@ -236,7 +236,12 @@ class Flow:
             self.mark(frame, time_ns, x, MARK_DUPLICATE_PACKET, 0)
 
         # Where the numbers begin: a SYN says so; without one, the first byte seen has relative number 1.
-        if x.isn < 0 and not (flags & RST and x.packets == 1 and y.packets > 0):
+        if x.packets == 1 and flags & SYN:
+            # What its peer acknowledged before was none of this connection's.
+            x.isn = seq
+            x.next_rel = 0
+            y.acked_rel = -1
+        elif x.isn < 0 and not (flags & RST and x.packets == 1 and y.packets > 0):
             x.isn = seq if flags & SYN else (seq - 1) & 0xFFFF_FFFF
             x.next_rel = 0 if flags & SYN else 1
         has_ack = flags & ACK != 0
@@ -378,6 +383,7 @@ class Flow:
             y.fin_heard_frame = frame
             y.fin_heard_acks = y.fin_rel >= 0 and ack_rel > y.fin_rel
         x.last_ns = time_ns
+        x.spoke_frame = frame
         if end_rel > rel:
             x.asked_ns = time_ns
         if self.ended_ns < 0 and self._is_over():
@@ -410,7 +416,7 @@ class Flow:
                     ASSUMED,
                 )
             if x.fin_heard_ns >= 0:
-                if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns and not self._lacks_before_fin(x):
+                if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns and not self._has_lost_fin(x):
                     self._fin_arrived(x, ASSUMED, False)
                 elif x.fin_acked_ns >= 0:
                     x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
@@ -478,8 +484,9 @@ class Flow:
                 x.confirm(log)
             elif (
                 event == ACK_OF_FIN_RX
-                and ack_rel == x.fin_acker_rel
+                and ack_rel == x.fin_acker_rel >= x.acked_rel
                 and rel == x.next_rel
+                and log.frame(x.last_row) == y.spoke_frame
                 and 0 <= y.longest_rtt_ns < x.would_pass_ns(tsval, time_ns) - log.time_ns(x.last_row)
             ):
                 # It still asks for the data or FIN that brought the ACK along, which was lost then.
@@ -516,10 +523,13 @@ class Flow:
                 # One that acknowledges less than another before it is older than that, and tells nothing new.
                 x.lacked_ns = would_pass_ns
                 x.denied_ns = would_pass_ns
-                x.denied_late = 0 <= y.longest_rtt_ns < would_pass_ns - x.fin_heard_ns
-                # A block below the ACK tells of a duplicate, not of a gap (RFC 2883, 4). A challenged RST had a gap
-                # before it.
-                x.denied_for_sure = (sack_left >= 0 and y.rel(sack_left) > ack_rel) or x.challenge_frame == frame
+                # A challenge answers the RST that was sent after the FIN.
+                x.denied_late = 0 <= y.longest_rtt_ns < would_pass_ns - x.fin_heard_ns or x.challenge_frame == frame
+                # A block below the ACK tells of a duplicate, not of a gap (RFC 2883, 4).
+                x.denied_by_sack = sack_left >= 0 and y.rel(sack_left) > ack_rel
+                if x.denied_late and x.fin_acked_frame == x.fin_heard_frame:
+                    # What came with the FIN was lost with it.
+                    x.fin_acked_ns = -1
                 x.fin_before_ns = -1
                 x.fin_was_bare = False
 
@@ -564,16 +574,10 @@ class Flow:
     def _has_lost_fin(self, x: Endpoint) -> bool:
         """Whether ``x`` showed that the FIN of its peer which passed last had not reached it.
 
-        It sent something without acknowledging it when the FIN must have been there, or lacks what was sent before.
+        It sent something without acknowledging it when the FIN must have been there, or told of a gap before it (SACK)
+        that nothing has filled since.
         """
-        return (x.denied_late and x.denied_ns >= x.fin_heard_ns) or self._lacks_before_fin(x)
-
-    def _lacks_before_fin(self, x: Endpoint) -> bool:
-        """Whether ``x`` told of a gap before the FIN of its peer, and nothing has filled it since.
-
-        It did by a SACK block, or by challenging the RST behind it.
-        """
-        return x.denied_for_sure and x.lacked_ns == x.denied_ns >= x.fin_heard_ns
+        return (x.denied_late and x.denied_ns >= x.fin_heard_ns) or (x.denied_by_sack and x.lacked_ns == x.denied_ns)
 
     def _alive(
         self,
@@ -678,6 +682,11 @@ class Flow:
                 # It would not repeat its SYN-ACK had the ACK of it arrived.
                 if x.unsure and x.last_event(log) == ACK_OF_SYN_RX:
                     self._take_back(x, frame, time_ns)
+                x.syn_acked_ns = -1
+            elif time_ns - x.syn_heard_ns > DELAY_NS:
+                # Nor its SYN, had the other's SYN or SYN-ACK arrived that passed a while ago.
+                x.syn_heard_ns = -1
+                x.syn_heard_bare = False
                 x.syn_acked_ns = -1
         x.syn_sent_ns = time_ns
         x.syn_ip_id = ip_id
@@ -884,14 +893,14 @@ class Flow:
         if self.reset_frame >= 0 and not self.reset_unheard:
             return
         self.mark(frame, time_ns, x, MARK_RESET, max(0, pending))
+        if self.first_closer < 0:
+            self.first_closer = x.which
         if self.reset_unheard:
             self.reset_unheard = False
             if was_gone and self.reset_by == x.which and self.reset_flags & ACK and not has_ack:
                 # x had reset it before, and y had not got that: this one merely answers what y sent since.
                 self.ended_ns = time_ns
                 return
-        if self.first_closer < 0:
-            self.first_closer = x.which
         self._note_reset(x, y, frame, time_ns, seq, flags, window, ttl, tsval, gap, pending)
         if self._is_over():
             self.ended_ns = time_ns
@@ -926,6 +935,8 @@ class Flow:
     def _reset_sent(self, x: Endpoint, y: Endpoint, frame: i64, time_ns: i64, rel: i64, ack_rel: i64) -> None:
         """The sender's side of a RST: nothing is left of its connection."""
         log = self._log
+        if x.acked_rel < ack_rel <= y.next_rel:
+            x.acked_rel = ack_rel
         if x.unsure and x.last_event(log) == RST_RX:
             closed_ns: i64 = log.time_ns(x.last_row)
             closed_frame: i64 = x.take_back(log)
@@ -987,6 +998,8 @@ class Flow:
     def _is_over(self) -> bool:
         client: i64 = self.client.state
         server: i64 = self.server.state
+        if client == UNKNOWN:
+            return server == CLOSED
         return (client == CLOSED or client == TIME_WAIT) and (
             server == CLOSED or server == TIME_WAIT or server == UNKNOWN
         )

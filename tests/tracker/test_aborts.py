@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pcapflow.tables import CLOSED_BY_NAMES
 from tests.ladders import Climb
 
 HANDSHAKE = """
@@ -496,3 +497,24 @@ def test_whether_a_reset_bears_options_is_kept(climb: Climb, words: str, options
      10  > R.  6:6    ack 6{words} | CLOSED       | CLOSED?      | reset
     """)
     assert story.flow("reset_options") == options
+
+
+def test_an_abort_after_resets_ahead_of_what_was_lost_is_its_senders(climb: Climb) -> None:
+    story = climb(f"""{HANDSHAKE}
+     10  < R. 16:16   ack 6 |              | CLOSED       | reset-ignored
+     11  < R. 26:26   ack 6 |              |              | reset-ignored
+    300  > P.  6:16   ack 6 |              |              | data-after-close
+    301  < R   6:6          | CLOSED?      |              | reset
+    """)
+
+    assert CLOSED_BY_NAMES[story.flow("closed_by")] == "server"
+
+
+@pytest.mark.parametrize("way", [">", "<"])
+def test_resets_alone_in_the_capture(climb: Climb, way: str) -> None:
+    """Nothing is known of the one that they were sent to."""
+    climb(f"""
+     ms  segment            | client       | server       | marks
+      0  {way} R   1:1      | {"CLOSED" if way == ">" else ""} | {"CLOSED" if way == "<" else ""} | reset
+     10  {way} R   1:1      |              |              | reset-after-close
+    """)

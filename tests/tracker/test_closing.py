@@ -535,3 +535,25 @@ def test_a_fin_crosses_a_repeated_syn_ack(follow: Climb) -> None:
 
     assert story.states(3)[1].endswith("CLOSE_WAIT+")
     assert story.ends == [("TIME_WAIT", "CLOSED")]
+
+
+def test_a_fin_that_is_denied_until_the_end(climb: Climb) -> None:
+    """It passed shortly before the end, and yet the client shows, ten round trips later, that it did not arrive."""
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     20  > P.  6:16   ack 6 |              |              |
+     30  end
+    """)
+
+
+def test_a_fin_that_is_denied_by_a_syn_ack(climb: Climb) -> None:
+    """The server still waits for the last ACK of the handshake: it has had no FIN."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+      2  > .   1:1    ack 1 |              |              |
+      3  > F.  1:1    ack 1 | FIN_WAIT_1   |              |
+    500  < S.  0:0    ack 1 |              |              | syn-repeated taken-back
+    900  end
+    """)

@@ -784,3 +784,22 @@ def test_a_reset_that_was_never_heard_ends_nothing(climb: Climb) -> None:
     """)
 
     assert story.flow("reset_frame") == -1
+
+
+def test_a_fin_repeated_behind_a_gap_that_nothing_filled(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+      8  > P.  6:16   ack 6         |              |              |
+     10  > F. 16:16   ack 6         | FIN_WAIT_1   |              |
+   10.5  < .   6:6    ack 6 sack 16 |              |              |
+    200  > F. 16:16   ack 6         |              |              | fin-repeated
+  200.1  > R. 17:17   ack 6         | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_what_a_reset_acknowledges_is_nothing_new_afterwards(climb: Climb) -> None:
+    """The ACK was overtaken by the RST, which says the same."""
+    climb(f"""{HANDSHAKE}
+     10  < P.  6:16   ack 6 |              |              |
+   10.5  > R.  6:6   ack 16 | CLOSED       | CLOSED?      | reset
+   10.6  > .   6:6   ack 16 |              |              |
+    """)

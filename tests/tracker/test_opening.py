@@ -526,3 +526,40 @@ def test_syns_that_cross_and_one_that_is_lost_at_first(follow: Climb) -> None:
     """)
 
     assert story.moment("client", "SYN_RCVD") == 1000
+
+
+def test_a_syn_that_is_repeated_had_met_no_other(climb: Climb) -> None:
+    """The server's SYN and SYN-ACK had passed a second before: they were lost."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S   0:0          |              | SYN_SENT     |
+      2  < S.  0:0    ack 1 |              |              |
+   1000  > S   0:0          |              |              | syn-repeated
+   1001  < S.  0:0    ack 1 | ESTABLISHED+ |              | syn-repeated
+   1002  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_a_syn_that_is_repeated_as_the_answer_comes(climb: Climb) -> None:
+    """Within a fifth of a second the two may have crossed."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+    950  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+   1000  > S   0:0          |              |              | syn-repeated
+   1050  > .   1:1    ack 1 |              | ESTABLISHED? |
+    """)
+
+
+def test_an_ack_before_the_syn_ack_says_nothing_of_the_servers_numbers(climb: Climb) -> None:
+    """It is of a connection before this one."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+    0.5  > .   500:500 ack 9 |             |              |
+      1  < S.  0:0    ack 1 | ESTABLISHED+ |              |
+      2  > .   1:1    ack 1 |              | ESTABLISHED+ |
+      3  > P.  1:6    ack 1 |              |              |
+      4  < .   1:1    ack 6 |              |              |
+    """)

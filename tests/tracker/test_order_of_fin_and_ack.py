@@ -688,3 +688,48 @@ def test_a_late_fin_and_then_a_reset_of_its_own(climb: Climb) -> None:
      20  < R.  7:7    ack 7 | CLOSED?      | CLOSED       | reset-after-close
    20.5  < F.  6:6    ack 6 |              |              | fin-repeated
     """)
+
+
+def test_data_that_is_asked_for_again_after_more_that_brought_the_ack(climb: Climb) -> None:
+    """The first segment was lost, and the second, which the block tells of, brought the ACK along."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6         | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:16   ack 7         | FIN_WAIT_2?  |              |
+   11.1  < P. 16:26   ack 7         |              |              |
+   12.5  > .   7:7    ack 6 sack 16 |              |              |
+    """)
+
+
+def test_an_old_ack_asks_for_nothing(climb: Climb) -> None:
+    """At 13.5 it acknowledges less than at 11.5: it was overtaken, and much has arrived since."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
+   11.5  > .   7:7    ack 7 |              |              |
+     12  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated taken-back
+   13.5  > .   7:7    ack 6 |              |              |
+    """)
+
+
+def test_an_ack_that_came_with_a_fin_that_was_lost(climb: Climb) -> None:
+    """The second pass brought an ACK along, and the client shows at 212 that it got neither."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1              | CLOSING+     |
+   10.2  < F.  6:6    ack 6 |                         | FIN_WAIT_1   |
+     12  > P.  1:6    ack 6 |                         |              |
+    210  < F.  6:6    ack 7 |                         |              | fin-repeated
+    212  > P.  1:6    ack 6 |                         |              |
+    420  < F.  6:6    ack 7 | FIN_WAIT_2+ TIME_WAIT+  |              | fin-repeated
+    421  > .   7:7    ack 7 |                         | TIME_WAIT?   |
+    """)
+
+
+def test_data_that_is_asked_for_again_as_a_challenge(climb: Climb) -> None:
+    """The data that brought the ACK was lost: the client still asks for it, and does not take the RST behind it."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:16   ack 7 |              |              |
+     12  < R. 16:16   ack 7 |              | CLOSED       | reset reset-ignored
+     14  > .   7:7    ack 6 |              |              | taken-back taken-back
+   14.1  < R   6:6          | CLOSED?      |              | reset
+    """)

@@ -609,8 +609,8 @@ class Flow:
             is_challenge = is_repeat and ack_rel < x.reset_rel and 0 <= y.rtt_ns <= since_ns
             if since_ns <= flight_ns and not is_of_later and not is_challenge:
                 x.take_back(self._log)
-                if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX and x.fin_heard_ns >= 0:
-                    # It waits again for the peer's FIN, behind which it is to be sorted in.
+                if x.unsure and x.last_event(self._log) == ACK_OF_FIN_RX:
+                    # It waits again for the peer's FIN, if one passed, behind which it is to be sorted in.
                     x.fin_acked_ns = self._log.time_ns(x.last_row)
                     x.fin_acked_frame = x.take_back(self._log)
                 return FIN_AND_RST_IN_FLIGHT if self._fin_is_on_its_way(x, y, ack_rel) else RST_IN_FLIGHT
@@ -687,7 +687,6 @@ class Flow:
                 # Nor its SYN, had the other's SYN or SYN-ACK arrived that passed a while ago.
                 x.syn_heard_ns = -1
                 x.syn_heard_bare = False
-                x.syn_acked_ns = -1
         x.syn_sent_ns = time_ns
         x.syn_ip_id = ip_id
         x.syn_tsval = tsval

@@ -518,3 +518,11 @@ def test_resets_alone_in_the_capture(climb: Climb, way: str) -> None:
       0  {way} R   1:1      | {"CLOSED" if way == ">" else ""} | {"CLOSED" if way == "<" else ""} | reset
      10  {way} R   1:1      |              |              | reset-after-close
     """)
+
+
+def test_a_stranger_who_resets_acknowledges_nothing_for_the_client(climb: Climb) -> None:
+    story = climb(f"""{HANDSHAKE}
+     10  > R.  6:6  ack 900 | CLOSED       | CLOSED?      | reset
+    """)
+
+    assert story.flow("client_acked") == 6

@@ -135,3 +135,13 @@ def test_a_segment_without_a_stamp_sets_no_clock(climb: Climb) -> None:
      19  > P.  1:6   ack 6  ts 4294967213 |              |              |
    19.1  < R   7:7                        | CLOSED?      | CLOSED       | reset
     """)
+
+
+def test_a_clock_that_was_set_late(climb: Climb) -> None:
+    """All segments before the data at 1000001 were slow; this one is slow again, twenty milliseconds after that."""
+    climb(f"""{HANDSHAKE}
+1000001  > P.  1:6   ack 6  ts 1000201 |              |              |
+1000002  < .   6:6   ack 6  ts 1000102 |              |              |
+1000006  < R.  6:6   ack 6             | CLOSED?      | CLOSED       | reset
+1000026  > P.  6:9   ack 6  ts 1000206 |              |              | data-after-close
+    """)

@@ -803,3 +803,15 @@ def test_what_a_reset_acknowledges_is_nothing_new_afterwards(climb: Climb) -> No
    10.5  > R.  6:6   ack 16 | CLOSED       | CLOSED?      | reset
    10.6  > .   6:6   ack 16 |              |              |
     """)
+
+
+def test_a_challenge_sooner_than_the_longest_round_trip_seen(climb: Climb) -> None:
+    """Seven milliseconds have been the longest, and yet: it answers the RST, and so the FIN before that was lost."""
+    climb(f"""{HANDSHAKE}
+      6  < P.  6:7    ack 6 |              |              |
+     13  > .   6:6    ack 7 |              |              |
+     20  < F.  7:7    ack 6 |              | FIN_WAIT_1   |
+   20.1  < R.  8:8    ack 6 |              | CLOSED       | reset reset-ignored
+     23  > .   6:6    ack 7 |              |              | taken-back taken-back
+   23.1  < R   7:7          | CLOSED?      |              | reset
+    """)

@@ -563,3 +563,26 @@ def test_an_ack_before_the_syn_ack_says_nothing_of_the_servers_numbers(climb: Cl
       3  > P.  1:6    ack 1 |              |              |
       4  < .   1:1    ack 6 |              |              |
     """)
+
+
+def test_a_syn_that_is_repeated_and_an_answer_that_does_not_pass(climb: Climb) -> None:
+    """The SYN-ACK at 1 was lost, and the one that the client goes on from was not captured."""
+    climb("""
+     ms  segment            | client       | server       | marks
+      0  > S   0:0          | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 |              |              |
+   1000  > S   0:0          |              |              | syn-repeated
+   1002  > .   1:1    ack 1 | ESTABLISHED+ | ESTABLISHED? |
+    """)
+
+
+def test_early_data_after_an_ack_of_another_connection(climb: Climb) -> None:
+    """The stray ACK acknowledges nothing of this server's: its data is sent in SYN_RCVD (RFC 7413, 3)."""
+    climb("""
+     ms  segment               | client       | server       | marks
+      0  > S   0:10            | SYN_SENT     | SYN_RCVD+    |
+    0.5  > .   500:500  ack 9  |              |              |
+      1  < S.  0:0      ack 11 | ESTABLISHED? |              |
+      2  < P.  1:61     ack 11 |              |              |
+   5000  end
+    """)

@@ -733,3 +733,16 @@ def test_data_that_is_asked_for_again_as_a_challenge(climb: Climb) -> None:
      14  > .   7:7    ack 6 |              |              | taken-back taken-back
    14.1  < R   6:6          | CLOSED?      |              | reset
     """)
+
+
+def test_an_ack_that_came_with_a_fin_while_data_was_on_its_way(climb: Climb) -> None:
+    """What the client sent at 210.4 could not acknowledge either."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
+   10.2  < F.  6:6    ack 6 |              | FIN_WAIT_1   |
+     12  > P.  1:6    ack 6 |              |              |
+    210  < F.  6:6    ack 7 | FIN_WAIT_2+  |              | fin-repeated
+  210.4  > P.  1:6    ack 6 |              |              |
+    420  < F.  6:6    ack 7 | TIME_WAIT+   |              | fin-repeated
+    421  > .   7:7    ack 7 |              | TIME_WAIT?   |
+    """)

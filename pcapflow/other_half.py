@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pcapflow.tables import Column
 
 OTHER: Final = HALVES[1:]
-_ALIGNMENT: Final = 8
+_ALIGNMENT: Final = mmap.PAGESIZE
 
 
 def is_possible() -> bool:
@@ -117,15 +117,19 @@ class OtherHalf:
 
         with self._store:
             size, at = os.fstat(self._store.fileno()).st_size, 0
-            # It is there until the last column is let go.
-            store = mmap.mmap(self._store.fileno(), size, prot=mmap.PROT_READ) if size else b""
+            store = mmap.mmap(self._store.fileno(), size) if size else None
 
         def column(dtype: np.dtype[Any], length: int) -> Column:
             nonlocal at
-            if at + length * dtype.itemsize > size:
+            room = _aligned(length * dtype.itemsize)
+            if at + room > size:
                 raise EOFError
+            if store is None or not room:
+                return np.empty(0, dtype)
             found: Column = np.frombuffer(store, dtype, length, at)
-            at += _aligned(found.nbytes)
+            # What is let go is given back, column by column.
+            weakref.finalize(found, store.madvise, mmap.MADV_REMOVE, at, room).atexit = False
+            at += room
             return found
 
         return column

@@ -133,6 +133,33 @@ def test_a_system_that_gives_no_second_process(call: str, web: Path) -> None:
 
 
 @linux
+def test_columns_that_are_let_go_take_no_memory() -> None:
+    """Those of the second process, which are in memory that both have."""
+    told = fresh(
+        "-c",
+        textwrap.dedent("""
+            import os
+            import numpy as np
+            from types import SimpleNamespace
+            from pcapflow import other_half
+            from pcapflow.collect import Harvest
+
+            columns = {name: np.arange(100_000) for name in "ab"}
+            store = os.memfd_create("test")
+            shown = os.dup(store)
+            other_half._put(Harvest(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], 0), os.dup(store))
+            column = other_half.OtherHalf._columns(SimpleNamespace(_store=os.fdopen(store, "rb")))
+            first, second = (column(np.dtype("i8"), 100_000) for _ in range(2))
+            full = os.fstat(shown).st_blocks
+            del first
+            print(round(os.fstat(shown).st_blocks / full, 1), int(second[-1]))
+        """),
+    )
+
+    assert told == "0.5 99999\n"
+
+
+@linux
 def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
     told = run(
         """

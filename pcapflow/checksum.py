@@ -15,7 +15,7 @@ PIECE_BYTES: Final = 4 << 20
 """Bytes that are hashed without the interpreter's lock. Between two pieces a thread waits until the reader lets go of
 the lock, so that with the quarter of a megabyte that ``hashlib.file_digest`` takes, hashing outlasts the reading."""
 
-WINDOW_BYTES: Final = 16 << 20
+WINDOW_BYTES: Final = 4 << 20
 """Bytes that are mapped at once: what is mapped counts as memory of the process."""
 
 

@@ -602,6 +602,8 @@ class Flow:
             # An endpoint that sent a RST has nothing more to send; overtaken segments are old ones.
             if is_new or since_ns > REORDER_NS:
                 self._take_back(x, frame, time_ns)
+                if self.first_closer == x.which and x.fin_count == 0:
+                    self.first_closer = y.which if y.fin_count > 0 else -1
         elif event == RST_RX and x.unsure:
             flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else 200_000_000
             is_of_later = x.reset_end_rel < ack_rel <= y.next_rel

@@ -225,6 +225,38 @@ def test_a_reset_after_which_the_connection_goes_on_is_taken_back(climb: Climb) 
     assert story.flow("reset_frame") == -1
 
 
+@pytest.mark.parametrize(
+    ("rungs", "closed_by"),
+    [
+        ("", "none"),
+        ("400 < F. 16:16 ack 6", "server"),
+        ("400 > F. 6:6 ack 16", "client"),
+    ],
+    ids=["nobody closes", "the server closes", "the client closes"],
+)
+def test_a_reset_that_was_not_its_own_closes_nothing(follow: Climb, rungs: str, closed_by: str) -> None:
+    """Both talk on after it: who closes later is the one that closed."""
+    story = follow(f"""{HANDSHAKE.split("marks", 1)[1]}
+     10  > R   6:6
+    300  < P.  6:16   ack 6
+    301  > .   6:6   ack 16
+    {rungs}
+    """)
+
+    assert CLOSED_BY_NAMES[story.flow("closed_by")] == closed_by
+
+
+def test_a_reset_that_was_not_its_own_after_the_others_fin(follow: Climb) -> None:
+    story = follow(f"""{HANDSHAKE.split("marks", 1)[1]}
+     10  < F.  6:6    ack 6
+     11  > .   6:6    ack 7
+     20  > R   6:6
+    300  > P.  6:16   ack 7
+    """)
+
+    assert CLOSED_BY_NAMES[story.flow("closed_by")] == "server"
+
+
 def test_what_was_in_flight_before_a_reset_does_not_undo_it(climb: Climb) -> None:
     """The server's data passes within a round trip of the RST: it was sent before the RST could arrive."""
     story = climb(f"""{HANDSHAKE}

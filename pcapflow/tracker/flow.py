@@ -308,9 +308,7 @@ class Flow:
         if in_flight != LANDED:
             if in_flight == FIN_AND_RST_IN_FLIGHT and x.fin_heard_ns >= 0 and not self._has_lost_fin(x):
                 self._fin_arrived(x, ASSUMED, False)
-            if x.fin_acked_ns >= 0:
-                x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
-                x.fin_acked_ns = -1
+            self._waiting_ack_arrived(x)
             x.take(self._log, self.number, RST_RX, closed_ns, closed_frame, ASSUMED)
         if end_rel > x.next_rel:
             if rel > x.next_rel and x.packets > 1:
@@ -418,8 +416,8 @@ class Flow:
             if x.fin_heard_ns >= 0:
                 if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns and not self._has_lost_fin(x):
                     self._fin_arrived(x, ASSUMED, False)
-                elif x.fin_acked_ns >= 0:
-                    x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+                else:
+                    self._waiting_ack_arrived(x)
             if x.missed_fin_rel >= 0 and x.missed_fin_alone and x.fin_rel < 0:
                 self._missed_fin(x, ASSUMED, False)
             if x.zero_since_ns >= 0:
@@ -544,6 +542,12 @@ class Flow:
             y.take(self._log, self.number, SYN_RX, time_ns, frame, PROVEN)
         x.take(self._log, self.number, SYN_ACK_RX, time_ns, frame, PROVEN)
 
+    def _waiting_ack_arrived(self, x: Endpoint) -> None:
+        """The ACK of the FIN of ``x``, if one waits behind the peer's unproven FIN, waits no longer."""
+        if x.fin_acked_ns >= 0:
+            x.take(self._log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+            x.fin_acked_ns = -1
+
     def _fin_arrived(self, x: Endpoint, basis: i64, is_late: bool) -> None:
         """The peer's FIN reached ``x``, late if after the ACK that waits behind it; the two are sorted in."""
         log = self._log
@@ -564,9 +568,7 @@ class Flow:
                 x.take(log, self.number, ACK_OF_FIN_RX, heard_ns, x.fin_heard_frame, basis)
             x.fin_acked_ns = -1
         x.take(log, self.number, FIN_RX, heard_ns, x.fin_heard_frame, basis)
-        if x.fin_acked_ns >= 0:
-            x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
-        x.fin_acked_ns = -1
+        self._waiting_ack_arrived(x)
         x.fin_heard_ns = -1
         x.fin_before_ns = -1
         x.fin_was_bare = False
@@ -605,7 +607,7 @@ class Flow:
                 if self.first_closer == x.which and x.fin_count == 0:
                     self.first_closer = y.which if y.fin_count > 0 else -1
         elif event == RST_RX and x.unsure:
-            flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else 200_000_000
+            flight_ns: i64 = 2 * y.rtt_ns + REORDER_NS if y.rtt_ns >= 0 else DELAY_NS
             is_of_later = x.reset_end_rel < ack_rel <= y.next_rel
             # An ACK that says nothing new, a round trip after a RST that is ahead of it, challenges this (RFC 5961, 3).
             is_challenge = is_repeat and ack_rel < x.reset_rel and 0 <= y.rtt_ns <= since_ns
@@ -880,9 +882,7 @@ class Flow:
         was_gone = x.state == CLOSED
         if x.fin_rel >= 0 and y.fin_heard_ns >= 0 and rel >= x.fin_rel and not self._has_lost_fin(y):
             self._fin_arrived(y, ASSUMED, False)
-        if y.fin_acked_ns >= 0:
-            y.take(log, self.number, ACK_OF_FIN_RX, y.fin_acked_ns, y.fin_acked_frame, ASSUMED)
-            y.fin_acked_ns = -1
+        self._waiting_ack_arrived(y)
         self._reset_sent(x, y, frame, time_ns, rel, ack_rel)
         ends = y.take(log, self.number, RST_RX, time_ns, frame, ASSUMED)
         if ends:
@@ -982,10 +982,10 @@ class Flow:
             x.fin_heard_ns = x.fin_before_ns
             x.fin_heard_frame = x.fin_before_frame
             self._fin_arrived(x, ASSUMED, False)
-        if x.fin_acked_ns >= 0 and ack_rel < 0 and rel > x.fin_rel:
+        if ack_rel < 0 and rel > x.fin_rel:
             # What drew it acknowledged the FIN of x, and the peer's own FIN, before which that was to be sorted in, did
             # not arrive.
-            x.take(log, self.number, ACK_OF_FIN_RX, x.fin_acked_ns, x.fin_acked_frame, ASSUMED)
+            self._waiting_ack_arrived(x)
         if x.syn_heard_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:
             x.take(log, self.number, SYN_ACK_RX, x.syn_heard_ns, x.syn_heard_frame, PROVEN)
         if x.state == UNKNOWN and not self.is_midstream:

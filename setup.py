@@ -100,7 +100,8 @@ def extensions() -> list[Extension]:
 
         modules: list[Extension] = mypycify([*OPTIONS, *COMPILED], opt_level="3")
         for module in modules:
-            module.extra_compile_args += [*CALLED_DIRECTLY, *(INLINED if is_gcc() else [])]
+            # A list of its own: mypyc gives all modules the same one.
+            module.extra_compile_args = [*module.extra_compile_args, *CALLED_DIRECTLY, *(INLINED if is_gcc() else [])]
     # mypyc ends the process when it finds a fault; that must not end the installation.
     except (Exception, SystemExit) as error:  # noqa: BLE001
         give_up(error)

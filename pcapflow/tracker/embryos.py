@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.vecs import append, vec
+from librt.vecs import append, pop, vec
 from mypy_extensions import i64
 
 from pcapflow.reader.batch import (
@@ -71,13 +71,13 @@ class Embryos:
     def __init__(self) -> None:
         self._blocks: list[vec[i64] | None] = []
         self._counts: vec[i64] = vec[i64]()
-        self._free: list[i64] = []
+        self._free: vec[i64] = vec[i64]()
         self._size: i64 = 0
 
     def add(self, batch: Batch, cell: i64, is_reuse: bool) -> i64:
         """Keeps a SYN, for which :func:`fits` holds, and returns its row."""
-        if self._free:
-            row: i64 = self._free.pop()
+        if len(self._free) > 0:
+            self._free, row = pop(self._free)
         else:
             row = self._size
             self._size += 1
@@ -137,7 +137,7 @@ class Embryos:
         block: i64 = row // ROWS
         self._counts[block] -= 1
         if not is_last_use:
-            self._free.append(row)
+            self._free = append(self._free, row)
         elif self._counts[block] == 0:
             self._blocks[block] = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from pcapflow.tracker.log import TransitionLog
 from pcapflow.tracker.seq import delta, unwrap
@@ -23,6 +23,7 @@ DRIFT: Final = 10_000
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Endpoint:
     """The facts about one endpoint. Numbers named ``*_rel`` are relative to an ISN and do not wrap.
 
@@ -71,48 +72,91 @@ class Endpoint:
     """
 
     def __init__(self, which: i64, hi: i64, lo: i64, port: i64) -> None:
-        self.which: i64 = which
-        self.hi: i64 = hi
-        self.lo: i64 = lo
-        self.port: i64 = port
+        # What every segment looks at lies together, since memory comes by lines: first where it stands,
         self.state: i64 = UNKNOWN
-        self.last_row: i64 = -1
-        self.changed_ns: i64 = -1
-        self.unsure = False
-        # What it sent.
         self.isn: i64 = -1
         self.next_rel: i64 = 0
         self.acked_rel: i64 = -1
         self.acked_before_rel: i64 = -1
         self.fin_rel: i64 = -1
-        self.fin_was_last = False
-        self.fin_acker_rel: i64 = -1
         self.fin_count: i64 = 0
+        self.syn_heard_ns: i64 = -1
+        self.fin_heard_ns: i64 = -1
+        self.hole_bytes: i64 = 0
+        self.missed_fin_rel: i64 = -1
+        # its clock and its round trips,
+        self.last_ns: i64 = -1
+        self.asked_ns: i64 = -1
+        self.data_ns: i64 = -1
+        self.clock_tsval: i64 = -1
+        self.clock_ns: i64 = 0
+        self.rtt_ns: i64 = -1
+        self.longest_rtt_ns: i64 = -1
+        self.timed_rel: i64 = -1
+        self.timed_ns: i64 = 0
+        # the counts,
+        self.packets: i64 = 0
+        self.payload_bytes: i64 = 0
+        self.first_frame: i64 = -1
+        self.spoke_frame: i64 = -1
+        self.history_seen: i64 = 0
+        self.zero_since_ns: i64 = -1
+        # its previous segment, by which copies of a packet are known,
+        self.previous_frame: i64 = -1
+        self.previous_ip_id: i64 = -1
+        self.previous_seq: i64 = -1
+        self.previous_tsval: i64 = -1
+        self.previous_len: i64 = -1
+        self.previous_ack: i64 = -1
+        self.previous_flags: i64 = -1
+        # Wireshark's view of it, in raw numbers; -1 stands for "not set yet",
+        self.ws_next: i64 = -1
+        self.ws_next_ns: i64 = 0
+        self.ws_max_acked: i64 = -1
+        self.ws_last_ack: i64 = -1
+        self.ws_last_ack_ns: i64 = 0
+        self.ws_window: i64 = -1
+        self.ws_wscale: i64 = -1
+        self.ws_dup_acks: i64 = 0
+        self.ws_last_marks: i64 = 0
+        # and all that is true or false.
+        self.unsure = False
+        self.fin_was_last = False
+        self.fin_heard_acks = False
+        self.fin_was_late = False
+        self.fin_before_acks = False
+        self.fin_before_lost = False
+        self.fin_was_bare = False
+        self.syn_acks = False
+        self.syn_heard_bare = False
+        self.denied_late = False
+        self.denied_by_sack = False
+        self.missed_fin_alone = False
+        self.missed_fin_unasked = False
+        self.permits_sack = False
+        self.ws_first_ack = False
+        # What changes of state look at: how it came here,
+        self.which: i64 = which
+        self.last_row: i64 = -1
+        self.changed_ns: i64 = -1
+        # what it sent,
+        self.fin_acker_rel: i64 = -1
         self.fin_sent_ns: i64 = -1
         self.fin_ip_id: i64 = -1
         self.fin_tsval: i64 = -1
         self.syn_count: i64 = 0
-        self.syn_acks = False
         self.syn_sent_ns: i64 = -1
         self.syn_ip_id: i64 = -1
         self.syn_tsval: i64 = -1
         self.rst_count: i64 = 0
-        # What passed the tap towards it.
-        self.syn_heard_ns: i64 = -1
+        # and what passed the tap towards it.
         self.syn_heard_frame: i64 = -1
-        self.syn_heard_bare = False
         self.syn_acked_ns: i64 = -1
         self.syn_acked_frame: i64 = -1
-        self.fin_heard_ns: i64 = -1
         self.fin_heard_frame: i64 = -1
-        self.fin_heard_acks = False
         self.fin_heard_tsval: i64 = -1
-        self.fin_was_late = False
         self.fin_before_ns: i64 = -1
         self.fin_before_frame: i64 = -1
-        self.fin_before_acks = False
-        self.fin_before_lost = False
-        self.fin_was_bare = False
         self.fin_proven_frame: i64 = -1
         self.fin_acked_ns: i64 = -1
         self.fin_acked_frame: i64 = -1
@@ -121,65 +165,27 @@ class Endpoint:
         self.lacked_ns: i64 = -1
         self.filled_ns: i64 = -1
         self.denied_ns: i64 = -1
-        self.denied_late = False
-        self.denied_by_sack = False
         self.challenge_frame: i64 = -1
-        # What the tables tell of it.
-        self.packets: i64 = 0
-        self.payload_bytes: i64 = 0
-        self.retransmitted: i64 = 0
-        self.first_frame: i64 = -1
-        self.last_ns: i64 = -1
-        self.spoke_frame: i64 = -1
-        self.asked_ns: i64 = -1
-        self.data_ns: i64 = -1
-        self.rtt_ns: i64 = -1
-        self.longest_rtt_ns: i64 = -1
-        self.timed_rel: i64 = -1
-        self.timed_ns: i64 = 0
-        self.after_fin: i64 = 0
-        self.hole_bytes: i64 = 0
+        self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
-        self.missed_fin_rel: i64 = -1
         self.missed_fin_ns: i64 = -1
         self.missed_fin_frame: i64 = -1
-        self.missed_fin_alone = False
-        self.missed_fin_unasked = False
-        self.permits_sack = False
+        # What only the tables tell of it.
+        self.hi: i64 = hi
+        self.lo: i64 = lo
+        self.port: i64 = port
+        self.retransmitted: i64 = 0
+        self.after_fin: i64 = 0
         self.unseen: i64 = 0
         self.mss: i64 = -1
         self.wscale: i64 = -1
         self.ttl: i64 = -1
         self.timestamps: i64 = -1
-        self.clock_tsval: i64 = -1
-        self.clock_ns: i64 = 0
-        self.clock_set_ns: i64 = 0
-        self.zero_since_ns: i64 = -1
         self.zero_since_frame: i64 = -1
         self.zero_ns: i64 = 0
         self.zero_frame: i64 = -1
-        self.history_seen: i64 = 0
         self.history_rst_seq: i64 = -1
-        # Its previous segment, by which copies of a packet are known.
-        self.previous_frame: i64 = -1
-        self.previous_ip_id: i64 = -1
-        self.previous_seq: i64 = -1
-        self.previous_tsval: i64 = -1
-        self.previous_len: i64 = -1
-        self.previous_ack: i64 = -1
-        self.previous_flags: i64 = -1
-        # Wireshark's view of it, in raw numbers; -1 stands for "not set yet".
-        self.ws_next: i64 = -1
-        self.ws_next_ns: i64 = 0
-        self.ws_max_acked: i64 = -1
-        self.ws_last_ack: i64 = -1
-        self.ws_last_ack_ns: i64 = 0
-        self.ws_window: i64 = -1
-        self.ws_wscale: i64 = -1
-        self.ws_first_ack = False
-        self.ws_dup_acks: i64 = 0
-        self.ws_last_marks: i64 = 0
 
     def rel(self, raw: i64) -> i64:
         """A raw sequence number of this endpoint as a relative one; its ISN must be known."""

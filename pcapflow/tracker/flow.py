@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from pcapflow.reader.batch import ACK, FIN, RST, SYN, TCP_FLAGS
 from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
@@ -121,6 +121,7 @@ def completeness(flags: i64, payload_len: i64) -> i64:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Flow:
     """One connection being followed.
 
@@ -144,33 +145,20 @@ class Flow:
         marks: MarkLog,
         marks_left: i64,
     ) -> None:
-        self.number: i64 = number
+        # What every segment looks at lies together, as in an endpoint.
         self.client = client
         self.server = server
-        self.is_ipv6 = is_ipv6
-        self.vlan: i64 = -1
-        self.tunnel: i64 = 0
-        self.first_frame: i64 = frame
+        self.before: Flow | None = None
+        self._log = transitions
+        self._marks = marks
+        self.number: i64 = number
         self.last_frame: i64 = frame
-        self.start_ns: i64 = time_ns
         self.end_ns: i64 = time_ns
         self.ended_ns: i64 = -1
-        self.before: Flow | None = None
-        self.place: i64 = -1
         self.queued_ns: i64 = -1
-        self.next_lingering: Flow | None = None
-        self.is_superseded = False
-        self.is_written = False
-        self.is_midstream = False
-        self.roles_assumed = False
-        self.first_closer: i64 = -1
-        self.both_closed_first = False
+        self.packets: i64 = 0
         self.completeness: i64 = 0
         self.first_completeness: i64 = 0
-        self.packets: i64 = 0
-        self.history_1: i64 = 0
-        self.history_2: i64 = 0
-        self.history_len: i64 = 0
         self.syn_ns: i64 = -1
         self.first_rtt_ns: i64 = 0
         # The longest silence.
@@ -178,8 +166,26 @@ class Flow:
         self.idle_end_ns: i64 = -1
         self.idle_frame: i64 = -1
         self.idle_endpoint: i64 = -1
-        # The RST that ended it, and whether its receiver is known not to have taken it.
+        self.is_ipv6 = is_ipv6
+        self.is_midstream = False
+        self.roles_assumed = False
+        self.both_closed_first = False
+        self.is_superseded = False
+        self.is_written = False
+        # Whether the RST below is known not to have been taken by its receiver.
         self.reset_unheard = False
+        self.next_lingering: Flow | None = None
+        self.place: i64 = -1
+        self.vlan: i64 = -1
+        self.tunnel: i64 = 0
+        self.first_frame: i64 = frame
+        self.start_ns: i64 = time_ns
+        self.first_closer: i64 = -1
+        self.history_1: i64 = 0
+        self.history_2: i64 = 0
+        self.history_len: i64 = 0
+        self._marks_left: i64 = marks_left
+        # The RST that ended it.
         self.reset_frame: i64 = -1
         self.reset_ns: i64 = -1
         self.reset_by: i64 = -1
@@ -190,9 +196,6 @@ class Flow:
         self.reset_gap: i64 = -1
         self.reset_pending: i64 = -1
         self.reset_drew_frame: i64 = -1
-        self._log = transitions
-        self._marks = marks
-        self._marks_left: i64 = marks_left
 
     def segment(
         self,
@@ -403,27 +406,31 @@ class Flow:
         A FIN or SYN-ACK that passed once, shorter before the end than a retransmission time-out, is assumed to have
         arrived; one that was repeated without an answer is not.
         """
-        for x, y in ((self.client, self.server), (self.server, self.client)):
-            if x.syn_heard_ns >= 0 and x.state == SYN_SENT and self._has_syn_ack(x, y, last_ns, rto_ns):
-                x.take(
-                    self._log,
-                    self.number,
-                    SYN_RX if x.syn_heard_bare else SYN_ACK_RX,
-                    x.syn_heard_ns,
-                    x.syn_heard_frame,
-                    ASSUMED,
-                )
-            if x.fin_heard_ns >= 0:
-                if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns and not self._has_lost_fin(x):
-                    self._fin_arrived(x, ASSUMED, False)
-                else:
-                    self._waiting_ack_arrived(x)
-            if x.missed_fin_rel >= 0 and x.missed_fin_alone and x.fin_rel < 0:
-                self._missed_fin(x, ASSUMED, False)
-            if x.zero_since_ns >= 0:
-                self._zero_window_ends(x, last_ns)
+        self._settle(self.client, self.server, last_ns, rto_ns)
+        self._settle(self.server, self.client, last_ns, rto_ns)
         if self.reset_unheard:
             self._forget_reset()
+
+    def _settle(self, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64) -> None:
+        """Settles what ``x`` may have received: see :meth:`finish`."""
+        if x.syn_heard_ns >= 0 and x.state == SYN_SENT and self._has_syn_ack(x, y, last_ns, rto_ns):
+            x.take(
+                self._log,
+                self.number,
+                SYN_RX if x.syn_heard_bare else SYN_ACK_RX,
+                x.syn_heard_ns,
+                x.syn_heard_frame,
+                ASSUMED,
+            )
+        if x.fin_heard_ns >= 0:
+            if y.fin_count == 1 and last_ns - x.fin_heard_ns < rto_ns and not self._has_lost_fin(x):
+                self._fin_arrived(x, ASSUMED, False)
+            else:
+                self._waiting_ack_arrived(x)
+        if x.missed_fin_rel >= 0 and x.missed_fin_alone and x.fin_rel < 0:
+            self._missed_fin(x, ASSUMED, False)
+        if x.zero_since_ns >= 0:
+            self._zero_window_ends(x, last_ns)
 
     def _has_syn_ack(self, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64) -> bool:
         """Whether a SYN-ACK that drew no answer is assumed to have arrived: see :meth:`finish`.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from typing import Final, final
 
-from librt.vecs import append, vec
+from librt.vecs import append, pop, vec
 from mypy_extensions import i64
 
 from pcapflow.reader.batch import (
@@ -87,8 +87,10 @@ LIVE: Final = 1
 WRITTEN: Final = 2
 LET_GO: Final = 3
 
-KEY_WIDTH: Final = 5
-"""Numbers of one key: client address (two), server address (two), and ports, family and tunnel in one."""
+WIDTH: Final = 6
+"""Numbers of one connection: client address (two), server address (two), ports, family and tunnel in one, and its
+place, which is looked at whenever these are."""
+PLACE: Final = 5
 
 
 @final
@@ -129,11 +131,10 @@ class FlowTable:
         self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
         # By number of the connection: what and where it is, and its two ends.
         self._count: i64 = 0
-        self._places: vec[i64] = vec[i64]()
-        self._keys: vec[i64] = vec[i64]()
+        self._rows: vec[i64] = vec[i64]()
         self._embryos = Embryos()
         self._live: list[Flow | None] = []
-        self._free: list[i64] = []
+        self._free: vec[i64] = vec[i64]()
         # Closed connections in the order in which they were, and where the search for victims stands.
         self._lingering = Lingering()
         self._lingering_long = Lingering()
@@ -152,7 +153,8 @@ class FlowTable:
     def consume(self, batch: Batch) -> None:
         """Takes those segments of a batch that are of its half; writes connections that have been closed for long."""
         cells = batch.cells
-        half: i64 = self._half
+        # A batch that holds this half alone need not be sifted.
+        half: i64 = WHOLE if batch.half == self._half else self._half
         end: i64 = batch.size * COLUMNS
         row: i64 = -COLUMNS
         while row + COLUMNS < end:
@@ -179,7 +181,7 @@ class FlowTable:
             number: i64 = (self._slots[slot] & M32) - 1
             place: i64 = LET_GO
             if number >= 0:
-                place = self._places[number]
+                place = self._place(number)
             kind: i64 = place & 3
             if flags & ICMP_QUOTE:
                 if number >= 0:
@@ -201,7 +203,7 @@ class FlowTable:
                     if self._embryos.answer(place >> 2, batch, row):
                         continue
                 self._hatch(number)
-                place = self._places[number]
+                place = self._place(number)
                 kind = LIVE
             flow: Flow | None = None
             before: Flow | None = None
@@ -253,7 +255,7 @@ class FlowTable:
                 if opened_before is not None:
                     self.opened_before[number] = opened_before
                 if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, row):
-                    self._places[number] = self._embryos.add(batch, row, is_reuse) << 2 | EMBRYO
+                    self._move(number, self._embryos.add(batch, row, is_reuse) << 2 | EMBRYO)
                     continue
                 flow = self._flow(number, cells[row + COL_FRAME], time_ns, cells[row + COL_VLAN], is_reuse)
                 self._settle(flow)
@@ -301,7 +303,7 @@ class FlowTable:
         self._lingering_long.clear()
         number: i64 = self._finished
         while number < self._count and self.flows.rows < ROWS:
-            place: i64 = self._places[number]
+            place: i64 = self._place(number)
             if place & 3 == EMBRYO:
                 flow = self._replayed(number, place >> 2)
                 self._embryos.drop(place >> 2, is_last_use=True)
@@ -314,8 +316,7 @@ class FlowTable:
         self._finished = number
         if number < self._count:
             return True
-        self._keys = vec[i64]()
-        self._places = vec[i64]()
+        self._rows = vec[i64]()
         return False
 
     @property
@@ -352,18 +353,18 @@ class FlowTable:
             Its slot, or the empty one where it belongs, times two; plus one where its client is the source.
         """
         slots = self._slots
-        keys = self._keys
+        rows = self._rows
         slot: i64 = hashed & self._mask
         entry: i64 = slots[slot]
         while entry != 0:
             if entry >> 32 == hashed:
-                at: i64 = ((entry & M32) - 1) * KEY_WIDTH
-                last: i64 = keys[at + 4]
-                if last == forward and keys[at + 1] == src_lo and keys[at + 3] == dst_lo:
-                    if keys[at] == src_hi and keys[at + 2] == dst_hi:
+                at: i64 = ((entry & M32) - 1) * WIDTH
+                last: i64 = rows[at + 4]
+                if last == forward and rows[at + 1] == src_lo and rows[at + 3] == dst_lo:
+                    if rows[at] == src_hi and rows[at + 2] == dst_hi:
                         return slot << 1 | 1
-                if last == backward and keys[at + 1] == dst_lo and keys[at + 3] == src_lo:
-                    if keys[at] == dst_hi and keys[at + 2] == src_hi:
+                if last == backward and rows[at + 1] == dst_lo and rows[at + 3] == src_lo:
+                    if rows[at] == dst_hi and rows[at + 2] == src_hi:
                         return slot << 1
             slot = (slot + 1) & self._mask
             entry = slots[slot]
@@ -384,6 +385,13 @@ class FlowTable:
         self._slots = slots
         self._mask = mask
 
+    def _place(self, number: i64) -> i64:
+        """What a connection is now, and where."""
+        return self._rows[number * WIDTH + PLACE]
+
+    def _move(self, number: i64, place: i64) -> None:
+        self._rows[number * WIDTH + PLACE] = place
+
     # Beginning.
 
     def _new(
@@ -393,12 +401,12 @@ class FlowTable:
         number: i64 = self._count
         self._count += 1
         self._open_count += 1
-        keys = append(self._keys, client_hi)
-        keys = append(keys, client_lo)
-        keys = append(keys, server_hi)
-        keys = append(keys, server_lo)
-        self._keys = append(keys, tag)
-        self._places = append(self._places, LET_GO)
+        rows = append(self._rows, client_hi)
+        rows = append(rows, client_lo)
+        rows = append(rows, server_hi)
+        rows = append(rows, server_lo)
+        rows = append(rows, tag)
+        self._rows = append(rows, LET_GO)
         if self._slots[slot] == 0:
             self._used += 1
         self._slots[slot] = hash_ << 32 | number + 1
@@ -408,10 +416,10 @@ class FlowTable:
 
     def _flow(self, number: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
         """A flow that has yet to see its first segment."""
-        at: i64 = number * KEY_WIDTH
-        tag: i64 = self._keys[at + 4]
-        client = Endpoint(CLIENT, self._keys[at], self._keys[at + 1], (tag >> 16) & 0xFFFF)
-        server = Endpoint(SERVER, self._keys[at + 2], self._keys[at + 3], tag & 0xFFFF)
+        at: i64 = number * WIDTH
+        tag: i64 = self._rows[at + 4]
+        client = Endpoint(CLIENT, self._rows[at], self._rows[at + 1], (tag >> 16) & 0xFFFF)
+        server = Endpoint(SERVER, self._rows[at + 2], self._rows[at + 3], tag & 0xFFFF)
         flow = Flow(
             number,
             client,
@@ -431,13 +439,13 @@ class FlowTable:
 
     def _settle(self, flow: Flow) -> None:
         """Finds a flow its place among the living."""
-        if self._free:
-            flow.place = self._free.pop()
+        if len(self._free) > 0:
+            self._free, flow.place = pop(self._free)
             self._live[flow.place] = flow
         else:
             flow.place = len(self._live)
             self._live.append(flow)
-        self._places[flow.number] = flow.place << 2 | LIVE
+        self._move(flow.number, flow.place << 2 | LIVE)
 
     def _replayed(self, number: i64, row: i64) -> Flow:
         """The flow that an embryo becomes; its row is still to be dropped."""
@@ -450,7 +458,7 @@ class FlowTable:
 
     def _hatch(self, number: i64) -> None:
         """Makes a flow of an embryo."""
-        row: i64 = self._places[number] >> 2
+        row: i64 = self._place(number) >> 2
         self._settle(self._replayed(number, row))
         self._embryos.drop(row, is_last_use=False)
 
@@ -458,9 +466,9 @@ class FlowTable:
 
     def _quoted(self, number: i64, endpoint: i64, frame: i64, time_ns: i64, code: i64) -> None:
         """An ICMP error that quotes a segment of this end of a known connection."""
-        if self._places[number] & 3 == EMBRYO:
+        if self._place(number) & 3 == EMBRYO:
             self._hatch(number)
-        place: i64 = self._places[number]
+        place: i64 = self._place(number)
         if place & 3 == WRITTEN:
             self.marks.add(number, frame, time_ns, endpoint, MARK_ICMP_UNREACHABLE, code)
         elif place & 3 == LIVE:
@@ -550,33 +558,33 @@ class FlowTable:
         The embryo opened first, since a flood consists of these, or else the flow opened first.
         """
         at: i64 = self._oldest_embryo
-        while at < self._count and self._places[at] & 3 != EMBRYO:
+        while at < self._count and self._place(at) & 3 != EMBRYO:
             at += 1
         self._oldest_embryo = at
         if at < self._count:
             self._hatch(at)
         else:
             at = self._oldest
-            while self._places[at] & 3 != LIVE:
+            while self._place(at) & 3 != LIVE:
                 at += 1
             self._oldest = at
-        flow = self._live[self._places[at] >> 2]
+        flow = self._live[self._place(at) >> 2]
         assert flow is not None
         self._leave(flow, self.last_ns)
-        self._places[at] = LET_GO
+        self._move(at, LET_GO)
         self.evicted += 1
 
     def _leave(self, flow: Flow, end_ns: i64) -> None:
         """Writes a connection that is not followed any more."""
         self._live[flow.place] = None
-        self._free.append(flow.place)
+        self._free = append(self._free, flow.place)
         self._write(flow, end_ns)
 
     def _write(self, flow: Flow, end_ns: i64) -> None:
         flow.finish(end_ns, self._rto_ns)
         self.flows.write(flow)
         flow.is_written = True
-        self._places[flow.number] = (flow.client.isn + 1) << 2 | WRITTEN
+        self._move(flow.number, (flow.client.isn + 1) << 2 | WRITTEN)
         self._open_count -= 1
 
 

@@ -14,6 +14,8 @@ BLOCK_ROWS: Final = 4096
 """Rows of one block; a log grows by blocks, so that nothing is copied when it grows."""
 WIDTH: Final = 4
 """Numbers of one row. Small ones share the first, so that a row is one piece of memory."""
+EMPTY_BLOCK: Final = vec[i64]([0] * (BLOCK_ROWS * WIDTH))
+"""What a block is a copy of: to make one of a list takes a hundred times as long."""
 
 # The first number of a transition, from its lowest bit: basis, event, new state, old state, endpoint, flow.
 BASIS_BITS: Final = 0xFF
@@ -50,7 +52,7 @@ class Log:
         row: i64 = self.size
         at: i64 = (row & (BLOCK_ROWS - 1)) * WIDTH
         if at == 0:
-            self._newest = vec[i64]([0] * (BLOCK_ROWS * WIDTH))
+            self._newest = EMPTY_BLOCK[:]
             self.blocks.append(self._newest)
         block = self._newest
         block[at] = first

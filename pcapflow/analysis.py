@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import functools
 import gc
+import importlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pcapflow.config import Config
@@ -127,6 +128,7 @@ def analyze(
     config: Config | None = None,
     progress: Progress | None = None,
     jobs: int | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Analysis:
     """Reads a capture, follows both endpoints of every TCP connection, and applies the rules.
 
@@ -138,6 +140,8 @@ def analyze(
         config: thresholds; the defaults without.
         progress: is told now and then how far reading has come.
         jobs: processes that follow the connections, 1 or 2; see :func:`pcapflow.engine.run`.
+        meanwhile: is called where this process would only wait for a second one, if there is one: the time to import
+            what will be done with the result.
 
     Raises:
         CaptureError: the input cannot be read as a capture; what was cut off short is read as far as it goes.
@@ -146,8 +150,14 @@ def analyze(
 
     config = config or Config()
     inputs = _inputs(path)
+
+    def prepare() -> None:
+        importlib.import_module("pcapflow.anomalies.run")
+        if meanwhile is not None:
+            meanwhile()
+
     with _collector_paused():
-        tables, waypoints = run(inputs, reader, config, progress, jobs)
+        tables, waypoints = run(inputs, reader, config, progress, jobs, prepare)
         from pcapflow.anomalies.run import find_anomalies
 
         findings = find_anomalies(tables, config)

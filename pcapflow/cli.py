@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import importlib
 import io
 import os
 import sys
@@ -128,8 +129,13 @@ def analyze(
         report = None if no_report else _target(output, several, f"{name}.html", f"{name}.pcapflow.html")
         json_target = _target(json_file, several, f"{name}.json", None)
         _refuse_to_overwrite(job, report, json_target)
+        shown = not quiet and "-" not in {report, json_target}
+        outputs = [
+            *(["pcapflow.export.terminal"] if shown else []),
+            *(["pcapflow.report.html"] if report is not None else []),
+        ]
         try:
-            analysis = _analyse(job, reader, config, quiet, processes)
+            analysis = _analyse(job, reader, config, quiet, processes, outputs)
         except CaptureError as error:
             _complain(str(error))
             status = EXIT_UNREADABLE
@@ -138,7 +144,7 @@ def analyze(
             from pcapflow.anonymize import anonymized
 
             analysis = anonymized(analysis)
-        if not quiet and "-" not in {report, json_target}:
+        if shown:
             from pcapflow.export.terminal import print_summary
 
             _print(functools.partial(print_summary, analysis))
@@ -346,8 +352,14 @@ def _config(path: Path | None) -> Config:
 
 
 def _analyse(
-    captures: Sequence[str], reader: Engine, config: Config, quiet: bool, processes: int | None = None
+    captures: Sequence[str],
+    reader: Engine,
+    config: Config,
+    quiet: bool,
+    processes: int | None = None,
+    outputs: Sequence[str] = (),
 ) -> Analysis:
+    """Analyses captures as one; ``outputs`` names modules that will be needed then, to be imported in spare time."""
     from pcapflow.analysis import analyze as pipeline
     from pcapflow.engine import total_bytes
     from pcapflow.reader.files import is_compiled
@@ -358,7 +370,19 @@ def _analyse(
             "a C compiler and `pip install --force-reinstall --no-binary pcapflow pcapflow` mend that"
         )
     with _progress(quiet) as progress:
-        return pipeline(list(captures), reader=reader, config=config, progress=progress, jobs=processes)
+        return pipeline(
+            list(captures),
+            reader=reader,
+            config=config,
+            progress=progress,
+            jobs=processes,
+            meanwhile=functools.partial(_import, outputs),
+        )
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        importlib.import_module(module)
 
 
 @contextlib.contextmanager

@@ -38,7 +38,12 @@ out, are most of the time then."""
 
 
 def run(
-    inputs: Sequence[Input], reader: Engine, config: Config, progress: Progress | None = None, jobs: int | None = None
+    inputs: Sequence[Input],
+    reader: Engine,
+    config: Config,
+    progress: Progress | None = None,
+    jobs: int | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> tuple[Tables, Waypoints]:
     """Reads a capture and follows its connections.
 
@@ -74,6 +79,8 @@ def run(
         else:
             with other:
                 harvests = follow(opened, batch, more, HALVES[:1], config, on_batch)
+                if meanwhile is not None:
+                    meanwhile()
                 rest = other.harvest(opened.frames)
             if rest is None:
                 return run(inputs, reader, config, progress, jobs=1)

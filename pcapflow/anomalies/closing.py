@@ -18,13 +18,13 @@ from pcapflow.anomalies.evidence import (
     indices,
     keys,
     last_rows,
+    last_times,
     peak,
     remembered,
     reopened,
     same_frames,
     server_keys,
     side,
-    times_of,
 )
 from pcapflow.anomalies.model import (
     CERTAIN,
@@ -119,7 +119,7 @@ def _waiting(tables: Tables, config: Config, state: int, *, peer_data: bool) -> 
             here = here & (side(f, 1 - endpoint, "fins") == 0)
         if not here.any():
             continue
-        entered = times_of(tables, last_rows(tables, endpoint=endpoint, new=state))
+        entered = last_times(tables, endpoint, new=state)
         since = np.maximum(entered, side(f, 1 - endpoint if peer_data else endpoint, "data_ns"))
         flows = indices(here & (entered >= 0) & (end_ns - since >= patience))
         parts.append(Waiting(flows, np.full(len(flows), endpoint), entered[flows], end_ns - since[flows]))
@@ -146,8 +146,8 @@ def _leaks(tables: Tables, config: Config) -> list[Leak]:
         owners = server_keys(tables)
         if endpoint == CLIENT:
             owners = keys(host_keys(tables, CLIENT), owners)
-        entered = times_of(tables, last_rows(tables, endpoint=endpoint, new=CLOSE_WAIT))
-        left = times_of(tables, last_rows(tables, endpoint=endpoint, old=CLOSE_WAIT))
+        entered = last_times(tables, endpoint, new=CLOSE_WAIT)
+        left = last_times(tables, endpoint, old=CLOSE_WAIT)
         passed = indices(entered >= 0)
         by_owner = {int(owners[flows[0]]): flows for flows in group(passed, owners[passed]).at_least(config.leak_flows)}
         for members in group(mine, owners[waiting.flows[mine]]).at_least(config.leak_flows):
@@ -218,7 +218,7 @@ def missing_final_ack(tables: Tables, config: Config) -> Hits:
     for endpoint in SIDES:
         repeats = count_marks(tables, marks.MARK_FIN_REPEATED, endpoint=endpoint)
         state = side(f, endpoint, "state")
-        left = end_ns - times_of(tables, last_rows(tables, endpoint=endpoint, event=FIN_TX))
+        left = end_ns - last_times(tables, endpoint, event=FIN_TX)
         late = (repeats > 0) | (left >= 2 * to_ns(config.rto_s))
         waits = ((state == LAST_ACK) | (state == CLOSING)) & (left >= to_ns(config.close_grace_s)) & late
         # What was taken back at a repeated FIN is that its final ACK had arrived.
@@ -527,7 +527,7 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
     for endpoint in SIDES:
         waits = side(f, endpoint, "state") == FIN_WAIT_1
         repeats = count_marks(tables, marks.MARK_FIN_REPEATED, endpoint=endpoint)
-        began = times_of(tables, last_rows(tables, endpoint=endpoint, event=FIN_TX))
+        began = last_times(tables, endpoint, event=FIN_TX)
         flows = indices(waits & (repeats > 0) & (end_ns - began >= to_ns(config.close_grace_s)))
         parts.append((flows, np.full(len(flows), endpoint), repeats[flows]))
     flows, endpoints, repeated = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -597,7 +597,7 @@ def half_close(tables: Tables, config: Config) -> Hits:
     parts = []
     for endpoint in SIDES:
         first, later = endpoint, 1 - endpoint
-        ended = times_of(tables, last_rows(tables, endpoint=first, event=FIN_TX))
+        ended = last_times(tables, first, event=FIN_TX)
         # Sooner than a round trip after the FIN nothing can be an answer to it.
         after = side(f, later, "data_ns") - ended >= np.maximum(side(f, first, "rtt_ns"), 0)
         flows = indices(closed & (ended >= 0) & (side(f, later, "after_fin") > 0) & after)
@@ -803,7 +803,7 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
         return no_hits()
     owners = keys(host_keys(tables, CLIENT)[opened], server_keys(tables)[opened])
     pairs = group(opened, owners).at_least(least)
-    waits = times_of(tables, last_rows(tables, endpoint=CLIENT, new=TIME_WAIT)) if pairs else f["end_ns"]
+    waits = last_times(tables, CLIENT, new=TIME_WAIT) if pairs else f["end_ns"]
     busy = []
     for flows in pairs:
         state = f["client_state"][flows]
@@ -856,7 +856,7 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
     Source: RFC 9293, 3.6.1; RFC 6191; Linux tcp_timewait_state_process.
     """
     f = tables.flows
-    waits = np.maximum(*(times_of(tables, last_rows(tables, endpoint=endpoint, new=TIME_WAIT)) for endpoint in SIDES))
+    waits = np.maximum(*(last_times(tables, endpoint, new=TIME_WAIT) for endpoint in SIDES))
     old = indices(waits >= 0)
     if not len(old):
         return no_hits()

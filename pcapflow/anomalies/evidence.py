@@ -61,13 +61,6 @@ def last_rows(
     return found
 
 
-def times_of(tables: Tables, rows: IntArray) -> IntArray:
-    """The times of these transitions; -1 where the position is -1."""
-    if not np.any(rows >= 0):
-        return everywhere(-1, len(rows))
-    return np.where(rows >= 0, tables.transitions["time_ns"][rows], -1)
-
-
 def count_marks(
     tables: Tables, *marks: int, endpoint: int | None = None, after_ns: IntArray | None = None, least: int | None = None
 ) -> IntArray:
@@ -149,6 +142,24 @@ def remembered(function: Callable[[Tables, P], T]) -> Callable[[Tables, P], T]:
 def forget(tables: Tables) -> None:
     """Lets go of all that is remembered of these tables."""
     _remembered.pop(tables, None)
+
+
+@remembered
+def _last_times(tables: Tables, fits: tuple[int, int | None, int | None, int | None]) -> IntArray:
+    endpoint, new, old, event = fits
+    rows = last_rows(tables, endpoint=endpoint, new=new, old=old, event=event)
+    if not np.any(rows >= 0):
+        return everywhere(-1, len(rows))
+    times = np.where(rows >= 0, tables.transitions["time_ns"][rows], -1)
+    times.flags.writeable = False
+    return times
+
+
+def last_times(
+    tables: Tables, endpoint: int, *, new: int | None = None, old: int | None = None, event: int | None = None
+) -> IntArray:
+    """For each flow the time of the last transition of this endpoint that fits, -1 where none does; to be read only."""
+    return _last_times(tables, (endpoint, new, old, event))
 
 
 @remembered
@@ -331,13 +342,18 @@ def same_frames(tables: Tables, these: tuple[int, ...], those: tuple[int, ...], 
 
 def reopened(tables: Tables, flows: IntArray) -> IntArray:
     """For each of these flows the next one between the same addresses and ports, -1 where there is none."""
+    return _reopened(tables, 0)[flows]
+
+
+@remembered
+def _reopened(tables: Tables, _: int) -> IntArray:
     f = tables.flows
     tuples = keys(host_keys(tables, CLIENT), server_keys(tables), f["client_port"])
     order = in_order(tuples)
     following = np.full(len(f), -1, dtype=np.int64)
     same = np.flatnonzero(tuples[order][1:] == tuples[order][:-1])
     following[order[same]] = order[same + 1]
-    return following[flows]
+    return following
 
 
 def indices(mask: BoolArray) -> IntArray:

@@ -25,10 +25,10 @@ from pcapflow.anomalies.evidence import (
     host_keys,
     indices,
     last_rows,
+    last_times,
     remembered,
     server_keys,
     side,
-    times_of,
 )
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.quality import quality
@@ -143,7 +143,7 @@ def resets(tables: Tables, config: Config) -> Resets:
     def of(endpoints: IntArray, column: str) -> IntArray:
         return np.where(endpoints == CLIENT, side(f, CLIENT, column)[flows], side(f, SERVER, column)[flows])
 
-    fin_ns = np.stack([times_of(tables, last_rows(tables, endpoint=e, event=FIN_TX))[flows] for e in SIDES])
+    fin_ns = np.stack([last_times(tables, e, event=FIN_TX)[flows] for e in SIDES])
     closed = (fin_ns >= 0) & (fin_ns <= when)
     pick = np.arange(len(flows))
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]

@@ -47,6 +47,10 @@ ENOUGH: Final = ROWS // 2
 JOINED: Final = frozenset({"stream"})
 """Columns of flows that can be told only when all connections are together."""
 
+TRANSITIONS_LOGGED: Final[Schema] = {"codes": np.int64, "time_ns": np.int64, "frame": np.int64}
+MARKS_LOGGED: Final[Schema] = {"codes": np.int64, "frame": np.int64, "time_ns": np.int64, "value": np.int64}
+"""Columns as the logs have them (:mod:`pcapflow.tracker.log`); their codes are taken apart when all are in order."""
+
 
 @dataclasses.dataclass
 class Harvest:
@@ -54,7 +58,7 @@ class Harvest:
 
     Attributes:
         flows: by name, the columns of flows, rows in no order, but for those of :data:`JOINED`; ``flow`` is the number.
-        transitions, marks: by name, the columns of these tables, in the order logged.
+        transitions, marks: by name, the columns of :data:`TRANSITIONS_LOGGED` and :data:`MARKS_LOGGED`, as logged.
         opened_before, quoted_only: see :class:`~pcapflow.tracker.flowtable.FlowTable`.
         evicted: connections let go.
     """
@@ -209,18 +213,26 @@ def join(harvests: Sequence[Harvest], capture: Capture) -> Tables:
         rank[harvest.flows["flow"]] = place
         ranks.append(rank)
         harvest.flows["flow"] = place
-        for columns in (harvest.transitions, harvest.marks):
-            columns["flow"] = rank[columns["flow"]]
+        for columns, shift in ((harvest.transitions, FLOW_SHIFT), (harvest.marks, MARK_FLOW_SHIFT)):
+            columns["codes"] = _renumbered(columns["codes"], shift, rank)
     streams = _streams(first_frames[order], harvests, ranks)
     flows = _joined(FLOWS, [harvest.flows for harvest in harvests], places)
-    transitions = _joined(TRANSITIONS, [harvest.transitions for harvest in harvests])
-    marks = _joined(MARKS, [harvest.marks for harvest in harvests])
+    transitions = _joined(TRANSITIONS_LOGGED, [harvest.transitions for harvest in harvests])
+    marks = _joined(MARKS_LOGGED, [harvest.marks for harvest in harvests])
     return Tables(
         flows=Table("flows", FLOWS, {**flows, "stream": streams}),
-        transitions=_in_order_of_time(transitions),
-        marks=_by_flow(marks),
+        transitions=_transitions_table(transitions),
+        marks=_marks_table(marks),
         capture=dataclasses.replace(capture, evicted=sum(harvest.evicted for harvest in harvests)),
     )
+
+
+def _renumbered(codes: Column, shift: int, rank: Column) -> Column:
+    """The codes of a log with each connection's number in the tables for its number in the flow table."""
+    flows: Column = rank[codes >> shift]
+    flows <<= shift
+    flows |= codes & ((1 << shift) - 1)
+    return flows
 
 
 def _streams(first_frames: Column, harvests: Sequence[Harvest], ranks: Sequence[Column]) -> Column:
@@ -287,32 +299,14 @@ def _add_late(columns: dict[str, Column], late: dict[int, Late]) -> None:
 
 def _transitions(table: FlowTable) -> dict[str, Column]:
     log = table.transitions
-    codes, times, frames, _ = _columns(log.rows)
-    columns: dict[str, Column] = {
-        "flow": codes >> FLOW_SHIFT,
-        "endpoint": (codes >> ENDPOINT_SHIFT & 1).astype(np.uint8),
-        "old": (codes >> OLD_SHIFT & CODE_BITS).astype(np.uint8),
-        "new": (codes >> NEW_SHIFT & CODE_BITS).astype(np.uint8),
-        "time_ns": times,
-        "frame": frames,
-        "event": (codes >> EVENT_SHIFT & CODE_BITS).astype(np.uint8),
-        "basis": (codes & BASIS_BITS).astype(np.uint8),
-    }
+    columns = dict(zip(TRANSITIONS_LOGGED, _columns(log.rows), strict=False))
     if log.withdrawn:
-        _reorder(columns, np.flatnonzero(columns["basis"] != WITHDRAWN))
+        _reorder(columns, np.flatnonzero(columns["codes"] & BASIS_BITS != WITHDRAWN))
     return columns
 
 
 def _marks(table: FlowTable) -> dict[str, Column]:
-    codes, frames, times, values = _columns(table.marks.rows)
-    return {
-        "flow": codes >> MARK_FLOW_SHIFT,
-        "frame": frames,
-        "time_ns": times,
-        "endpoint": (codes >> MARK_ENDPOINT_SHIFT & 1).astype(np.uint8),
-        "mark": (codes & MARK_BITS).astype(np.uint8),
-        "value": values,
-    }
+    return dict(zip(MARKS_LOGGED, _columns(table.marks.rows), strict=True))
 
 
 def _columns(log: Log) -> list[Column]:
@@ -327,10 +321,35 @@ def _columns(log: Log) -> list[Column]:
     return columns
 
 
-def _in_order_of_time(columns: dict[str, Column]) -> Table:
-    # A proven transition is dated at the packet that passed the tap, and logged when its proof did.
+def _transitions_table(columns: dict[str, Column]) -> Table:
+    """The table of transitions. A proven one is dated at the packet that passed the tap, and logged with its proof."""
     _reorder(columns, _stable_order(columns["time_ns"]))
+    codes = columns.pop("codes")
+    # All but the flow lies in the lowest 24 bits.
+    low = codes.astype(np.uint32)
+    columns |= {
+        "flow": codes >> FLOW_SHIFT,
+        "endpoint": (low >> ENDPOINT_SHIFT & 1).astype(np.uint8),
+        "old": (low >> OLD_SHIFT & CODE_BITS).astype(np.uint8),
+        "new": (low >> NEW_SHIFT & CODE_BITS).astype(np.uint8),
+        "event": (low >> EVENT_SHIFT & CODE_BITS).astype(np.uint8),
+        "basis": (low & BASIS_BITS).astype(np.uint8),
+    }
     return Table("transitions", TRANSITIONS, columns)
+
+
+def _marks_table(columns: dict[str, Column]) -> Table:
+    """The table of marks, by flow and frame."""
+    flows = columns["codes"] >> MARK_FLOW_SHIFT
+    order = np.lexsort((columns["frame"], flows))
+    codes = columns.pop("codes")[order]
+    _reorder(columns, order)
+    columns |= {
+        "flow": flows[order],
+        "endpoint": (codes >> MARK_ENDPOINT_SHIFT & 1).astype(np.uint8),
+        "mark": (codes & MARK_BITS).astype(np.uint8),
+    }
+    return Table("marks", MARKS, columns)
 
 
 def _stable_order(values: Column) -> Column:
@@ -345,11 +364,6 @@ def _stable_order(values: Column) -> Column:
     both.sort()
     both &= (1 << bits) - 1
     return both
-
-
-def _by_flow(columns: dict[str, Column]) -> Table:
-    _reorder(columns, np.lexsort((columns["frame"], columns["flow"])))
-    return Table("marks", MARKS, columns)
 
 
 def _reorder(columns: dict[str, Column], rows: Column) -> None:

@@ -55,8 +55,6 @@ def follow(
         )
         for half in halves
     ]
-    if len(halves) == 1:
-        (batch.half,) = halves
     while True:
         for collector in collectors:
             collector.consume(batch)
@@ -64,5 +62,8 @@ def follow(
             on_batch()
         if not more:
             break
+        if len(halves) == 1:
+            # The first batch was read before anybody knew, and holds all.
+            (batch.half,) = halves
         more = opened.read(batch)
     return [collector.finish(opened.last_ns) for collector in collectors]

@@ -80,7 +80,7 @@ class Batch:
     """Columns of the segments among the next :data:`CAPACITY` that are of one half, or of all; ``size`` are filled.
 
     Attributes:
-        half: the half whose segments are wanted. Whichever it is, batches begin and end at the same segments.
+        half: the half whose segments it is filled with. Whichever it is, batches begin and end at the same segments.
         seen: segments of either half that the batch stands for.
         last_ns: time of the last of these.
         latest_ns: the latest of their times, and of all before.

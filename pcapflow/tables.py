@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pcapflow.capture import Capture
-from pcapflow.community_id import community_ids
 from pcapflow.tracker.marks import MARK_NAMES
 from pcapflow.tracker.states import BASIS_NAMES, CLIENT, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
 from pcapflow.zeek import CONN_STATES, conn_states, histories
@@ -257,6 +256,8 @@ def flows_frame(tables: Tables) -> pd.DataFrame:
         ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without).
     """
     import pandas as pd
+
+    from pcapflow.community_id import community_ids
 
     t = tables.flows
     columns: dict[str, Any] = {"flow": t["flow"], "stream": t["stream"]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the directory does not exist or may not be written.
     """
+    # It comes late: nothing has been read yet where this module is imported.
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)

@@ -27,6 +27,7 @@ COMPILED: Final = (
     "pcapflow/reader/pcapng.py",
     "pcapflow/reader/records.py",
     "pcapflow/reader/source.py",
+    "pcapflow/tracker/counts.py",
     "pcapflow/tracker/embryos.py",
     "pcapflow/tracker/endpoint.py",
     "pcapflow/tracker/flow.py",

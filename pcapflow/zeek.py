@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from pcapflow.tracker.flow import HISTORY_LETTERS, LETTERS_PER_WORD
+from pcapflow.tracker.counts import HISTORY_LETTERS, LETTERS_PER_WORD
 from pcapflow.tracker.states import CLIENT, SERVER
 
 if TYPE_CHECKING:

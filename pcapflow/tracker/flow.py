@@ -8,7 +8,7 @@ acts as if it had never arrived. The four parts of :meth:`Flow.segment` follow f
 1. what the segment proves about its sender: what it had received, and that it is alive;
 2. what its sender does: SYN, FIN (a RST has :meth:`Flow._reset`);
 3. what its receiver hears;
-4. the counts and marks of the tables.
+4. the counts and marks of the tables, which are in :mod:`pcapflow.tracker.counts`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from pcapflow.reader.batch import ACK, FIN, RST, SYN, TCP_FLAGS
+from pcapflow.tracker.counts import H_GAP, add_letter, count, note_window, note_wireshark, zero_window_ends
 from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.marks import (
-    DUPLICATE_ACK,
-    FAST_RETRANSMISSION,
     MARK_DATA_AFTER_CLOSE,
     MARK_DATA_AFTER_FIN,
     MARK_DUPLICATE_PACKET,
@@ -34,15 +33,12 @@ from pcapflow.tracker.marks import (
     MARK_SYN_REPEATED,
     MARK_TAKEN_BACK,
     MARK_UNEXPECTED,
-    RETRANSMISSION,
-    SPURIOUS_RETRANSMISSION,
 )
 from pcapflow.tracker.seq import delta
 from pcapflow.tracker.states import (
     ACK_OF_FIN_RX,
     ACK_OF_SYN_RX,
     ASSUMED,
-    CLIENT,
     CLOSE_WAIT,
     CLOSED,
     CLOSING,
@@ -58,7 +54,6 @@ from pcapflow.tracker.states import (
     RST_RX,
     RST_TX,
     SENT,
-    SERVER,
     SYN_ACK_RX,
     SYN_RCVD,
     SYN_RX,
@@ -67,7 +62,7 @@ from pcapflow.tracker.states import (
     TIME_WAIT,
     UNKNOWN,
 )
-from pcapflow.tracker.wireshark_marks import WSCALE_UNUSED, wireshark_marks
+from pcapflow.tracker.wireshark_marks import wireshark_marks
 
 COPY_NS: Final = 50_000_000
 """A segment repeated with the same IP identification and time stamp within this is a copy made on the way, not a
@@ -79,45 +74,6 @@ FAR: Final = 1 << 30
 LANDED: Final = 0
 RST_IN_FLIGHT: Final = 1
 FIN_AND_RST_IN_FLIGHT: Final = 2
-RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
-
-COMPLETE_SYN: Final = 1
-COMPLETE_SYN_ACK: Final = 2
-COMPLETE_ACK: Final = 4
-COMPLETE_DATA: Final = 8
-COMPLETE_FIN: Final = 16
-COMPLETE_RST: Final = 32
-
-# Zeek's history letters, numbered from 1; +16 for the responder's lower case. Index into HISTORY_LETTERS.
-H_SYN: Final = 1
-H_SYN_ACK: Final = 2
-H_ACK: Final = 3
-H_DATA: Final = 4
-H_FIN: Final = 5
-H_RST: Final = 6
-H_RETRANSMISSION: Final = 7
-H_ZERO_WINDOW: Final = 8
-H_GAP: Final = 9
-H_INCONSISTENT: Final = 10
-H_MULTI_FLAG: Final = 11
-HISTORY_LETTERS: Final = " SHADFRTWGIQ    " + " shadfrtwgiq    "
-LETTERS_PER_WORD: Final = 12
-MAX_LETTERS: Final = 24
-
-
-def completeness(flags: i64, payload_len: i64) -> i64:
-    """What one segment adds to Wireshark's ``tcp.completeness``, the SYN of a first frame aside."""
-    bits: i64 = 0
-    if flags & ACK:
-        if flags & SYN:
-            bits |= COMPLETE_SYN_ACK
-        else:
-            bits |= COMPLETE_DATA if payload_len > 0 else COMPLETE_ACK
-        if flags & FIN:
-            bits |= COMPLETE_FIN
-    if flags & RST:
-        bits |= COMPLETE_RST
-    return bits
 
 
 @final
@@ -217,7 +173,7 @@ class Flow:
     ) -> None:
         """Takes one segment sent by ``x`` towards ``y``."""
         first_rtt_ns: i64 = self.first_rtt_ns
-        self._count(x, frame, time_ns, seq, flags, payload_len, ttl, tsval)
+        count(self, x, frame, time_ns, seq, flags, payload_len, ttl, tsval)
         is_copy = False
         if ip_id == x.previous_ip_id and seq == x.previous_seq and tsval == x.previous_tsval:
             is_copy = (
@@ -254,8 +210,8 @@ class Flow:
 
         ws: i64 = wireshark_marks(x, y, seq, ack, flags, window, payload_len, time_ns, first_rtt_ns)
         if ws:
-            self._wireshark(x, frame, time_ns, ws, payload_len)
-        self._window(x, flags, window, syn_options, frame, time_ns)
+            note_wireshark(self, x, frame, time_ns, ws, payload_len)
+        note_window(self, x, flags, window, syn_options, frame, time_ns)
 
         if self.packets == 1 and not flags & SYN:
             self._pick_up(x, y, flags, frame, time_ns)
@@ -361,11 +317,11 @@ class Flow:
                     y.timed_rel = -1
             if ack_rel > y.next_rel:
                 y.unseen += ack_rel - y.next_rel
-                self._letter(y, H_GAP)
+                add_letter(self, y, H_GAP)
                 y.next_rel = ack_rel
             elif y.hole_bytes > 0 and ack_rel == y.next_rel:
                 y.unseen += y.hole_bytes
-                self._letter(y, H_GAP)
+                add_letter(self, y, H_GAP)
                 y.hole_bytes = 0
             if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):
                 self._ack_of_syn(x, y, frame, time_ns)
@@ -430,7 +386,7 @@ class Flow:
         if x.missed_fin_rel >= 0 and x.missed_fin_alone and x.fin_rel < 0:
             self._missed_fin(x, ASSUMED, False)
         if x.zero_since_ns >= 0:
-            self._zero_window_ends(x, last_ns)
+            zero_window_ends(x, last_ns)
 
     def _has_syn_ack(self, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64) -> bool:
         """Whether a SYN-ACK that drew no answer is assumed to have arrived: see :meth:`finish`.
@@ -1011,123 +967,3 @@ class Flow:
         return (client == CLOSED or client == TIME_WAIT) and (
             server == CLOSED or server == TIME_WAIT or server == UNKNOWN
         )
-
-    # 4. Counts and marks.
-
-    def _count(
-        self, x: Endpoint, frame: i64, time_ns: i64, seq: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64
-    ) -> None:
-        self.packets += 1
-        x.packets += 1
-        x.payload_bytes += payload_len
-        if tsval >= 0:
-            x.tick(tsval, time_ns)
-        if x.first_frame < 0:
-            x.first_frame = frame
-            x.ttl = ttl
-            x.timestamps = 1 if tsval >= 0 else 0
-        if self.packets > 1 and time_ns - self.end_ns > self.idle_ns:
-            self.idle_ns = time_ns - self.end_ns
-            self.idle_end_ns = time_ns
-            self.idle_frame = frame
-            self.idle_endpoint = x.which
-        self.last_frame = frame
-        if time_ns > self.end_ns:
-            self.end_ns = time_ns
-        self._complete(flags, payload_len)
-        self._write_history(x, flags, seq, payload_len)
-        if flags & SYN:
-            if not flags & ACK:
-                self.syn_ns = time_ns
-        elif flags & ACK and self.syn_ns >= 0 and self.first_rtt_ns == 0:
-            self.first_rtt_ns = time_ns - self.syn_ns
-
-    def _complete(self, flags: i64, payload_len: i64) -> None:
-        """Wireshark's ``tcp.completeness``: of a first frame only a SYN counts until there is a second."""
-        bits: i64 = completeness(flags, payload_len)
-        if self.packets > 1:
-            self.completeness |= bits | self.first_completeness
-        else:
-            self.first_completeness = bits
-            if flags & (SYN | ACK) == SYN:
-                self.completeness |= COMPLETE_SYN
-                if payload_len > 0:
-                    self.completeness |= COMPLETE_DATA
-
-    def _write_history(self, x: Endpoint, flags: i64, seq: i64, payload_len: i64) -> None:
-        """Adds what Zeek's history says of a segment: one letter, for its flags or else for what it carries."""
-        control: i64 = flags & (SYN | FIN | RST)
-        if control & (control - 1):
-            self._letter(x, H_INCONSISTENT if control & (FIN | RST) == FIN | RST else H_MULTI_FLAG)
-        elif flags & SYN:
-            self._letter(x, H_SYN_ACK if flags & ACK else H_SYN)
-        elif flags & FIN:
-            self._letter(x, H_FIN)
-        elif flags & RST:
-            if seq != x.history_rst_seq:
-                # A RST with another number is another RST.
-                x.history_seen &= ~(1 << H_RST)
-                x.history_rst_seq = seq
-            self._letter(x, H_RST)
-        elif payload_len > 0:
-            self._letter(x, H_DATA)
-        elif flags & ACK:
-            self._letter(x, H_ACK)
-
-    def _letter(self, x: Endpoint, letter: i64) -> None:
-        """Appends a history letter the first time its endpoint earns it."""
-        if x.history_seen & 1 << letter:
-            return
-        x.history_seen |= 1 << letter
-        at: i64 = self.history_len
-        if at >= MAX_LETTERS:
-            return
-        code: i64 = letter + 16 if x.which == SERVER else letter
-        if at < LETTERS_PER_WORD:
-            self.history_1 |= code << 5 * at
-        else:
-            self.history_2 |= code << 5 * (at - LETTERS_PER_WORD)
-        self.history_len = at + 1
-
-    def _wireshark(self, x: Endpoint, frame: i64, time_ns: i64, marks: i64, payload_len: i64) -> None:
-        if marks & RETRANSMISSIONS:
-            x.retransmitted += 1
-            self._letter(x, H_RETRANSMISSION)
-        mark: i64 = 0
-        while marks:
-            if marks & 1:
-                value: i64 = x.ws_dup_acks if mark == DUPLICATE_ACK else payload_len
-                self.mark(frame, time_ns, x, mark, value)
-            marks >>= 1
-            mark += 1
-
-    def _window(self, x: Endpoint, flags: i64, window: i64, syn_options: i64, frame: i64, time_ns: i64) -> None:
-        """Follows window scaling (RFC 7323, 2.2) and how long a window stays shut."""
-        if flags & SYN:
-            if syn_options & 0xFFFF:
-                x.mss = syn_options & 0xFFFF
-            x.permits_sack = syn_options & 1 << 24 != 0
-            scale: i64 = (syn_options >> 16 & 0xFF) - 1
-            x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
-            x.wscale = max(scale, 0)
-            x.ws_first_ack = True
-            other = self.server if x.which == CLIENT else self.client
-            if scale < 0:
-                other.ws_wscale = WSCALE_UNUSED
-            elif flags & ACK and other.ws_wscale == WSCALE_UNUSED:
-                x.ws_wscale = WSCALE_UNUSED
-        elif flags & ACK:
-            x.ws_first_ack = False
-            if window == 0:
-                if x.zero_since_ns < 0 and not flags & (FIN | RST):
-                    x.zero_since_ns = time_ns
-                    x.zero_since_frame = frame
-                    self._letter(x, H_ZERO_WINDOW)
-            elif x.zero_since_ns >= 0:
-                self._zero_window_ends(x, time_ns)
-
-    def _zero_window_ends(self, x: Endpoint, time_ns: i64) -> None:
-        if time_ns - x.zero_since_ns > x.zero_ns:
-            x.zero_ns = time_ns - x.zero_since_ns
-            x.zero_frame = x.zero_since_frame
-        x.zero_since_ns = -1

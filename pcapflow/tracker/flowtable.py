@@ -53,9 +53,10 @@ from pcapflow.reader.batch import (
     Batch,
     half_of,
 )
+from pcapflow.tracker.counts import completeness
 from pcapflow.tracker.embryos import Embryos, fits
 from pcapflow.tracker.endpoint import Endpoint
-from pcapflow.tracker.flow import Flow, completeness
+from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flowlog import ROWS, FlowLog
 from pcapflow.tracker.late import Late
 from pcapflow.tracker.lingering import Lingering

@@ -1,0 +1,187 @@
+"""What the tables count of a connection: packets, silences, windows, Wireshark's completeness and marks, Zeek's history.
+
+Nothing here decides what state an endpoint is in; that is :mod:`pcapflow.tracker.flow`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mypy_extensions import i64
+
+from pcapflow.reader.batch import ACK, FIN, RST, SYN
+from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
+from pcapflow.tracker.states import CLIENT, SERVER
+from pcapflow.tracker.wireshark_marks import WSCALE_UNUSED
+
+if TYPE_CHECKING:
+    from pcapflow.tracker.flow import Flow
+
+RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
+
+COMPLETE_SYN: Final = 1
+COMPLETE_SYN_ACK: Final = 2
+COMPLETE_ACK: Final = 4
+COMPLETE_DATA: Final = 8
+COMPLETE_FIN: Final = 16
+COMPLETE_RST: Final = 32
+
+# Zeek's history letters, numbered from 1; +16 for the responder's lower case. Index into HISTORY_LETTERS.
+H_SYN: Final = 1
+H_SYN_ACK: Final = 2
+H_ACK: Final = 3
+H_DATA: Final = 4
+H_FIN: Final = 5
+H_RST: Final = 6
+H_RETRANSMISSION: Final = 7
+H_ZERO_WINDOW: Final = 8
+H_GAP: Final = 9
+H_INCONSISTENT: Final = 10
+H_MULTI_FLAG: Final = 11
+HISTORY_LETTERS: Final = " SHADFRTWGIQ    " + " shadfrtwgiq    "
+LETTERS_PER_WORD: Final = 12
+MAX_LETTERS: Final = 24
+
+
+def completeness(flags: i64, payload_len: i64) -> i64:
+    """What one segment adds to Wireshark's ``tcp.completeness``, the SYN of a first frame aside."""
+    bits: i64 = 0
+    if flags & ACK:
+        if flags & SYN:
+            bits |= COMPLETE_SYN_ACK
+        else:
+            bits |= COMPLETE_DATA if payload_len > 0 else COMPLETE_ACK
+        if flags & FIN:
+            bits |= COMPLETE_FIN
+    if flags & RST:
+        bits |= COMPLETE_RST
+    return bits
+
+
+def count(
+    flow: Flow, x: Endpoint, frame: i64, time_ns: i64, seq: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64
+) -> None:
+    """Counts one segment of ``x``, before anything is made of it; the arguments are those of :meth:`Flow.segment`."""
+    flow.packets += 1
+    x.packets += 1
+    x.payload_bytes += payload_len
+    if tsval >= 0:
+        x.tick(tsval, time_ns)
+    if x.first_frame < 0:
+        x.first_frame = frame
+        x.ttl = ttl
+        x.timestamps = 1 if tsval >= 0 else 0
+    if flow.packets > 1 and time_ns - flow.end_ns > flow.idle_ns:
+        flow.idle_ns = time_ns - flow.end_ns
+        flow.idle_end_ns = time_ns
+        flow.idle_frame = frame
+        flow.idle_endpoint = x.which
+    flow.last_frame = frame
+    if time_ns > flow.end_ns:
+        flow.end_ns = time_ns
+    _complete(flow, flags, payload_len)
+    _write_history(flow, x, flags, seq, payload_len)
+    if flags & SYN:
+        if not flags & ACK:
+            flow.syn_ns = time_ns
+    elif flags & ACK and flow.syn_ns >= 0 and flow.first_rtt_ns == 0:
+        flow.first_rtt_ns = time_ns - flow.syn_ns
+
+
+def _complete(flow: Flow, flags: i64, payload_len: i64) -> None:
+    """Wireshark's ``tcp.completeness``: of a first frame only a SYN counts until there is a second."""
+    bits: i64 = completeness(flags, payload_len)
+    if flow.packets > 1:
+        flow.completeness |= bits | flow.first_completeness
+    else:
+        flow.first_completeness = bits
+        if flags & (SYN | ACK) == SYN:
+            flow.completeness |= COMPLETE_SYN
+            if payload_len > 0:
+                flow.completeness |= COMPLETE_DATA
+
+
+def _write_history(flow: Flow, x: Endpoint, flags: i64, seq: i64, payload_len: i64) -> None:
+    """Adds what Zeek's history says of a segment: one letter, for its flags or else for what it carries."""
+    control: i64 = flags & (SYN | FIN | RST)
+    if control & (control - 1):
+        add_letter(flow, x, H_INCONSISTENT if control & (FIN | RST) == FIN | RST else H_MULTI_FLAG)
+    elif flags & SYN:
+        add_letter(flow, x, H_SYN_ACK if flags & ACK else H_SYN)
+    elif flags & FIN:
+        add_letter(flow, x, H_FIN)
+    elif flags & RST:
+        if seq != x.history_rst_seq:
+            # A RST with another number is another RST.
+            x.history_seen &= ~(1 << H_RST)
+            x.history_rst_seq = seq
+        add_letter(flow, x, H_RST)
+    elif payload_len > 0:
+        add_letter(flow, x, H_DATA)
+    elif flags & ACK:
+        add_letter(flow, x, H_ACK)
+
+
+def add_letter(flow: Flow, x: Endpoint, letter: i64) -> None:
+    """Appends a history letter the first time its endpoint earns it."""
+    if x.history_seen & 1 << letter:
+        return
+    x.history_seen |= 1 << letter
+    at: i64 = flow.history_len
+    if at >= MAX_LETTERS:
+        return
+    code: i64 = letter + 16 if x.which == SERVER else letter
+    if at < LETTERS_PER_WORD:
+        flow.history_1 |= code << 5 * at
+    else:
+        flow.history_2 |= code << 5 * (at - LETTERS_PER_WORD)
+    flow.history_len = at + 1
+
+
+def note_wireshark(flow: Flow, x: Endpoint, frame: i64, time_ns: i64, marks: i64, payload_len: i64) -> None:
+    """Logs the marks that Wireshark gives a segment, a set of bits ``1 << mark``."""
+    if marks & RETRANSMISSIONS:
+        x.retransmitted += 1
+        add_letter(flow, x, H_RETRANSMISSION)
+    mark: i64 = 0
+    while marks:
+        if marks & 1:
+            value: i64 = x.ws_dup_acks if mark == DUPLICATE_ACK else payload_len
+            flow.mark(frame, time_ns, x, mark, value)
+        marks >>= 1
+        mark += 1
+
+
+def note_window(flow: Flow, x: Endpoint, flags: i64, window: i64, syn_options: i64, frame: i64, time_ns: i64) -> None:
+    """Follows window scaling (RFC 7323, 2.2) and how long a window stays shut."""
+    if flags & SYN:
+        if syn_options & 0xFFFF:
+            x.mss = syn_options & 0xFFFF
+        x.permits_sack = syn_options & 1 << 24 != 0
+        scale: i64 = (syn_options >> 16 & 0xFF) - 1
+        x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
+        x.wscale = max(scale, 0)
+        x.ws_first_ack = True
+        other = flow.server if x.which == CLIENT else flow.client
+        if scale < 0:
+            other.ws_wscale = WSCALE_UNUSED
+        elif flags & ACK and other.ws_wscale == WSCALE_UNUSED:
+            x.ws_wscale = WSCALE_UNUSED
+    elif flags & ACK:
+        x.ws_first_ack = False
+        if window == 0:
+            if x.zero_since_ns < 0 and not flags & (FIN | RST):
+                x.zero_since_ns = time_ns
+                x.zero_since_frame = frame
+                add_letter(flow, x, H_ZERO_WINDOW)
+        elif x.zero_since_ns >= 0:
+            zero_window_ends(x, time_ns)
+
+
+def zero_window_ends(x: Endpoint, time_ns: i64) -> None:
+    """The window of ``x``, which was shut, is open again, or the capture ends: the longest such time is kept."""
+    if time_ns - x.zero_since_ns > x.zero_ns:
+        x.zero_ns = time_ns - x.zero_since_ns
+        x.zero_frame = x.zero_since_frame
+    x.zero_since_ns = -1

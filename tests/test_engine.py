@@ -133,6 +133,19 @@ def test_a_system_that_gives_no_second_process(call: str, web: Path) -> None:
 
 
 @linux
+def test_the_time_of_waiting_for_the_second_process_can_be_used(web: Path) -> None:
+    told = run(
+        """
+        for jobs in (1, 2):
+            analyze(path, jobs=jobs, meanwhile=lambda: print("meanwhile, of", jobs))
+        """,
+        web,
+    )
+
+    assert told == "meanwhile, of 2\n"
+
+
+@linux
 def test_columns_that_are_let_go_take_no_memory() -> None:
     """Those of the second process, which are in memory that both have."""
     told = fresh(

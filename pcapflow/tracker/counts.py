@@ -1,4 +1,4 @@
-"""What the tables count of a connection: packets, silences, windows, Wireshark's completeness and marks, Zeek's history.
+"""What the tables count of a connection: packets, silences, windows, Wireshark's marks, Zeek's history.
 
 Nothing here decides what state an endpoint is in; that is :mod:`pcapflow.tracker.flow`.
 """

@@ -10,6 +10,7 @@ from pcapflow.anomalies.citing import in_frame, in_frames, proof
 from pcapflow.anomalies.evidence import (
     SIDES,
     Story,
+    cell,
     count_marks,
     frames_of,
     group,
@@ -184,7 +185,7 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
     else:
         why = _why(tables, found, row)
         if cause in (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT):
-            heard = int(side(f, receiver, "last_ns")[flow])
+            heard = cell(f, flow, receiver, "last_ns")
             kinds = (marks.KEEP_ALIVE, marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.ZERO_WINDOW_PROBE)
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
@@ -212,13 +213,13 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
     if cause == IDLE_TIMEOUT:
         return f"it came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
     if cause == UNREAD_DATA and not found.lost[row]:
-        answered = "had sent nothing itself" if not side(tables.flows, sender, "bytes")[flow] else "did not answer it"
+        answered = "had sent nothing itself" if not cell(tables.flows, flow, sender, "bytes") else "did not answer it"
         return f"it had acknowledged data of {other} and {answered}, so it probably closed without reading it"
     if cause == LINGER_ZERO and found.sure[row]:
         return f"it sent no FIN, and nothing of {other} was left for it to read"
     if cause == UNKNOWN and found.opening[row]:
         return "it came before the handshake was complete"
-    if cause == UNKNOWN and not side(tables.flows, 1 - sender, "packets")[flow]:
+    if cause == UNKNOWN and not cell(tables.flows, flow, 1 - sender, "packets"):
         return f"the capture holds nothing of {other}, and so does not show why"
     return {
         UNKNOWN: "the capture does not show why",
@@ -269,7 +270,7 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
                     f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
                 )
             else:
-                total = int(side(f, 1 - sender, "bytes")[flow])
+                total = cell(f, flow, 1 - sender, "bytes")
                 detail = (
                     f"at least 1 of the {counted(total, 'byte')} that {other} had sent was probably unread when "
                     f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
@@ -381,7 +382,7 @@ def reset_injected(tables: Tables, config: Config) -> Hits:
                     severity=Severity.MEDIUM,
                     flow=flow,
                     time_ns=int(found.times_ns[row]),
-                    frames=proof([int(side(tables.flows, sender, "first_frame")[flow]), reset]),
+                    frames=proof([cell(tables.flows, flow, sender, "first_frame"), reset]),
                     detail=(
                         f"the RST in the name of {tables.name(flow, sender)}{in_frame(reset)} that ended its "
                         f"connection with {tables.name(flow, 1 - sender)} is probably not its own: "

@@ -10,6 +10,7 @@ from pcapflow.anomalies.citing import in_frame, in_frames, proof
 from pcapflow.anomalies.evidence import (
     SIDES,
     Story,
+    cell,
     chosen,
     count_marks,
     frames_of,
@@ -248,7 +249,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
     fin = story.step(flow, endpoint, event=FIN_TX)
     fin_ns, fin_frame = (fin.time_ns, fin.frame) if fin else (int(f["end_ns"][flow]), 0)
     again = story.marks(flow, marks.MARK_FIN_REPEATED, endpoint=endpoint)
-    state = "CLOSING" if side(f, endpoint, "state")[flow] == CLOSING else "LAST_ACK"
+    state = "CLOSING" if cell(f, flow, endpoint, "state") == CLOSING else "LAST_ACK"
     left = tables.capture.last_ns - fin_ns
     frames = proof([story.frame(flow, peer, event=FIN_TX), fin_frame, *frames_of(again)])
     if not again:
@@ -265,7 +266,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
             alternatives=(f"{who} went away without repeating its FIN",),
         )
     told = f"{who} sent its FIN {how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])}"
-    passed = int(side(f, peer, "acked")[flow]) >= int(side(f, endpoint, "sent")[flow])
+    passed = cell(f, flow, peer, "acked") >= cell(f, flow, endpoint, "sent")
     stopped = _stopped(tables, config, fin_ns, [mark.time_ns for mark in again])
     after = f", and was still in {state} at the end of the capture, {duration(left)} after the first"
     confidence: Confidence = CERTAIN
@@ -279,7 +280,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
         text = f"{told} and then stopped{after}: it probably got the final ACK, which the capture does not hold"
         confidence, others = POSSIBLE, (f"{who} went away",)
     else:
-        alive = int(side(f, peer, "last_ns")[flow]) > fin_ns
+        alive = cell(f, flow, peer, "last_ns") > fin_ns
         text = f"{told}{after}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
             "sent other segments after it" if alive else "sent nothing more"
         )
@@ -542,7 +543,7 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
             fin_ns, fin_frame = (fin.time_ns, fin.frame) if fin else (again[0].time_ns, 0)
             stopped = _stopped(tables, config, fin_ns, [mark.time_ns for mark in again])
             other = tables.name(flow, 1 - endpoint)
-            heard = int(side(f, 1 - endpoint, "last_ns")[flow])
+            heard = cell(f, flow, 1 - endpoint, "last_ns")
             silence = (
                 f"{other} sent other segments after it, none of which acknowledges it"
                 if heard > fin_ns
@@ -610,7 +611,7 @@ def half_close(tables: Tables, config: Config) -> Hits:
         for p in positions.tolist():
             flow, first = int(flows[p]), int(endpoints[p])
             fin, last = (story.step(flow, side_, event=FIN_TX) for side_ in (first, 1 - first))
-            after = int(side(f, 1 - first, "after_fin")[flow])
+            after = cell(f, flow, 1 - first, "after_fin")
             span = last.time_ns - fin.time_ns if fin and last else 0
             found.append(
                 Finding(

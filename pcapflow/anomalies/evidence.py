@@ -24,6 +24,11 @@ def side(flows: Table, endpoint: int, column: str) -> IntArray:
     return wide
 
 
+def cell(flows: Table, flow: int, endpoint: int, column: str) -> int:
+    """One number of a per-side column."""
+    return int(flows[f"{ENDPOINT_NAMES[endpoint]}_{column}"][flow])
+
+
 def chosen(flows: Table, endpoints: IntArray, column: str) -> IntArray:
     """A per-side column, for each flow of the side that ``endpoints`` names."""
     return np.where(endpoints == CLIENT, side(flows, CLIENT, column), side(flows, SERVER, column))

@@ -20,6 +20,7 @@ import numpy as np
 from pcapflow.anomalies.evidence import (
     SIDES,
     among,
+    cell,
     count_marks,
     group,
     host_keys,
@@ -308,7 +309,7 @@ def signs_of(tables: Tables, flow: int, sender: int) -> list[str]:
     masks = _sign_masks(tables, np.array([flow]), np.array([sender]))
     f = tables.flows
     texts = (
-        f"its TTL is {f['reset_ttl'][flow]} (of the sender's other packets: {side(f, sender, 'ttl')[flow]})",
+        f"its TTL is {f['reset_ttl'][flow]} (of the sender's other packets: {cell(f, flow, sender, 'ttl')})",
         "it carries no time stamp although the connection uses them",
         "its sender went on sending new data after it",
     )

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.citing import in_frame, in_frames, proof
-from pcapflow.anomalies.evidence import SIDES, Story, count_marks, frames_of, indices, side
+from pcapflow.anomalies.evidence import SIDES, Story, cell, count_marks, frames_of, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity, no_hits
 from pcapflow.anomalies.registry import Doubt, rule
 from pcapflow.config import Config
@@ -45,7 +45,7 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
     least = to_ns(config.zero_window_s)
     flows, endpoints = _both([indices(side(f, endpoint, "zero_ns") >= least) for endpoint in SIDES])
     stalled = np.array(
-        [int(side(f, e, "zero_ns")[flow]) for flow, e in zip(flows.tolist(), endpoints.tolist(), strict=True)],
+        [cell(f, flow, e, "zero_ns") for flow, e in zip(flows.tolist(), endpoints.tolist(), strict=True)],
         dtype=np.int64,
     )
 
@@ -56,7 +56,7 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
             flow, endpoint, long = int(flows[p]), int(endpoints[p]), int(stalled[p])
             closed = story.marks(flow, marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK, endpoint=endpoint)
             probes = story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - endpoint)
-            first = int(side(f, endpoint, "zero_frame")[flow])
+            first = cell(f, flow, endpoint, "zero_frame")
             asked = f", asked {counted(len(probes), 'time')}{in_frames(frames_of(probes))}" if probes else ""
             found.append(
                 Finding(
@@ -110,7 +110,7 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
         found = []
         for p in positions.tolist():
             flow, endpoint = int(flows[p]), int(endpoints[p])
-            heard = int(side(f, 1 - endpoint, "last_ns")[flow])
+            heard = cell(f, flow, 1 - endpoint, "last_ns")
             again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
             other = tables.name(flow, 1 - endpoint)
             found.append(
@@ -168,7 +168,7 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
         for p in positions.tolist():
             flow, endpoint = int(flows[p]), int(endpoints[p])
             asked = story.marks(
-                flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=int(side(f, 1 - endpoint, "last_ns")[flow])
+                flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=cell(f, flow, 1 - endpoint, "last_ns")
             )
             reset = story.marks(flow, marks.MARK_RESET, endpoint=endpoint, after_ns=asked[-1].time_ns)
             end = f" and then reset the connection{in_frames(frames_of(reset))}" if reset else ""
@@ -227,7 +227,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
             flow, endpoint = int(flows[p]), int(endpoints[p])
             again = story.marks(flow, *REPEATS, endpoint=endpoint)
             needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
-            number, sent = int(side(f, endpoint, "retransmitted")[flow]), int(side(f, endpoint, "packets")[flow])
+            number, sent = cell(f, flow, endpoint, "retransmitted"), cell(f, flow, endpoint, "packets")
             spurious = f", at least {needless:,} of them needlessly" if needless else ""
             found.append(
                 Finding(
@@ -301,7 +301,7 @@ def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
         for p in positions.tolist():
             flow, endpoint = int(flows[p]), int(endpoints[p])
             again = story.marks(flow, *REPEATS, endpoint=endpoint)
-            alive = int(side(f, 1 - endpoint, "last_ns")[flow]) > again[0].time_ns
+            alive = cell(f, flow, 1 - endpoint, "last_ns") > again[0].time_ns
             other = tables.name(flow, 1 - endpoint)
             heard = f"{other} still sent smaller ones" if alive else f"the small ones before had reached {other}"
             found.append(

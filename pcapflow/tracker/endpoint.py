@@ -22,6 +22,7 @@ DRIFT: Final = 10_000
 """Two clocks part by less than one in this many, those of sender and capture (100 ppm)."""
 
 
+# It refers to nothing, and the garbage collector need not know it.
 @final
 @mypyc_attr(acyclic=True)
 class Endpoint:

@@ -76,6 +76,8 @@ RST_IN_FLIGHT: Final = 1
 FIN_AND_RST_IN_FLIGHT: Final = 2
 
 
+# The garbage collector need not know it: flows form a ring only by the queue of those that linger, which their flow
+# table takes apart.
 @final
 @mypyc_attr(acyclic=True)
 class Flow:

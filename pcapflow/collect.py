@@ -340,12 +340,10 @@ def _transitions_table(columns: dict[str, Column]) -> Table:
 
 def _marks_table(columns: dict[str, Column]) -> Table:
     """The table of marks, by flow and frame."""
-    flows = columns["codes"] >> MARK_FLOW_SHIFT
-    order = np.lexsort((columns["frame"], flows))
-    codes = columns.pop("codes")[order]
-    _reorder(columns, order)
+    _reorder(columns, np.lexsort((columns["frame"], columns["codes"] >> MARK_FLOW_SHIFT)))
+    codes = columns.pop("codes")
     columns |= {
-        "flow": flows[order],
+        "flow": codes >> MARK_FLOW_SHIFT,
         "endpoint": (codes >> MARK_ENDPOINT_SHIFT & 1).astype(np.uint8),
         "mark": (codes & MARK_BITS).astype(np.uint8),
     }

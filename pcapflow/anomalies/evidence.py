@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from pcapflow.tracker.states import CLIENT, ENDPOINT_NAMES, SERVER
 SIDES: Final = (CLIENT, SERVER)
 
 T = TypeVar("T")
-P = TypeVar("P")
+P = ParamSpec("P")
 
 
 def side(flows: Table, endpoint: int, column: str) -> IntArray:
@@ -131,14 +131,14 @@ def distinct(values: IntArray) -> int:
 _remembered: weakref.WeakKeyDictionary[Tables, dict[object, object]] = weakref.WeakKeyDictionary()
 
 
-def remembered(function: Callable[[Tables, P], T]) -> Callable[[Tables, P], T]:
+def remembered(function: Callable[Concatenate[Tables, P], T]) -> Callable[Concatenate[Tables, P], T]:
     """Keeps what several rules ask alike, until :func:`forget` or until the tables are gone."""
 
-    def ask(tables: Tables, parameter: P) -> T:
+    def ask(tables: Tables, /, *parameters: P.args, **named: P.kwargs) -> T:
         known = _remembered.setdefault(tables, {})
-        place = (function, parameter)
+        place = (function, parameters, tuple(sorted(named.items())))
         if place not in known:
-            known[place] = function(tables, parameter)
+            known[place] = function(tables, *parameters, **named)
         return cast("T", known[place])
 
     return ask
@@ -150,8 +150,10 @@ def forget(tables: Tables) -> None:
 
 
 @remembered
-def _last_times(tables: Tables, fits: tuple[int, int | None, int | None, int | None]) -> IntArray:
-    endpoint, new, old, event = fits
+def last_times(
+    tables: Tables, endpoint: int, *, new: int | None = None, old: int | None = None, event: int | None = None
+) -> IntArray:
+    """For each flow the time of the last transition of this endpoint that fits, -1 where none does; to be read only."""
     rows = last_rows(tables, endpoint=endpoint, new=new, old=old, event=event)
     if not np.any(rows >= 0):
         return everywhere(-1, len(rows))
@@ -160,36 +162,25 @@ def _last_times(tables: Tables, fits: tuple[int, int | None, int | None, int | N
     return times
 
 
-def last_times(
-    tables: Tables, endpoint: int, *, new: int | None = None, old: int | None = None, event: int | None = None
-) -> IntArray:
-    """For each flow the time of the last transition of this endpoint that fits, -1 where none does; to be read only."""
-    return _last_times(tables, (endpoint, new, old, event))
-
-
 @remembered
 def host_keys(tables: Tables, endpoint: int) -> IntArray:
     """For each flow a key of one side's address, within its VLAN and tunnel."""
     f = tables.flows
     # Both sides go into the test for sameness, so that an address has the same key on either.
-    return _host_keys(tables, 0)[: len(f)] if endpoint == CLIENT else _host_keys(tables, 0)[len(f) :]
+    return _host_keys(tables)[: len(f)] if endpoint == CLIENT else _host_keys(tables)[len(f) :]
 
 
 @remembered
-def _host_keys(tables: Tables, _: int) -> IntArray:
+def _host_keys(tables: Tables) -> IntArray:
     f = tables.flows
     shared = [np.tile(f[name], 2) for name in ("family", "vlan", "tunnel") if np.any(f[name] != f[name][:1])]
     halves = [np.concatenate([side(f, endpoint, half) for endpoint in SIDES]) for half in ("hi", "lo")]
     return keys(*halves, *shared)
 
 
+@remembered
 def server_keys(tables: Tables) -> IntArray:
     """For each flow a key of the address and port it was opened to."""
-    return _server_keys(tables, 0)
-
-
-@remembered
-def _server_keys(tables: Tables, _: int) -> IntArray:
     return keys(host_keys(tables, SERVER), tables.flows["server_port"])
 
 
@@ -347,11 +338,11 @@ def same_frames(tables: Tables, these: tuple[int, ...], those: tuple[int, ...], 
 
 def reopened(tables: Tables, flows: IntArray) -> IntArray:
     """For each of these flows the next one between the same addresses and ports, -1 where there is none."""
-    return _reopened(tables, 0)[flows]
+    return _reopened(tables)[flows]
 
 
 @remembered
-def _reopened(tables: Tables, _: int) -> IntArray:
+def _reopened(tables: Tables) -> IntArray:
     f = tables.flows
     tuples = keys(host_keys(tables, CLIENT), server_keys(tables), f["client_port"])
     order = in_order(tuples)

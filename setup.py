@@ -15,33 +15,28 @@ import sysconfig
 from pathlib import Path
 from typing import Final
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-COMPILED: Final = (
-    "pcapflow/reader/batch.py",
-    "pcapflow/reader/decode.py",
-    "pcapflow/reader/fragments.py",
-    "pcapflow/reader/link.py",
-    "pcapflow/reader/pcap.py",
-    "pcapflow/reader/pcapng.py",
-    "pcapflow/reader/records.py",
-    "pcapflow/reader/source.py",
-    "pcapflow/tracker/counts.py",
-    "pcapflow/tracker/embryos.py",
-    "pcapflow/tracker/endpoint.py",
-    "pcapflow/tracker/flow.py",
-    "pcapflow/tracker/flowlog.py",
-    "pcapflow/tracker/flowtable.py",
-    "pcapflow/tracker/late.py",
-    "pcapflow/tracker/lingering.py",
-    "pcapflow/tracker/log.py",
-    "pcapflow/tracker/marks.py",
-    "pcapflow/tracker/seq.py",
-    "pcapflow/tracker/states.py",
-    "pcapflow/tracker/wireshark_marks.py",
+COMPILED_FOLDERS: Final = ("tcp", "reader", "tracker")
+"""The hot path lies in these folders of the package, and nothing else is compiled."""
+
+INTERPRETED: Final = (
+    "reader/capture.py",  # a dataclass that is made once, with attributes of any kind
+    "reader/open.py",
+    "reader/stdin.py",  # the interpreter looks for Ctrl-C between its steps, compiled code does not
+    "reader/tshark.py",  # subclasses of pyshark's classes
+    "reader/waypoints.py",
 )
-"""The hot path, and nothing else: these modules are compiled, all others stay as they are."""
+"""Modules there that stay as they are."""
+
+
+def compiled() -> list[str]:
+    """The modules to compile, by their paths in the checkout."""
+    found = (path for folder in COMPILED_FOLDERS for path in Path("pcapflow", folder).rglob("*.py"))
+    named = {f"pcapflow/{name}" for name in INTERPRETED}
+    return sorted(path.as_posix() for path in found if path.name != "__init__.py" and path.as_posix() not in named)
+
 
 OPTIONS: Final = ("--config-file=", "--follow-imports=skip")
 """The compiled modules are checked among themselves: a build has neither numpy nor pandas, and need not."""
@@ -99,7 +94,7 @@ def extensions() -> list[Extension]:
     try:
         from mypyc.build import mypycify
 
-        modules: list[Extension] = mypycify([*OPTIONS, *COMPILED], opt_level="3")
+        modules: list[Extension] = mypycify([*OPTIONS, *compiled()], opt_level="3", group_name="pcapflow")
         for module in modules:
             # A list of its own: mypyc gives all modules the same one.
             module.extra_compile_args = [*module.extra_compile_args, *CALLED_DIRECTLY, *(INLINED if is_gcc() else [])]
@@ -110,4 +105,9 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(ext_modules=extensions() if wanted() else [], cmdclass={"build_ext": BuildAllOrNothing})
+setup(
+    # The templates lie outside the package in a checkout, and are a package of their own in an installation.
+    packages=[*find_packages(include=["pcapflow", "pcapflow.*"]), "pcapflow.templates"],
+    ext_modules=extensions() if wanted() else [],
+    cmdclass={"build_ext": BuildAllOrNothing},
+)

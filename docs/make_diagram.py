@@ -16,16 +16,7 @@ END: Final = "<!-- end of what is made -->\n"
 
 def diagram() -> str:
     """The table as a Mermaid state diagram. Resets, which lead from everywhere to CLOSED, are one note."""
-    from pcapflow.tracker.states import (
-        CLOSED,
-        EVENT_NAMES,
-        LISTEN,
-        RST_RX,
-        RST_TX,
-        STATE_NAMES,
-        TRANSITIONS,
-        UNKNOWN,
-    )
+    from pcapflow.tcp.states import CLOSED, EVENT_NAMES, LISTEN, RST_RX, RST_TX, STATE_NAMES, TRANSITIONS, UNKNOWN
 
     events: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
     aborted = set()

@@ -12,12 +12,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from pcapflow.version import __version__
+
 if TYPE_CHECKING:
     from pcapflow.analysis import Analysis, analyze, track
     from pcapflow.config import Config, load_config
     from pcapflow.errors import CaptureError, ConfigError, PcapflowError
-
-__version__: Final = "0.1.0"
 
 __all__ = [
     "Analysis",

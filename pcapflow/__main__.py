@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pcapflow.cli import main
+from pcapflow.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pcapflow.analysis import SEGMENTS_PER_FLOW, Analysis
+from pcapflow.analysis import Analysis
 from pcapflow.anomalies.run import find_anomalies
-from pcapflow.capture import no_checksum
-from pcapflow.tables import Table
-from pcapflow.tracker.states import ENDPOINT_NAMES
+from pcapflow.reader.capture import no_checksum
+from pcapflow.result import SEGMENTS_PER_FLOW
+from pcapflow.tables.table import Table
+from pcapflow.tcp.states import ENDPOINT_NAMES
 
 if TYPE_CHECKING:
-    from pcapflow.capture import Capture
-    from pcapflow.segments import Segment
-    from pcapflow.tables import Column
+    from pcapflow.reader.capture import Capture
+    from pcapflow.tables.schema import Column
+    from pcapflow.tables.segments import Segment
 
 _BASES: Final = {
     4: int(ipaddress.IPv4Address("10.0.0.0")),  # RFC 1918

@@ -14,14 +14,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pcapflow import __version__
 from pcapflow.errors import CaptureError, PcapflowError
 from pcapflow.export.files import CAPTURE_SUFFIXES, PACKING_SUFFIXES, stem, unique_stems, write_text
 from pcapflow.outcome import Outcome
+from pcapflow.version import __version__
 
 if TYPE_CHECKING:
     from pcapflow.config import Config
-    from pcapflow.reader.files import Engine
+    from pcapflow.reader.open import Engine
 
 SUMMARY_SCHEMA: Final = "pcapflow-batch-1"
 RESERVED_STEMS: Final = ("index", "summary")
@@ -111,7 +111,7 @@ def write_index(outcomes: Sequence[Outcome], output: Path) -> Path:
     ``json`` (file names, null after an error), ``error`` (null without), ``severity`` (the worst, null without
     anomalies), ``flows``, ``severities`` (connections that anomalies stand for) and ``codes`` (likewise).
     """
-    from pcapflow.export.index import render_index
+    from pcapflow.report.index import render_index
 
     captures = [_summary(outcome) for outcome in outcomes]
     members = {"schema": SUMMARY_SCHEMA, "version": __version__, "captures": captures}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import pcapflow
-from pcapflow.reader.files import is_compiled
+from pcapflow.reader.open import is_compiled
 
 # A test that starts `python -m pcapflow` elsewhere gets the package that is tested here, installed or not.
 os.environ["PYTHONPATH"] = os.pathsep.join(

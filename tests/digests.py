@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pcapflow import PcapflowError, analyze, other_half
-from pcapflow.capture import no_checksum
+from pcapflow import PcapflowError, analyze
 from pcapflow.config import Config
-from pcapflow.reader.files import Input, is_compiled
+from pcapflow.engine import second_process as other_half
+from pcapflow.reader.capture import no_checksum
+from pcapflow.reader.open import Input, is_compiled
 
 
 def digests(captures: Iterable[Path], jobs: int = 1) -> dict[str, dict[str, str]]:

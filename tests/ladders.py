@@ -31,9 +31,9 @@ from typing import Final, TypeAlias
 from fixtures.frames import ACK, Segment, ethernet, tcp_packet
 from fixtures.ladder import START_NS
 from fixtures.ladder import climb as read_rungs
-from pcapflow.capture import Capture
-from pcapflow.collect import Collector, join
-from pcapflow.reader.batch import (
+from pcapflow.engine.collect import Collector, join
+from pcapflow.reader.capture import Capture
+from pcapflow.reader.segment_batch import (
     CAPACITY,
     COL_ACK,
     COL_DST_HI,
@@ -61,11 +61,12 @@ from pcapflow.reader.batch import (
     WHOLE,
     Batch,
 )
-from pcapflow.tables import END_REASONS, Tables
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.endings import END_REASONS
+from pcapflow.tcp.marks import MARK_NAMES, PORT_REUSE
+from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flowtable import MAX_LINGERING
-from pcapflow.tracker.marks import MARK_NAMES, PORT_REUSE
-from pcapflow.tracker.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
+from pcapflow.tracker.flow_table import MAX_LINGERING
 
 ISNS: Final = {"plain": (1000, 5000), "seq wraps": (2**32 - 1, 2**32 - 1)}
 """Every ladder is climbed from these initial sequence numbers of client and server."""

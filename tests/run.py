@@ -152,7 +152,7 @@ def packages_of(environment: Path) -> Path:
 
 def is_compiled(environment: Path) -> bool:
     """Whether the package installed there has its compiled modules."""
-    code = "import pcapflow.tracker.states as m, sys; sys.exit(m.__file__.endswith('.py'))"
+    code = "import pcapflow.tcp.states as m, sys; sys.exit(m.__file__.endswith('.py'))"
     # -I keeps the checkout, where nothing is compiled, off the path.
     return subprocess.run([tool(environment, "python"), "-I", "-c", code], check=False).returncode == 0
 

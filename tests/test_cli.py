@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 import pcapflow
-from pcapflow.cli import cli, run
+from pcapflow.cli.main import cli, run
 from tests.samples import CLOSED, NO_FINAL_ACK, REFUSED, SERVER_IP, capture
 
 ESCAPE = "\x1b["
@@ -400,7 +400,7 @@ def test_rules_lists_the_catalogue_and_explains_one(shell: Shell) -> None:
 
 
 def test_the_version_is_the_packages(shell: Shell) -> None:
-    assert shell("--version").stdout == f"pcapflow {pcapflow.__version__}\n"
+    assert shell("--version").stdout == f"pcapflow {pcapflow.version.__version__}\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes streams")

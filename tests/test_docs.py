@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pcapflow.tracker.states import RST_RX, RST_TX, STATE_NAMES, TRANSITIONS
+from pcapflow.tcp.states import RST_RX, RST_TX, STATE_NAMES, TRANSITIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

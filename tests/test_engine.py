@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workloads import generate
-from pcapflow.engine import LARGE_BYTES
+from pcapflow.engine.run import LARGE_BYTES
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import Batch
+from pcapflow.reader.segment_batch import Batch
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKETS = 20_000

@@ -94,7 +94,7 @@ def analyse(interpreter: Path, place: Path) -> tuple[str, str, bool]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    code = "from pcapflow.reader.files import is_compiled; print(is_compiled())"
+    code = "from pcapflow.reader.open import is_compiled; print(is_compiled())"
     compiled = subprocess.run(
         [interpreter, "-c", code], cwd=place, env=environment, capture_output=True, text=True, check=True
     )
@@ -155,7 +155,7 @@ def same_but_for_the_path(text: str) -> str:
 def test_the_versions_agree() -> None:
     import pcapflow
 
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == pcapflow.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == pcapflow.version.__version__
 
 
 def test_the_list_of_compiled_modules_names_modules() -> None:

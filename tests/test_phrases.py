@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.phrases import counted, duration, how_often, listed, sentence, shortened, size, were
+from pcapflow.text.phrases import counted, duration, how_often, listed, sentence, shortened, size, were
 
 
 @pytest.mark.parametrize(

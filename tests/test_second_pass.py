@@ -12,11 +12,12 @@ import pytest
 
 import pcapflow
 from fixtures.containers import Section, pcap
-from pcapflow.analysis import SEGMENTS_PER_FLOW, Analysis
+from pcapflow.analysis import Analysis
 from pcapflow.reader import waypoints
-from pcapflow.reader.batch import CAPACITY, Batch
-from pcapflow.reader.files import OpenCapture
+from pcapflow.reader.open import OpenCapture
+from pcapflow.reader.segment_batch import CAPACITY, Batch
 from pcapflow.reader.waypoints import Waypoint, Waypoints
+from pcapflow.result import SEGMENTS_PER_FLOW
 from tests.reader.frames import CLIENT, SERVER, ethernet, ipv4, tcp
 
 PACKETS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.times import Clock, day_and_time, parse_time, rfc3339, time_of_day
+from pcapflow.text.times import Clock, day_and_time, parse_time, rfc3339, time_of_day
 
 START = 1_767_322_800_000_000_001
 

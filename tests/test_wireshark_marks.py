@@ -16,8 +16,8 @@ from typing import Final
 
 from pcapflow.analysis import track
 from pcapflow.config import Config
-from pcapflow.tables import Tables
-from pcapflow.tracker.marks import FAST_RETRANSMISSION, MARK_NAMES, PORT_REUSE, RETRANSMISSION, SPURIOUS_RETRANSMISSION
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.marks import FAST_RETRANSMISSION, MARK_NAMES, PORT_REUSE, RETRANSMISSION, SPURIOUS_RETRANSMISSION
 from tests.wireshark import KERNEL, fields, merge, sample
 
 FIELDS: Final = (

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from pcapflow.analysis import track
-from pcapflow.tables import Tables
-from pcapflow.tracker.states import CLIENT, SERVER
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import CLIENT, SERVER
 from tests.wireshark import KERNEL, fields, merge, sample
 
 FIELDS: Final = (

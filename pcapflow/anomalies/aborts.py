@@ -6,18 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.citing import in_frame, in_frames, proof
-from pcapflow.anomalies.evidence import (
-    SIDES,
-    Story,
-    cell,
-    count_marks,
-    frames_of,
-    group,
-    indices,
-    server_keys,
-    side,
-)
+from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.lookup import SIDES, Story, cell, count_marks, frames_of, group, indices, server_keys, side
 from pcapflow.anomalies.model import (
     CERTAIN,
     LIKELY,
@@ -32,7 +22,6 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.registry import Doubt, rule
 from pcapflow.anomalies.resets import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -52,12 +41,13 @@ from pcapflow.anomalies.resets import (
     signs_of,
     usual_timeout,
 )
+from pcapflow.anomalies.rule import Doubt, rule
 from pcapflow.config import Config
-from pcapflow.phrases import counted, duration, listed, were
-from pcapflow.tables import Tables
-from pcapflow.times import NS_PER_S, to_ns
-from pcapflow.tracker import marks
-from pcapflow.tracker.states import CLIENT, FIN_TX, SERVER
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import CLIENT, FIN_TX, SERVER
+from pcapflow.text.phrases import counted, duration, listed, were
+from pcapflow.text.times import NS_PER_S, to_ns
 
 CLOSE_NOTIFY_BYTES: Final = 64
 """A TLS alert that says goodbye is no larger; nobody misses it."""

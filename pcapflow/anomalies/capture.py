@@ -6,16 +6,16 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.citing import in_frame, proof
-from pcapflow.anomalies.evidence import SIDES, indices, side
+from pcapflow.anomalies.capture_quality import quality
+from pcapflow.anomalies.cite import in_frame, proof
+from pcapflow.anomalies.lookup import SIDES, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity, single
-from pcapflow.anomalies.quality import quality
-from pcapflow.anomalies.registry import rule
+from pcapflow.anomalies.rule import rule
 from pcapflow.config import Config
-from pcapflow.phrases import counted, listed, were
-from pcapflow.tables import Table, Tables
-from pcapflow.tracker import marks
-from pcapflow.tracker.states import CLIENT
+from pcapflow.tables.table import Table, Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import CLIENT
+from pcapflow.text.phrases import counted, listed, were
 
 MANY_UNSEEN_PERCENT: Final = 5
 PART_ONE_WAY_PERCENT: Final = 10

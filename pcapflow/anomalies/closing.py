@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pcapflow.anomalies.citing import in_frame, in_frames, proof
-from pcapflow.anomalies.evidence import (
+from pcapflow.anomalies.capture_quality import quality
+from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.lookup import (
     SIDES,
     Story,
     cell,
@@ -41,14 +42,12 @@ from pcapflow.anomalies.model import (
     Severity,
     no_hits,
 )
-from pcapflow.anomalies.quality import quality
-from pcapflow.anomalies.registry import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, rule
 from pcapflow.config import Config
-from pcapflow.phrases import counted, duration, how_often
-from pcapflow.tables import END_REASONS, Tables
-from pcapflow.times import time_of_day, to_ns
-from pcapflow.tracker import marks
-from pcapflow.tracker.states import (
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.endings import END_REASONS
+from pcapflow.tcp.states import (
     ACK_OF_FIN_RX,
     CLIENT,
     CLOSE_WAIT,
@@ -65,6 +64,8 @@ from pcapflow.tracker.states import (
     SYN_SENT,
     TIME_WAIT,
 )
+from pcapflow.text.phrases import counted, duration, how_often
+from pcapflow.text.times import time_of_day, to_ns
 
 HAS_ACK = 4
 """Bit of Wireshark's ``tcp.completeness``: the handshake was finished."""

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pcapflow.anomalies.citing import in_frame, in_frames, proof
-from pcapflow.anomalies.evidence import (
+from pcapflow.anomalies.capture_quality import quality
+from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.lookup import (
     SIDES,
     Groups,
     Story,
@@ -41,25 +42,15 @@ from pcapflow.anomalies.model import (
     Severity,
     no_hits,
 )
-from pcapflow.anomalies.quality import quality
-from pcapflow.anomalies.registry import Doubt, rule
 from pcapflow.anomalies.resets import resets, usual_ttls
+from pcapflow.anomalies.rule import Doubt, rule
 from pcapflow.config import Config
-from pcapflow.phrases import counted, duration, how_often, listed
-from pcapflow.tables import END_REASONS, Tables
-from pcapflow.times import time_of_day, to_ns
-from pcapflow.tracker import marks
-from pcapflow.tracker.states import (
-    CLIENT,
-    ESTABLISHED,
-    RST_RX,
-    RST_TX,
-    SERVER,
-    SYN_RCVD,
-    SYN_RX,
-    SYN_SENT,
-    SYN_TX,
-)
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.endings import END_REASONS
+from pcapflow.tcp.states import CLIENT, ESTABLISHED, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_RX, SYN_SENT, SYN_TX
+from pcapflow.text.phrases import counted, duration, how_often, listed
+from pcapflow.text.times import time_of_day, to_ns
 
 HAS_SYN = 1
 HAS_SYN_ACK = 2

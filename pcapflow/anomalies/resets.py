@@ -17,7 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.evidence import (
+from pcapflow.anomalies.capture_quality import quality
+from pcapflow.anomalies.lookup import (
     SIDES,
     among,
     cell,
@@ -32,12 +33,11 @@ from pcapflow.anomalies.evidence import (
     side,
 )
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.anomalies.quality import quality
 from pcapflow.config import Config
-from pcapflow.tables import Tables
-from pcapflow.times import NS_PER_S, to_ns
-from pcapflow.tracker import marks
-from pcapflow.tracker.states import CLIENT, FIN_TX, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_SENT
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import CLIENT, FIN_TX, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_SENT
+from pcapflow.text.times import NS_PER_S, to_ns
 
 FLAG_ACK: Final = 0x10
 

@@ -7,8 +7,10 @@ import operator
 
 import numpy as np
 
-from pcapflow.anomalies.citing import proof
-from pcapflow.anomalies.evidence import forget, server_keys
+from pcapflow.anomalies.capture_quality import Quality, quality
+from pcapflow.anomalies.catalogue import catalogue
+from pcapflow.anomalies.cite import proof
+from pcapflow.anomalies.lookup import forget, server_keys
 from pcapflow.anomalies.model import (
     CERTAIN,
     LIKELY,
@@ -22,12 +24,11 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.quality import Quality, quality
-from pcapflow.anomalies.registry import Doubt, Rule, catalogue
+from pcapflow.anomalies.rule import Doubt, Rule
 from pcapflow.config import Config
-from pcapflow.phrases import counted
-from pcapflow.tables import Tables
-from pcapflow.times import time_of_day
+from pcapflow.tables.table import Tables
+from pcapflow.text.phrases import counted
+from pcapflow.text.times import time_of_day
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Finding))
 _values = operator.attrgetter(*_FIELDS)

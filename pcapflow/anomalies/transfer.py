@@ -6,16 +6,16 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.citing import in_frame, in_frames, proof
-from pcapflow.anomalies.evidence import SIDES, Story, cell, count_marks, frames_of, indices, side
+from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.lookup import SIDES, Story, cell, count_marks, frames_of, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity, no_hits
-from pcapflow.anomalies.registry import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, rule
 from pcapflow.config import Config
-from pcapflow.phrases import counted, duration
-from pcapflow.tables import Tables
-from pcapflow.times import to_ns
-from pcapflow.tracker import marks
-from pcapflow.tracker.states import CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import to_ns
 
 REPEATS: Final = (marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.SPURIOUS_RETRANSMISSION)
 HAS_HANDSHAKE: Final = 1 | 2 | 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,16 +12,13 @@ from pcapflow.errors import PcapflowError
 from pcapflow.export.files import atomic_path
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from pcapflow.analysis import Analysis
-
-TABLES: Final = ("flows", "transitions", "anomalies", "marks")
+    from pcapflow.export.frames import Frame
+    from pcapflow.result import Result
 
 Form = Literal["csv", "parquet"]
 
 
-def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> list[Path]:
+def write_tables(result: Result, directory: Path, form: Form = "csv") -> list[Path]:
     """Writes ``flows``, ``transitions``, ``anomalies`` and ``marks`` into a directory, which is made if need be.
 
     In CSV times are in UTC with nanoseconds, a value that is absent is empty, and lists are joined by spaces.
@@ -35,10 +32,11 @@ def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> lis
     """
     if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise PcapflowError("Parquet needs pyarrow: pip install 'pcapflow[parquet]'")
+    from pcapflow.export.frames import frames
+
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in TABLES:
-        frame = getattr(analysis, name)
+    for name, frame in frames(result).items():
         path = directory / f"{name}.{form}"
         with atomic_path(path) as temporary:
             if form == "parquet":
@@ -49,7 +47,7 @@ def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> lis
     return paths
 
 
-def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+def _as_text(frame: Frame) -> Frame:
     """The frame with times and lists as the text that CSV has for them."""
     texts: dict[str, Any] = {}
     for name in frame.columns:

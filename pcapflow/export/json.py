@@ -3,8 +3,9 @@
 The document is an object with these members. Members are only ever added under the same ``schema``.
 
 - ``schema``: ``"pcapflow-1"``; ``version``: of pcapflow.
-- ``capture``: the attributes of :class:`pcapflow.capture.Capture`, with ``sha256`` for ``checksum``, and ``first`` and
-  ``last`` (the times of the earliest and latest frame, null without frames) for ``first_ns`` and ``last_ns``.
+- ``capture``: the attributes of :class:`pcapflow.reader.capture.Capture`, with ``sha256`` for ``checksum``, and
+  ``first`` and ``last`` (the times of the earliest and latest frame, null without frames) for ``first_ns`` and
+  ``last_ns``.
 - ``summary``: ``flows`` (connections), ``end_reasons``, ``client_states`` and ``server_states`` (connections by the
   side's state at the end), ``severities`` (connections that anomalies stand for).
 - ``anomalies``: worst first, each with ``code``, ``name``, ``severity``, ``flow`` (null for one that speaks of many),
@@ -24,35 +25,35 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from pcapflow import __version__
-from pcapflow.capture import no_checksum
-from pcapflow.summary import summarise
-from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS
-from pcapflow.times import rfc3339
-from pcapflow.tracker.states import ENDPOINT_NAMES, STATE_NAMES
+from pcapflow.reader.capture import no_checksum
+from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
+from pcapflow.tcp.states import ENDPOINT_NAMES, STATE_NAMES
+from pcapflow.text.times import rfc3339
+from pcapflow.version import __version__
+from pcapflow.views.summary import summarise
 
 if TYPE_CHECKING:
-    from pcapflow.analysis import Analysis
     from pcapflow.anomalies.model import Anomaly
-    from pcapflow.capture import Capture
-    from pcapflow.tables import Tables
+    from pcapflow.reader.capture import Capture
+    from pcapflow.result import Result
+    from pcapflow.tables.table import Tables
 
 SCHEMA: Final = "pcapflow-1"
 
 
-def to_json(analysis: Analysis) -> str:
+def to_json(result: Result) -> str:
     """The analysis as JSON text that ends with a newline; the members are described above."""
-    return json.dumps(document(analysis), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document(result), indent=2, ensure_ascii=False) + "\n"
 
 
-def document(analysis: Analysis) -> dict[str, Any]:
+def document(result: Result) -> dict[str, Any]:
     """The analysis as plain dictionaries, lists, numbers and text."""
-    summary = summarise(analysis.tables, analysis.findings)
-    named = sorted({anomaly.flow for anomaly in analysis.findings if anomaly.flow >= 0})
+    summary = summarise(result.tables, result.findings)
+    named = sorted({anomaly.flow for anomaly in result.findings if anomaly.flow >= 0})
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "capture": _capture(analysis.capture),
+        "capture": _capture(result.capture),
         "summary": {
             "flows": summary.flows,
             "end_reasons": summary.end_reasons,
@@ -60,8 +61,8 @@ def document(analysis: Analysis) -> dict[str, Any]:
             "server_states": summary.states[1],
             "severities": summary.severities,
         },
-        "anomalies": [_anomaly(anomaly) for anomaly in analysis.findings],
-        "flows": [_flow(analysis.tables, flow) for flow in named],
+        "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
+        "flows": [_flow(result.tables, flow) for flow in named],
     }
 
 

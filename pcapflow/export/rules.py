@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.text import Text
 
-from pcapflow.anomalies.registry import catalogue
+from pcapflow.anomalies.catalogue import catalogue
 from pcapflow.export.terminal import console, grid
 
 if TYPE_CHECKING:
-    from pcapflow.anomalies.registry import Rule
+    from pcapflow.anomalies.rule import Rule
 
 _LINE: Final = 100
 """Columns that prose takes at most: longer lines are hard to follow."""

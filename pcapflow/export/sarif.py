@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from pcapflow import __version__
-from pcapflow.anomalies.registry import catalogue
+from pcapflow.anomalies.catalogue import catalogue
+from pcapflow.version import __version__
 
 if TYPE_CHECKING:
-    from pcapflow.anomalies.registry import Rule
+    from pcapflow.anomalies.rule import Rule
     from pcapflow.outcome import Outcome
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pcapflow.export.printable import printable
-from pcapflow.phrases import counted, duration
-from pcapflow.summary import Group, Summary, summarise
-from pcapflow.tracker.states import CLIENT, SERVER, STATE_NAMES
+from pcapflow.tcp.states import CLIENT, SERVER, STATE_NAMES
+from pcapflow.text.escape import printable
+from pcapflow.text.phrases import counted, duration
+from pcapflow.views.summary import Group, Summary, summarise
 
 if TYPE_CHECKING:
-    from pcapflow.analysis import Analysis
-    from pcapflow.capture import Capture
-    from pcapflow.report.census import Counts
+    from pcapflow.reader.capture import Capture
+    from pcapflow.result import Result
+    from pcapflow.views.census import Counts
 
 SEVERITY_STYLES: Final = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _PIPED_WIDTH: Final = 160
@@ -44,12 +44,12 @@ def grid(*headings: str) -> Grid:
     return table
 
 
-def print_summary(analysis: Analysis, stream: TextIO) -> None:
+def print_summary(result: Result, stream: TextIO) -> None:
     """Prints what is most worth knowing about a capture."""
     out = console(stream)
-    summary = summarise(analysis.tables, analysis.findings)
-    out.print(Text(printable(analysis.capture.name), style="bold"), Text(_capture_line(analysis.capture)), sep=": ")
-    for line in _quality_lines(analysis.capture):
+    summary = summarise(result.tables, result.findings)
+    out.print(Text(printable(result.capture.name), style="bold"), Text(_capture_line(result.capture)), sep=": ")
+    for line in _quality_lines(result.capture):
         out.print(Text(line, style="yellow"))
     out.print(_verdict(summary))
     if summary.groups:

@@ -1,5 +1,5 @@
 """Capture files in, batches of TCP segments out."""
 
-from pcapflow.reader.files import OpenCapture, open_capture
+from pcapflow.reader.open import OpenCapture, open_capture
 
 __all__ = ["OpenCapture", "open_capture"]

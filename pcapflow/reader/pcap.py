@@ -11,9 +11,9 @@ from typing import Final, final
 from librt.strings import read_i32_be, read_i32_le, read_i64_be, read_i64_le
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import CAPACITY, Batch
-from pcapflow.reader.decode import Decoder
+from pcapflow.reader.decode.frame import Decoder
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
+from pcapflow.reader.segment_batch import CAPACITY, Batch
 from pcapflow.reader.source import Source
 
 FILE_HEADER_BYTES: Final = 24

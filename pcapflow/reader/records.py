@@ -6,9 +6,9 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from pcapflow.reader.batch import Batch
-from pcapflow.reader.decode import Decoder
-from pcapflow.reader.link import LINK_TYPES
+from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.link import LINK_TYPES
+from pcapflow.reader.segment_batch import Batch
 from pcapflow.reader.source import Source
 
 MAX_RECORD_BYTES: Final = 16 << 20

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, final
 
 from pcapflow.errors import CaptureError
-from pcapflow.reader.standard_input import StandardInput
+from pcapflow.reader.stdin import StandardInput
 
 CHUNK_BYTES: Final = 128 * 1024
 """What a read asks for. It stays in the second-level cache; megabytes were slower, by page faults."""

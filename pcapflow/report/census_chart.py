@@ -7,11 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pcapflow.phrases import duration, number
-from pcapflow.report.census import Census
 from pcapflow.report.colours import STATE_LOOKS, StateLook
-from pcapflow.times import Clock
-from pcapflow.tracker.states import (
+from pcapflow.tcp.states import (
     CLOSE_WAIT,
     CLOSING,
     ESTABLISHED,
@@ -22,6 +19,9 @@ from pcapflow.tracker.states import (
     SYN_SENT,
     TIME_WAIT,
 )
+from pcapflow.text.phrases import duration, number
+from pcapflow.text.times import Clock
+from pcapflow.views.census import Census
 
 STACK: Final = (
     ESTABLISHED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from pcapflow.tracker.states import STATE_NAMES
+from pcapflow.tcp.states import STATE_NAMES
 
 
 class StateLook(NamedTuple):
@@ -51,7 +51,7 @@ STATE_LOOKS: Final = (
     StateLook("TIME_WAIT", "T", "#979ea6", "#798189", _BLACK, _BLACK, "", "TIME-WAIT"),
     StateLook("UNKNOWN", "?", "#eef0f2", "#2a3037", _BLACK, _WHITE, "", "UNKNOWN"),
 )
-"""Indexed by state code, as :data:`pcapflow.tracker.states.STATE_NAMES`."""
+"""Indexed by state code, as :data:`pcapflow.tcp.states.STATE_NAMES`."""
 
 if tuple(look.name for look in STATE_LOOKS) != STATE_NAMES:
     raise AssertionError("every state has one look, in the order of its code")

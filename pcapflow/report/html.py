@@ -7,8 +7,19 @@ import hashlib
 
 from markupsafe import Markup
 
-from pcapflow.report.view import ReportView
-from pcapflow.templating import environment
+from pcapflow.report.ladder import wanted_flows
+from pcapflow.report.templating import environment
+from pcapflow.report.view import ReportView, build
+from pcapflow.result import Result
+
+
+def to_html(result: Result) -> str:
+    """The report of a run: reads the capture once more for the segments of its ladders."""
+    drawn = wanted_flows(result.tables, result.findings, result.config)
+    evidence = {
+        frame for anomaly in result.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames
+    }
+    return render(build(result.tables, result.findings, result.config, result.segments(drawn, frames=evidence)))
 
 
 def render(view: ReportView) -> str:

@@ -13,12 +13,11 @@ from typing import Final, NamedTuple
 
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
-from pcapflow.phrases import counted, duration, shortened, size
-from pcapflow.report.groups import gathered
-from pcapflow.segments import ACK, FIN, RST, SYN, Segment
-from pcapflow.tables import Tables
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import (
+from pcapflow.tables.segments import Segment
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.flags import ACK, FIN, RST, SYN
+from pcapflow.tcp.states import (
     ACK_OF_FIN_RX,
     ACK_OF_SYN_RX,
     ASSUMED,
@@ -36,6 +35,8 @@ from pcapflow.tracker.states import (
     SYN_TX,
     TIME_WAIT,
 )
+from pcapflow.text.phrases import counted, duration, shortened, size
+from pcapflow.views.groups import gathered
 
 WIDTH: Final = 520.0
 FRAME_X: Final = 46.0

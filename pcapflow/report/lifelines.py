@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pcapflow.phrases import duration
-from pcapflow.tracker.states import CLOSED, ENDPOINT_NAMES, LISTEN, STATE_NAMES, TIME_WAIT, UNKNOWN
+from pcapflow.tcp.states import CLOSED, ENDPOINT_NAMES, LISTEN, STATE_NAMES, TIME_WAIT, UNKNOWN
+from pcapflow.text.phrases import duration
 
 WIDTH: Final = 240.0
 BAR_HEIGHT: Final = 7.0

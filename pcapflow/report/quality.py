@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.model import Anomaly
-from pcapflow.phrases import counted, number, sentence
 from pcapflow.report.verdict import CAPTURE_FAMILY
-from pcapflow.tables import Tables
-from pcapflow.tracker.marks import MARK_DUPLICATE_PACKET
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.marks import MARK_DUPLICATE_PACKET
+from pcapflow.text.phrases import counted, number, sentence
 
 _VANTAGE_FLOWS: Final = 5000
 _VANTAGE_RATIO: Final = 5.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pcapflow.anomalies.registry import rule_of
-from pcapflow.phrases import sentence
+from pcapflow.anomalies.catalogue import rule_of
 from pcapflow.report.rich_text import Rich, rich
+from pcapflow.text.phrases import sentence
 
 
 class Advice(NamedTuple):

@@ -8,12 +8,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pcapflow.phrases import counted, number, sentence
-from pcapflow.report.groups import Group, blamed
 from pcapflow.report.rich_text import Rich, rich
-from pcapflow.tables import END_REASONS, Tables
-from pcapflow.times import Clock
-from pcapflow.tracker.states import CLIENT, SERVER
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.endings import END_REASONS
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, number, sentence
+from pcapflow.text.times import Clock
+from pcapflow.views.groups import Group, blamed
 
 CAPTURE_FAMILY: Final = "PF9"
 """Codes that speak of the capture, not of the connections in it."""

@@ -9,24 +9,25 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pcapflow import __version__
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
-from pcapflow.phrases import counted, duration, listed, number, sentence, shortened, size
 from pcapflow.report import lifelines as lines
-from pcapflow.report.census import census
 from pcapflow.report.census_chart import CensusView, census_view
 from pcapflow.report.colours import STATE_LOOKS, StateLook
-from pcapflow.report.groups import Group, blamed, gathered
 from pcapflow.report.ladder import Ladder, ladder, wanted_flows
 from pcapflow.report.quality import Quality, quality, vantage
 from pcapflow.report.rich_text import Rich, rich
 from pcapflow.report.rule_texts import Advice, RuleText, rule_text
 from pcapflow.report.verdict import Verdict, flows_to_same_servers, side_words, verdict
-from pcapflow.segments import Segment
-from pcapflow.tables import CLOSED_BY_NAMES, END_REASONS, Tables
-from pcapflow.times import Clock, day_and_time
-from pcapflow.tracker.states import CLOSE_WAIT, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RCVD
+from pcapflow.tables.segments import Segment
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
+from pcapflow.tcp.states import CLOSE_WAIT, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RCVD
+from pcapflow.text.phrases import counted, duration, listed, number, sentence, shortened, size
+from pcapflow.text.times import Clock, day_and_time
+from pcapflow.version import __version__
+from pcapflow.views.census import census
+from pcapflow.views.groups import Group, blamed, gathered
 
 _ROWS_PER_CARD: Final = 12
 _ALTERNATIVES: Final = 5

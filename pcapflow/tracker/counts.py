@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import ACK, FIN, RST, SYN
+from pcapflow.tcp.flags import ACK, FIN, RST, SYN
+from pcapflow.tcp.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
+from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.tracker.endpoint import Endpoint
-from pcapflow.tracker.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
-from pcapflow.tracker.states import CLIENT, SERVER
-from pcapflow.tracker.wireshark_marks import WSCALE_UNUSED
+from pcapflow.tracker.wireshark import WSCALE_UNUSED
 
 if TYPE_CHECKING:
     from pcapflow.tracker.flow import Flow

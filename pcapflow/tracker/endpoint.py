@@ -1,7 +1,7 @@
 """One endpoint of a connection: what it has sent, what has passed the tap towards it, and the state this puts it in.
 
 Every guard that decides *whether* an event happened is in :mod:`pcapflow.tracker.flow`; an endpoint keeps the facts
-that those guards look at, takes the edges of :mod:`pcapflow.tracker.states`, and can take an assumed edge back.
+that those guards look at, takes the edges of :mod:`pcapflow.tcp.states`, and can take an assumed edge back.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
+from pcapflow.tcp.seq import delta, unwrap
+from pcapflow.tcp.states import ASSUMED, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
 from pcapflow.tracker.log import TransitionLog
-from pcapflow.tracker.seq import delta, unwrap
-from pcapflow.tracker.states import ASSUMED, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
 
 TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""

@@ -17,11 +17,8 @@ from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
-from pcapflow.reader.batch import ACK, FIN, RST, SYN, TCP_FLAGS
-from pcapflow.tracker.counts import H_GAP, add_letter, count, note_window, note_wireshark, zero_window_ends
-from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
-from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.marks import (
+from pcapflow.tcp.flags import ACK, FIN, RST, SYN, TCP_FLAGS
+from pcapflow.tcp.marks import (
     MARK_DATA_AFTER_CLOSE,
     MARK_DATA_AFTER_FIN,
     MARK_DUPLICATE_PACKET,
@@ -34,8 +31,8 @@ from pcapflow.tracker.marks import (
     MARK_TAKEN_BACK,
     MARK_UNEXPECTED,
 )
-from pcapflow.tracker.seq import delta
-from pcapflow.tracker.states import (
+from pcapflow.tcp.seq import delta
+from pcapflow.tcp.states import (
     ACK_OF_FIN_RX,
     ACK_OF_SYN_RX,
     ASSUMED,
@@ -62,7 +59,10 @@ from pcapflow.tracker.states import (
     TIME_WAIT,
     UNKNOWN,
 )
-from pcapflow.tracker.wireshark_marks import wireshark_marks
+from pcapflow.tracker.counts import H_GAP, add_letter, count, note_window, note_wireshark, zero_window_ends
+from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
+from pcapflow.tracker.log import MarkLog, TransitionLog
+from pcapflow.tracker.wireshark import wireshark_marks
 
 COPY_NS: Final = 50_000_000
 """A segment repeated with the same IP identification and time stamp within this is a copy made on the way, not a

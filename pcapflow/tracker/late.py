@@ -10,8 +10,8 @@ from typing import final
 
 from mypy_extensions import i64
 
-from pcapflow.reader.batch import FIN, RST
-from pcapflow.tracker.states import CLIENT
+from pcapflow.tcp.flags import FIN, RST
+from pcapflow.tcp.states import CLIENT
 
 
 @final

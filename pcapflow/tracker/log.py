@@ -1,4 +1,4 @@
-"""What the trackers write while they follow: rows of four numbers. :mod:`pcapflow.collect` makes tables of them."""
+"""What the trackers write while they follow: rows of four numbers, which :mod:`pcapflow.engine.collect` collects."""
 
 from __future__ import annotations
 

@@ -13,11 +13,13 @@ import numpy as np
 
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.anomalies.run import find_anomalies
-from pcapflow.capture import Capture
 from pcapflow.config import Config
-from pcapflow.tables import END_REASONS, FLOWS, MARKS, TRANSITIONS, Table, Tables
-from pcapflow.tracker import marks as m
-from pcapflow.tracker import states as s
+from pcapflow.reader.capture import Capture
+from pcapflow.tables.schema import FLOWS, MARKS, TRANSITIONS
+from pcapflow.tables.table import Table, Tables
+from pcapflow.tcp import marks as m
+from pcapflow.tcp import states as s
+from pcapflow.tcp.endings import END_REASONS
 
 START_NS = 1_795_269_731_000_000_000  # 2026-11-21 14:02:11 UTC
 SECOND = 1_000_000_000

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pcapflow.anomalies.model import Severity
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import CLIENT, FIN_RX, SERVER
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import CLIENT, FIN_RX, SERVER
 from tests.anomalies.builder import SECOND, Told
 from tests.anomalies.cases import codes, fires, only, spares, told
 

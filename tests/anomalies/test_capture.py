@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pcapflow.anomalies.model import Severity
-from pcapflow.capture import Undecoded
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import CLIENT, SERVER
+from pcapflow.reader.capture import Undecoded
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import CLIENT, SERVER
 from tests.anomalies.builder import Told
 from tests.anomalies.cases import codes, fires, only, spares
 

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from pcapflow.anomalies.evidence import group, in_order, keys, peak
-from pcapflow.anomalies.registry import SIDES, Rule, catalogue, parse_help, rule_of
+from pcapflow.anomalies.catalogue import catalogue, rule_of
+from pcapflow.anomalies.lookup import group, in_order, keys, peak
+from pcapflow.anomalies.rule import SIDES, Rule, parse_help
 from tests.anomalies.cases import FIRING, SPARING
 
 for family in ("opening", "closing", "aborts", "transfer", "capture"):

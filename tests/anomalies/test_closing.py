@@ -8,8 +8,8 @@ import pytest
 
 from pcapflow.anomalies.model import Severity
 from pcapflow.config import Config
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import ACK_OF_FIN_RX, CLIENT, FIN_RX, RST_RX, SERVER
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import ACK_OF_FIN_RX, CLIENT, FIN_RX, RST_RX, SERVER
 from tests.anomalies.builder import Flow, Told
 from tests.anomalies.cases import codes, fires, only, spares, told
 

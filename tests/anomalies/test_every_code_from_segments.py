@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import pytest
 
 from fixtures.ladder import START_NS
+from pcapflow.anomalies.catalogue import catalogue
 from pcapflow.anomalies.model import Anomaly
-from pcapflow.anomalies.registry import catalogue
 from pcapflow.anomalies.run import find_anomalies
 from pcapflow.config import Config
-from pcapflow.reader.batch import ICMP_QUOTE
+from pcapflow.reader.segment_batch import ICMP_QUOTE
 from tests.ladders import CLIENT, ISNS, Row, _row, run
 
 FIRST_CLIENT_PORT = 50_000

@@ -6,8 +6,8 @@ import pytest
 
 from pcapflow.anomalies.model import Severity
 from pcapflow.config import Config
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import CLIENT, SERVER, SYN_RX, SYN_TX
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import CLIENT, SERVER, SYN_RX, SYN_TX
 from tests.anomalies.builder import Told
 from tests.anomalies.cases import codes, fires, only, spares, told
 

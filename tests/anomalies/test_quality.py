@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pcapflow.anomalies.model import Anomaly, Severity
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import CLIENT, SERVER
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import CLIENT, SERVER
 from tests.anomalies.builder import Flow, Told
 from tests.anomalies.cases import codes, only
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pcapflow.anomalies.model import Severity
-from pcapflow.tracker import marks as m
-from pcapflow.tracker.states import CLIENT, SERVER
+from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import CLIENT, SERVER
 from tests.anomalies.builder import SECOND, Flow, Told
 from tests.anomalies.cases import codes, fires, only, spares
 

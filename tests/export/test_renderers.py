@@ -21,11 +21,11 @@ from pcapflow.errors import PcapflowError
 from pcapflow.export import json as json_export
 from pcapflow.export.csv import write_tables
 from pcapflow.export.junit import to_junit
-from pcapflow.export.ladder import print_ladder
-from pcapflow.export.printable import printable
+from pcapflow.export.ladder_text import print_ladder
 from pcapflow.export.sarif import to_sarif
 from pcapflow.export.terminal import print_summary
 from pcapflow.outcome import Outcome
+from pcapflow.text.escape import printable
 from tests.samples import CLIENT_IP, CLOSED, NO_FINAL_ACK, REFUSED, SERVER_IP, capture
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")

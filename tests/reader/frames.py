@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fixtures.containers import pcap
-from pcapflow.capture import Capture
 from pcapflow.reader import open_capture
-from pcapflow.reader.batch import COLUMNS, Batch
+from pcapflow.reader.capture import Capture
+from pcapflow.reader.segment_batch import COLUMNS, Batch
 
 IPV4, IPV6, VLAN, QINQ, MPLS, PPPOE, TEB = 0x0800, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8864, 0x6558
 TCP, UDP, GRE, IPIP, SIX_IN_FOUR, ICMP, ICMPV6 = 6, 17, 47, 4, 41, 1, 58

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pcapflow.reader.fragments import HEAD_BYTES, MAX_DATAGRAMS, MAX_PIECES, Fragments
+from pcapflow.reader.decode.fragments import HEAD_BYTES, MAX_DATAGRAMS, MAX_PIECES, Fragments
 from tests.reader.frames import (
     CLIENT,
     CLIENT6,

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pcapflow.reader.link import LINK_TYPES, UNKNOWN_LINK_TYPE, link_header
+from pcapflow.reader.decode.link import LINK_TYPES, UNKNOWN_LINK_TYPE, link_header
 from tests.reader.frames import IPV4, IPV6, MAC, QINQ, VLAN, decode, ethernet, ip_ethertype, ipv4, ipv6, one, tcp, vlan
 
 V4, V6 = ipv4(tcp(seq=77)), ipv6(tcp(seq=77))

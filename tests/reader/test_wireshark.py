@@ -20,9 +20,9 @@ import pytest
 from fixtures.containers import Section, pcap
 from fixtures.frames import Segment, unreachable
 from pcapflow.errors import CaptureError
-from pcapflow.reader.batch import ICMP_QUOTE, Batch
-from pcapflow.reader.decode import Decoder
-from pcapflow.reader.wireshark import WiresharkRecords
+from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.segment_batch import ICMP_QUOTE, Batch
+from pcapflow.reader.tshark import WiresharkRecords
 from tests.reader import test_link, test_tunnels
 from tests.reader.frames import (
     MORE,
@@ -324,7 +324,7 @@ def test_tshark_is_ended_when_nobody_reads_on(how: str, wait_s: float, tmp_path:
 def test_nothing_is_printed_and_no_warning_is_given(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pcap", [ethernet(ipv4(tcp(seq=n))) for n in range(3000)])
     code = (
-        "import sys; from pcapflow.reader import open_capture; from pcapflow.reader.batch import Batch\n"
+        "import sys; from pcapflow.reader import open_capture; from pcapflow.reader.segment_batch import Batch\n"
         f"whole = open_capture([{str(path)!r}], 'pyshark')\nwhile whole.read(Batch()): pass\n"
         f"part = open_capture([{str(path)!r}], 'pyshark'); part.read(Batch())\n"
         "sys.exit(0)"

@@ -11,7 +11,7 @@ from pcapflow.config import Config
 from pcapflow.report import build, render
 from pcapflow.report.colours import STATE_LOOKS
 from pcapflow.report.ladder import wanted_flows
-from pcapflow.tracker.states import CLOSE_WAIT, FIN_WAIT_2
+from pcapflow.tcp.states import CLOSE_WAIT, FIN_WAIT_2
 from tests.report.browser import Page, browser
 from tests.report.scenes import checkout
 

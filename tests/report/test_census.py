@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pcapflow.report.census import UNCOUNTED, Counts, census, census_at
 from pcapflow.report.census_chart import census_view
-from pcapflow.tables import Tables
-from pcapflow.times import Clock
-from pcapflow.tracker import states as s
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import states as s
+from pcapflow.text.times import Clock
+from pcapflow.views.census import UNCOUNTED, Counts, census, census_at
 from tests.report.scenes import SECOND, Scene, checkout
 
 

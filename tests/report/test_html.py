@@ -7,11 +7,11 @@ import re
 from html.parser import HTMLParser
 
 from pcapflow.anomalies.model import Anomaly, Severity
-from pcapflow.capture import Undecoded
 from pcapflow.config import Config
+from pcapflow.reader.capture import Undecoded
 from pcapflow.report import build, render
 from pcapflow.report.ladder import wanted_flows
-from pcapflow.tracker import states as s
+from pcapflow.tcp import states as s
 from tests.report.scenes import Scene, checkout
 
 HOSTILE = "</title></style></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}{% raw %}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pcapflow.report.ladder import MOST_RUNGS, Ladder, ladder
-from pcapflow.segments import ACK, FIN, PSH
-from pcapflow.tracker import marks as m
-from pcapflow.tracker import states as s
+from pcapflow.tcp import marks as m
+from pcapflow.tcp import states as s
+from pcapflow.tcp.flags import ACK, FIN, PSH
 from tests.report.scenes import Scene, checkout
 
 

@@ -10,10 +10,10 @@ import pytest
 import pcapflow
 from fixtures.build import KERNEL
 from fixtures.frames import write_pcap
-from pcapflow.report.reasons import reasons, withdrawals
-from pcapflow.segments import Segment
-from pcapflow.tables import Tables
-from pcapflow.tracker.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES
+from pcapflow.tables.segments import Segment
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES
+from pcapflow.views.proofs import reasons, withdrawals
 from tests.ladders import ISNS, RTO_NS, climb
 
 OPEN = """

@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 
 from pcapflow.anomalies.model import Anomaly, Severity
-from pcapflow.capture import Undecoded, no_checksum
 from pcapflow.config import Config
+from pcapflow.reader.capture import Undecoded, no_checksum
 from pcapflow.report import build
 from pcapflow.report.ladder import wanted_flows
 from pcapflow.report.view import ReportView
-from pcapflow.tracker import states as s
+from pcapflow.tcp import states as s
 from tests.report.scenes import SECOND, Scene, checkout
 
 

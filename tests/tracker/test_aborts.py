@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.tables import CLOSED_BY_NAMES
+from pcapflow.tcp.endings import CLOSED_BY_NAMES
 from tests.ladders import Climb
 
 HANDSHAKE = """

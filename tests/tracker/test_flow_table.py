@@ -9,11 +9,11 @@ import pytest
 
 from fixtures.frames import ACK, FIN, SYN, Segment
 from fixtures.ladder import START_NS
-from pcapflow.reader.batch import HALVES, ICMP_QUOTE, WHOLE, half_of
-from pcapflow.tables import Tables
+from pcapflow.reader.segment_batch import HALVES, ICMP_QUOTE, WHOLE, half_of
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.marks import MARK_NAMES
+from pcapflow.tcp.states import CLIENT, STATE_NAMES
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.marks import MARK_NAMES
-from pcapflow.tracker.states import CLIENT, STATE_NAMES
 from tests.ladders import RTO_NS, Row, check_chains, run
 
 SERVER = "198.51.100.2"

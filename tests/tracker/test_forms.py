@@ -9,13 +9,13 @@ import pytest
 
 from fixtures.frames import ACK, FIN, RST, SYN, Segment
 from fixtures.ladder import START_NS
-from pcapflow.reader.batch import ICMP_QUOTE
-from pcapflow.tables import Tables
+from pcapflow.reader.segment_batch import ICMP_QUOTE
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.marks import MARK_NAMES
+from pcapflow.tcp.states import ENDPOINT_NAMES, STATE_NAMES
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.embryos import ROWS
-from pcapflow.tracker.flowtable import LINGER_NS, LONG_LINGER_NS
-from pcapflow.tracker.marks import MARK_NAMES
-from pcapflow.tracker.states import ENDPOINT_NAMES, STATE_NAMES
+from pcapflow.tracker.flow_table import LINGER_NS, LONG_LINGER_NS
+from pcapflow.tracker.syn_cache import ROWS
 from tests.ladders import RTO_NS, Row, check_chains, run
 
 CLIENT, SERVER = "192.0.2.1", "198.51.100.2"

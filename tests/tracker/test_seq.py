@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pcapflow.tracker.seq import delta, unwrap
+from pcapflow.tcp.seq import delta, unwrap
 
 SPACE = 1 << 32
 raws = st.integers(0, SPACE - 1)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pcapflow.tracker import states as s
+from pcapflow.tcp import states as s
 
 STATES = range(s.N_STATES)
 EVENTS = range(s.N_EVENTS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.zeek import histories
+from pcapflow.tables.zeek import histories
 from tests.ladders import Climb, Story
 
 HANDSHAKE = """

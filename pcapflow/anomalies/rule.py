@@ -1,0 +1,115 @@
+"""What makes a function a rule.
+
+A rule's docstring is its help text, shown by ``pcapflow rules CODE`` and on the report's cards; see :class:`Help`
+for its parts. Adding a rule takes one function in one of the modules that :mod:`pcapflow.anomalies.catalogue` lists,
+its docstring, and a firing and a near-miss test; nothing else has to be told.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from pcapflow.anomalies.model import Hits
+from pcapflow.config import Config
+from pcapflow.tables.table import Tables
+
+SIDES: Final = ("Client", "Server", "Network", "Capture")
+
+
+class Doubt(enum.Flag):
+    """Faults of a capture that cast doubt on a rule's verdict; :mod:`pcapflow.anomalies.run` acts on them.
+
+    They count for the connection that a row names, and for a row of many where half of these have them. A file that was
+    cut off (PF904) casts none: its end is known, and rules that need time after an event look at it.
+    """
+
+    NONE = 0
+    ONE_WAY = enum.auto()
+    """The verdict speaks of a side of which the capture has nothing: withheld."""
+    GAPS = enum.auto()
+    """The verdict rests on something not seen, and the capture lacks packets: lowered."""
+    DUPLICATES = enum.auto()
+    """The verdict counts repetitions, and the capture holds copies of packets: less sure."""
+    CLOCK = enum.auto()
+    """The verdict rests on an interval, and the capture's clock went back: less sure."""
+
+
+class Help(NamedTuple):
+    """The parts of a rule's docstring.
+
+    Attributes:
+        summary: its first sentence, what was seen.
+        means: what that means.
+        do: what to do, as (side, advice) pairs; sides are :data:`SIDES`.
+        otherwise: what else it could be, and when it is no fault.
+        source: the RFC clause, kernel function or tool the rule stands on.
+    """
+
+    summary: str
+    means: str
+    do: tuple[tuple[str, str], ...]
+    otherwise: str
+    source: str
+
+
+class Rule(NamedTuple):
+    """One rule of the catalogue; calling it looks for its anomaly.
+
+    Attributes:
+        code: ``PF`` and three digits; the first is the family.
+        name: the fault in a few words with hyphens.
+        title: the fault as a heading.
+        doubts: which faults of a capture weaken its verdict.
+        find: the function itself.
+    """
+
+    code: str
+    name: str
+    title: str
+    doubts: Doubt
+    find: Callable[[Tables, Config], Hits]
+
+    def __call__(self, tables: Tables, config: Config) -> Hits:  # noqa: D102
+        return self.find(tables, config)
+
+    @property
+    def help(self) -> Help:
+        """The parts of its docstring.
+
+        Raises:
+            ValueError: a part is missing or empty.
+        """
+        return parse_help(inspect.getdoc(self.find) or "")
+
+
+def rule(
+    code: str, name: str, *, title: str, doubts: Doubt = Doubt.NONE
+) -> Callable[[Callable[[Tables, Config], Hits]], Rule]:
+    """Makes a rule of a function; its docstring must have the parts of :class:`Help`."""
+    return functools.partial(Rule, code, name, title, doubts)
+
+
+_PART: Final = re.compile(r"^(Means|Do|Else|Source):[ \n]", re.MULTILINE)
+_ADVICE: Final = re.compile(rf"^ *({'|'.join(SIDES)}): ", re.MULTILINE)
+
+
+def parse_help(docstring: str) -> Help:
+    """Cuts a rule's docstring into its parts.
+
+    Raises:
+        ValueError: a part is missing or empty.
+    """
+    pieces = _PART.split(docstring)
+    parts = {"Summary": pieces[0], **dict(zip(pieces[1::2], pieces[2::2], strict=True))}
+    advice = _ADVICE.split(parts.pop("Do", ""))
+    texts = {part: " ".join(text.split()) for part, text in parts.items()}
+    do = tuple((side, " ".join(text.split())) for side, text in zip(advice[1::2], advice[2::2], strict=True))
+    missing = [part for part in ("Summary", "Means", "Else", "Source") if not texts.get(part)]
+    if missing or not do or not all(text for _, text in do):
+        raise ValueError(f"a rule's docstring lacks {', '.join([*missing, *([] if do else ['Do'])]) or 'advice'}")
+    return Help(texts["Summary"], texts["Means"], do, texts["Else"], texts["Source"])

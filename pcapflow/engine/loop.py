@@ -1,0 +1,69 @@
+"""One reading of a capture, and the flow tables that are fed by it: the only loop over all packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pcapflow.config import Config
+from pcapflow.reader import OpenCapture
+from pcapflow.reader.segment_batch import HALVES, Batch
+from pcapflow.tracker import FlowTable
+from pcapflow.tracker.flow_table import MAX_LINGERING
+
+if TYPE_CHECKING:
+    from pcapflow.engine.collect import Harvest
+
+
+def follow(
+    opened: OpenCapture,
+    batch: Batch,
+    more: bool,
+    halves: Sequence[int],
+    config: Config,
+    on_batch: Callable[[], None] | None = None,
+) -> list[Harvest]:
+    """Follows halves of the connections to the end of a capture.
+
+    Args:
+        opened: the capture.
+        batch: its first batch, which was read from it; those after it hold no segments of a half that is not followed.
+        more: whether there may be more.
+        halves: of :data:`HALVES`, those to follow.
+        config: thresholds; limits are for all connections, and each half has its share.
+        on_batch: is called after each batch.
+
+    Returns:
+        What each half came to.
+
+    Raises:
+        CaptureError: a later file cannot be read.
+    """
+    # A second process is started before numpy is imported, which may start threads of its own.
+    from pcapflow.engine.collect import Collector
+
+    share = len(HALVES)
+    collectors = [
+        Collector(
+            FlowTable(
+                config.marks_per_flow,
+                -(-config.max_open_flows // share),
+                int(config.rto_s * 1e9),
+                MAX_LINGERING // share,
+                half,
+            )
+        )
+        for half in halves
+    ]
+    while True:
+        for collector in collectors:
+            collector.consume(batch)
+        if on_batch is not None:
+            on_batch()
+        if not more:
+            break
+        if len(halves) == 1:
+            # The first batch was read before anybody knew, and holds all.
+            (batch.half,) = halves
+        more = opened.read(batch)
+    return [collector.finish(opened.last_ns) for collector in collectors]

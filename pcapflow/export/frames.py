@@ -1,0 +1,162 @@
+"""The public data frames: the tables' rows with names in place of codes, for people who work with pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pcapflow.anomalies.model import Anomaly, Severity
+from pcapflow.result import Result
+from pcapflow.tables.community_id import community_ids
+from pcapflow.tables.schema import Column
+from pcapflow.tables.table import Table, Tables, address
+from pcapflow.tables.zeek import CONN_STATES, conn_states, histories
+from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
+from pcapflow.tcp.marks import MARK_NAMES
+from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
+
+Frame = pd.DataFrame
+
+
+def frames(result: Result) -> dict[str, Frame]:
+    """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``."""
+    return {
+        "flows": flows_frame(result.tables),
+        "transitions": transitions_frame(result.tables),
+        "anomalies": anomalies_frame(result.findings),
+        "marks": marks_frame(result.tables),
+    }
+
+
+def flows_frame(tables: Tables) -> Frame:
+    """The public ``flows`` table.
+
+    Returns:
+        A row per connection in order of first frame: ``flow``, ``stream``, addresses and ports of both sides,
+        ``first_frame``, ``last_frame``, ``start`` and ``end`` (datetime64[ns, UTC]), ``duration_s``, states at the
+        end, ``closed_by``, ``end_reason``, ``completeness``, ``conn_state`` and ``history`` (Zeek's),
+        ``community_id``, and per side ``*_packets``, ``*_bytes``,
+        ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without).
+    """
+    t = tables.flows
+    columns: dict[str, Any] = {"flow": t["flow"], "stream": t["stream"]}
+    for side in ENDPOINT_NAMES:
+        columns[f"{side}_ip"] = pd.array(_addresses(t, side), dtype="str")
+        columns[f"{side}_port"] = t[f"{side}_port"].astype(np.int64)
+    columns["first_frame"] = t["first_frame"]
+    columns["last_frame"] = t["last_frame"]
+    columns["start"] = _times(t["start_ns"])
+    columns["end"] = _times(t["end_ns"])
+    columns["duration_s"] = (t["end_ns"] - t["start_ns"]) / 1e9
+    columns["client_state"] = _names(t["client_state"], STATE_NAMES)
+    columns["server_state"] = _names(t["server_state"], STATE_NAMES)
+    columns["closed_by"] = _names(t["closed_by"], CLOSED_BY_NAMES)
+    columns["end_reason"] = _names(t["end_reason"], END_REASONS)
+    columns["completeness"] = t["completeness"].astype(np.int64)
+    columns["conn_state"] = _names(conn_states(t), CONN_STATES)
+    columns["history"] = pd.array(histories(t), dtype="str")
+    columns["community_id"] = pd.array(community_ids(t), dtype="str")
+    for side in ENDPOINT_NAMES:
+        for name in ("packets", "bytes", "retransmitted"):
+            columns[f"{side}_{name}"] = t[f"{side}_{name}"]
+        rtt = t[f"{side}_rtt_ns"]
+        columns[f"{side}_rtt_ms"] = pd.array(np.where(rtt < 0, 0, rtt) / 1e6, dtype="Float64")
+        columns[f"{side}_rtt_ms"][rtt < 0] = pd.NA
+    columns["midstream"] = t["midstream"].astype(bool)
+    columns["tunnel"] = _names(t["tunnel"], tables.capture.tunnels)
+    columns["vlan"] = pd.array(np.where(t["vlan"] < 0, 0, t["vlan"]), dtype="Int64")
+    columns["vlan"][t["vlan"] < 0] = pd.NA
+    return pd.DataFrame(columns)
+
+
+def transitions_frame(tables: Tables) -> Frame:
+    """The public ``transitions`` table.
+
+    Returns:
+        A row per change of state in time order: ``flow``, ``endpoint``, ``old``, ``new``, ``time``
+        (datetime64[ns, UTC]), ``frame``, ``event``, ``basis``.
+    """
+    t = tables.transitions
+    return pd.DataFrame(
+        {
+            "flow": t["flow"],
+            "endpoint": _names(t["endpoint"], ENDPOINT_NAMES),
+            "old": _names(t["old"], STATE_NAMES),
+            "new": _names(t["new"], STATE_NAMES),
+            "time": _times(t["time_ns"]),
+            "frame": t["frame"],
+            "event": _names(t["event"], EVENT_NAMES),
+            "basis": _names(t["basis"], BASIS_NAMES),
+        }
+    )
+
+
+def marks_frame(tables: Tables) -> Frame:
+    """The public ``marks`` table.
+
+    Returns:
+        A row per noteworthy frame: ``flow``, ``frame``, ``time`` (datetime64[ns, UTC]), ``endpoint`` (the frame's
+        sender), ``mark``, ``value``.
+    """
+    t = tables.marks
+    return pd.DataFrame(
+        {
+            "flow": t["flow"],
+            "frame": t["frame"],
+            "time": _times(t["time_ns"]),
+            "endpoint": _names(t["endpoint"], ENDPOINT_NAMES),
+            "mark": _names(t["mark"], MARK_NAMES),
+            "value": t["value"],
+        }
+    )
+
+
+def anomalies_frame(anomalies: Sequence[Anomaly]) -> Frame:
+    """The public ``anomalies`` table.
+
+    Returns:
+        A row per anomaly, worst first: ``code``, ``name``, ``severity``, ``flow`` (NA for one that speaks of many),
+        ``endpoint`` (NA where nobody is to blame), ``time``, ``frames`` (a list), ``detail``, ``cause`` (NA without),
+        ``confidence``, ``alternatives`` (a list), ``count``.
+    """
+    return pd.DataFrame(
+        {
+            "code": pd.array([a.code for a in anomalies], dtype="str"),
+            "name": pd.array([a.name for a in anomalies], dtype="str"),
+            "severity": pd.Categorical(
+                [a.severity.label for a in anomalies], [severity.label for severity in Severity], ordered=True
+            ),
+            "flow": pd.array([pd.NA if a.flow < 0 else a.flow for a in anomalies], dtype="Int64"),
+            "endpoint": pd.Categorical([_endpoint(a.endpoint) for a in anomalies], ENDPOINT_NAMES),
+            "time": _times(np.array([a.time_ns for a in anomalies], dtype=np.int64)),
+            "frames": pd.Series([list(a.frames) for a in anomalies], dtype=object),
+            "detail": pd.array([a.detail for a in anomalies], dtype="str"),
+            "cause": pd.array([a.cause or pd.NA for a in anomalies], dtype="str"),
+            "confidence": pd.array([a.confidence for a in anomalies], dtype="str"),
+            "alternatives": pd.Series([list(a.alternatives) for a in anomalies], dtype=object),
+            "count": np.array([a.count for a in anomalies], dtype=np.int64),
+        }
+    )
+
+
+def _endpoint(code: int) -> str | None:
+    return ENDPOINT_NAMES[code] if code >= 0 else None
+
+
+def _addresses(t: Table, side: str) -> list[str]:
+    # A capture has few hosts and many flows: each distinct address is formatted once.
+    keys = np.stack([t["family"].astype(np.int64), t[f"{side}_hi"], t[f"{side}_lo"]], axis=1)
+    distinct, which = np.unique(keys, axis=0, return_inverse=True)
+    texts = [address(*map(int, row)) for row in distinct]
+    return [texts[i] for i in which.ravel()]
+
+
+def _times(ns: Column) -> Any:
+    return pd.Series(pd.to_datetime(ns, unit="ns", utc=True)).astype("datetime64[ns, UTC]")
+
+
+def _names(codes: Column, names: Sequence[str]) -> Any:
+    return pd.Categorical.from_codes(codes.astype(np.int16), categories=pd.Index(list(names), dtype="str"))

@@ -1,0 +1,1 @@
+"""Bytes of a frame in, rows of a batch of segments out."""

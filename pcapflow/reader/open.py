@@ -1,0 +1,266 @@
+"""Opens inputs as one capture: which engine and which file format reads each, and what is known at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, Literal, TypeGuard, final
+
+from pcapflow.errors import CaptureError, UnknownFormat
+from pcapflow.reader import segment_batch as batch_module
+from pcapflow.reader.capture import Capture, Undecoded
+from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.pcap import PcapRecords, is_pcap
+from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
+from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.source import Source, open_source
+from pcapflow.reader.waypoints import Waypoint, Waypoints
+
+if TYPE_CHECKING:
+    from pcapflow.reader.records import Records
+
+Input = str | os.PathLike[str] | IO[bytes]
+Engine = Literal["auto", "native", "pyshark"]
+
+MAX_FILES: Final = 100_000
+SHORTEST: Final = 16
+"""No format has a shorter header; Wireshark would take such a file for a frame of its own."""
+
+
+@final
+class OpenCapture:
+    """One capture being read, from one or several files one after another.
+
+    Attributes:
+        engine: ``native`` or ``pyshark``, whichever reads it.
+        bytes_read: bytes of the inputs read so far, as they lie on disk.
+        waypoints: where another reading can go on; the native engine notes one for each batch.
+    """
+
+    def __init__(self, inputs: Sequence[Input], engine: Engine) -> None:
+        self.engine = engine
+        self.bytes_read = 0
+        self.waypoints = Waypoints()
+        self._inputs = list(inputs)
+        self._decoder = Decoder()
+        self._done: list[Records] = []
+        self._source: Source | None = None
+        self._records: Records | None = None
+        self._next = 0
+        self._closed_bytes = 0
+        self._may_fall_back = engine == "auto" and all(map(is_file, inputs))
+        self._open_next()
+        if engine == "auto":
+            self.engine = "native"
+
+    def read(self, batch: Batch) -> bool:
+        """Fills the batch anew.
+
+        Returns:
+            Whether there may be more.
+
+        Raises:
+            CaptureError: a later file of the list cannot be read, or an interface has a link type that only Wireshark
+                knows and Wireshark is not there.
+        """
+        batch.clear()
+        records = self._records
+        if records is None:
+            return False
+        if self.engine == "native":
+            here = Waypoint(int(self._decoder.frames), self._next - 1, records.offset, records.section)
+            self.waypoints.note(here)
+        more = records.fill(batch)
+        if self._may_fall_back:
+            # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
+            self._may_fall_back = False
+            if records.unknown_link_type >= 0:
+                batch.clear()
+                return self._fall_back(records.unknown_link_type)
+        self.bytes_read = self._closed_bytes + records.position
+        if more:
+            return True
+        self._finish_file()
+        if self._next < len(self._inputs):
+            self._open_next()
+            return True
+        self._decoder.finish()
+        return False
+
+    @property
+    def frames(self) -> int:
+        """Frames read or leapt over so far: the number of the newest."""
+        return int(self._decoder.frames)
+
+    @property
+    def last_ns(self) -> int:
+        """The latest time stamp of the files that are read to their end, -1 without frames."""
+        return max((int(records.last_ns) for records in self._done), default=-1)
+
+    @property
+    def can_be_read_twice(self) -> bool:
+        """Whether another process can open the inputs too, and read the first of them as quickly: it is plain."""
+        is_plain = self._source is not None and not self._source.is_compressed
+        return self.engine == "native" and is_plain and all(map(is_file, self._inputs))
+
+    def skip_to(self, frame: int, waypoints: Waypoints) -> None:
+        """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.
+
+        The next batch begins at that frame or before it. What spans the gap, a fragmented datagram, is lost.
+
+        Raises:
+            CaptureError: a later file of the list cannot be read.
+        """
+        place = waypoints.before(frame)
+        if place is None or place.frames <= self._decoder.frames or self._records is None:
+            return
+        while self._next <= place.file:
+            self._finish_file()
+            self._open_next()
+            self._decoder.frames = waypoints.first_frames[self._next - 1]
+        self._records.jump(place.offset, place.section, place.frames)
+
+    def capture(self) -> Capture:
+        """What is known of the capture; complete once :meth:`read` returned False."""
+        done = self._done
+        decoder = self._decoder
+        names = tuple(_name(item) for item in self._inputs)
+        firsts = [r.first_ns for r in done if r.first_ns >= 0]
+        snaplens = [r.snaplen for r in done if r.snaplen]
+        drops = [r.dropped for r in done if r.dropped >= 0]
+        steps = [r for r in done if r.clock_steps]
+        return Capture(
+            paths=names,
+            name=Path(names[0]).name if len(names) == 1 else f"{Path(names[0]).name} and {len(names) - 1} more",
+            size_bytes=self.bytes_read,
+            format=", ".join(dict.fromkeys(r.format for r in done)),
+            reader=self.engine,
+            compiled=is_compiled(),
+            link_types=tuple(dict.fromkeys(name for r in done for name in r.link_types)),
+            frames=int(decoder.frames),
+            segments=int(decoder.segments),
+            other=int(decoder.other),
+            first_ns=int(min(firsts, default=-1)),
+            last_ns=self.last_ns,
+            snaplen=min(snaplens, default=0),
+            cut_frames=int(sum(r.cut_frames for r in done)),
+            truncated="; ".join(r.truncated for r in done if r.truncated),
+            undecoded=tuple(
+                Undecoded(layer, reason, count, first) for (layer, reason), (count, first) in decoder.skips.items()
+            ),
+            dropped=sum(drops) if drops else -1,
+            clock_steps=int(sum(r.clock_steps for r in done)),
+            first_clock_step_frame=int(steps[0].first_clock_step_frame) if steps else 0,
+            tunnels=tuple(decoder.tunnels),
+        )
+
+    def close(self) -> None:
+        """Closes what is still open; reading may end early."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+        if self._records is not None:
+            self._records.close()
+            self._records = None
+
+    def _open_next(self) -> None:
+        item = self._inputs[self._next]
+        self._next += 1
+        if self.engine == "pyshark":
+            from pcapflow.reader.tshark import WiresharkRecords
+
+            self._records = WiresharkRecords(item, self._decoder)
+            return
+        source = open_source(item)
+        self._source = source
+        try:
+            if is_pcap(source.head):
+                self._records = PcapRecords(source, self._decoder)
+            elif is_pcapng(source.head):
+                self._records = PcapngRecords(source, self._decoder)
+            else:
+                raise _unknown(source)
+            unknown = self._records.unknown_link_type
+            if unknown >= 0 and self.engine == "auto":
+                raise UnknownFormat(source.name, _unknown_link(unknown))
+        except CaptureError:
+            self.close()
+            raise
+
+    def _fall_back(self, link_type: int) -> bool:
+        """Starts anew with pyshark: an interface has a link type that the native reader does not know."""
+        self.close()
+        self.engine = "pyshark"
+        self.waypoints = Waypoints()
+        self._decoder = Decoder()
+        self._next = 0
+        try:
+            self._open_next()
+        except CaptureError as error:
+            raise CaptureError(error.path, f"{_unknown_link(link_type)}; {error.reason}") from error
+        return True
+
+    def _finish_file(self) -> None:
+        if self._records is not None:
+            self._done.append(self._records)
+            self._closed_bytes += self._records.position
+            self.bytes_read = self._closed_bytes
+        self.close()
+
+
+def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCapture:
+    """Opens one or more inputs as one capture.
+
+    Args:
+        inputs: paths, ``-`` for standard input, or binary files, in order.
+        engine: ``native``, ``pyshark``, or ``auto``: native, and pyshark where the format or link type is unknown.
+
+    Raises:
+        CaptureError: an input does not exist, cannot be read, is empty, or is no capture.
+    """
+    if not inputs:
+        raise CaptureError("-", "no capture was named")
+    if len(inputs) > MAX_FILES:
+        raise CaptureError(_name(inputs[0]), f"more than {MAX_FILES} files cannot be one capture")
+    if engine != "auto":
+        return OpenCapture(inputs, engine)
+    try:
+        return OpenCapture(inputs, "auto")
+    except UnknownFormat as unknown:
+        if not all(map(is_file, inputs)):
+            raise
+        try:
+            return OpenCapture(inputs, "pyshark")
+        except CaptureError as error:
+            raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
+
+
+def is_file(item: Input) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether an input can be read a second time: a pipe cannot, though it may have a path."""
+    return isinstance(item, (str, os.PathLike)) and item != "-" and Path(item).is_file()
+
+
+def is_compiled() -> bool:
+    """Whether reader and tracker run as compiled modules."""
+    return not str(batch_module.__file__).endswith(".py")
+
+
+def _unknown_link(link_type: int) -> str:
+    return f"link type {link_type} is not known to the native reader"
+
+
+def _unknown(source: Source) -> CaptureError:
+    """The error for a file that begins like no capture; one that no program could know is not worth a second try."""
+    if not source.head:
+        return UnknownFormat(source.name, source.failure or "the file is empty inside its compression")
+    reason = f"not a capture that is known here (it begins with {source.head[:4].hex(' ')})"
+    if len(source.head) < SHORTEST:
+        return CaptureError(source.name, reason)
+    return UnknownFormat(source.name, reason)
+
+
+def _name(item: Input) -> str:
+    if isinstance(item, (str, os.PathLike)):
+        return os.fspath(item)
+    return str(getattr(item, "name", "<file>"))

@@ -1,0 +1,103 @@
+"""The index page of a batch: which captures need looking at, and a link to the report of each."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from pcapflow.outcome import SEVERITY_ORDER
+from pcapflow.report.templating import environment
+from pcapflow.text.phrases import counted
+from pcapflow.version import __version__
+
+if TYPE_CHECKING:
+    from pcapflow.outcome import Outcome
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A capture that was analysed: its report, its figures, and what was found by code, worst first."""
+
+    name: str
+    link: str
+    severity: str
+    flows: int
+    findings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """A capture that could not be analysed, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IndexView:
+    """The page: a sentence, the captures with the worst first, and those that could not be analysed."""
+
+    sentence: str
+    rows: tuple[Row, ...]
+    failures: tuple[Failure, ...]
+    version: str
+
+
+def render_index(outcomes: Sequence[Outcome]) -> str:
+    """The index page of a batch, self-contained but for the links to the reports beside it."""
+    templates = environment()
+    style = templates.get_template("index.css").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return templates.get_template("index.html").render(
+        view=build_index(outcomes),
+        style=Markup(style),  # noqa: S704 -- our own file
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'",
+    )
+
+
+def build_index(outcomes: Sequence[Outcome]) -> IndexView:
+    """What the page shows, as plain data."""
+    analysed = [outcome for outcome in outcomes if not outcome.error]
+    analysed.sort(key=lambda outcome: (-_rank(outcome.severity), outcome.path))
+    failures = tuple(Failure(outcome.path, outcome.error) for outcome in outcomes if outcome.error)
+    return IndexView(
+        sentence=_sentence(analysed, len(failures)),
+        rows=tuple(_row(outcome) for outcome in analysed),
+        failures=failures,
+        version=__version__,
+    )
+
+
+def _row(outcome: Outcome) -> Row:
+    counts: dict[str, int] = {}
+    for anomaly in outcome.anomalies:
+        label = f"{anomaly['code']} {anomaly['name']}"
+        counts[label] = counts.get(label, 0) + anomaly["count"]
+    return Row(
+        name=outcome.path,
+        link=quote(outcome.report),
+        severity=outcome.severity,
+        flows=outcome.document["summary"]["flows"],
+        findings=tuple(label if count == 1 else f"{label} ({count:,})" for label, count in counts.items()),
+    )
+
+
+def _sentence(analysed: Sequence[Outcome], failures: int) -> str:
+    parts = [f"{counted(len(analysed), 'capture')} analysed"]
+    for severity in reversed(SEVERITY_ORDER):
+        count = sum(outcome.severity == severity for outcome in analysed)
+        if count:
+            parts.append(f"{count} with {severity} anomalies at worst")
+    if failures:
+        parts.append(f"{failures} could not be analysed")
+    return "; ".join(parts) + "."
+
+
+def _rank(severity: str) -> int:
+    return SEVERITY_ORDER.index(severity) if severity else -1

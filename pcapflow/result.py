@@ -1,0 +1,64 @@
+"""What a run over one capture came to: tables, anomalies, and what is needed to read the capture once more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from pcapflow.reader.waypoints import Waypoints
+
+# Types only: numpy may start threads when it is imported, and a process that has any cannot be forked for the engine.
+if TYPE_CHECKING:
+    from pcapflow.anomalies.model import Anomaly
+    from pcapflow.config import Config
+    from pcapflow.reader.capture import Capture
+    from pcapflow.reader.open import Engine, Input
+    from pcapflow.tables.segments import Segment
+    from pcapflow.tables.table import Tables
+
+SEGMENTS_PER_FLOW: Final = 400
+
+
+@dataclasses.dataclass
+class Result:
+    """One capture, analysed.
+
+    Attributes:
+        tables: flows, transitions and marks as typed columns, and the capture's metadata.
+        findings: the anomalies, worst first.
+        config: the thresholds that were used.
+        inputs: what was read; a second pass over it draws the ladders.
+        reader: the engine that was asked for.
+        waypoints: where a second pass can go on without reading what lies before.
+    """
+
+    tables: Tables
+    findings: list[Anomaly]
+    config: Config
+    inputs: tuple[Input, ...]
+    reader: Engine = "auto"
+    waypoints: Waypoints = dataclasses.field(default_factory=Waypoints)
+
+    @property
+    def capture(self) -> Capture:
+        """Metadata of the capture, and how far its evidence can be trusted."""
+        return self.tables.capture
+
+    def segments(
+        self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()
+    ) -> dict[int, list[Segment]]:
+        """Reads the capture again for the segments of a few connections.
+
+        Args:
+            flows: numbers of the connections.
+            limit: segments kept of each: the first and the last half of them.
+            frames: frames that are kept whatever the limit.
+
+        Returns:
+            The segments of each connection in order of frames; nothing where the input cannot be read twice
+            (standard input, a closed file, a file that is gone).
+        """
+        from pcapflow.engine.reread import read_segments
+
+        return read_segments(self.tables, self.inputs, self.reader, flows, limit, frozenset(frames), self.waypoints)

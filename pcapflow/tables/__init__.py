@@ -1,0 +1,1 @@
+"""Typed columns of numbers: what the trackers logged of a capture."""

@@ -1,0 +1,103 @@
+"""The columns of the tables: by name, with the type of their numbers. Every table is checked against its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pcapflow.tcp.states import ENDPOINT_NAMES
+
+Column = npt.NDArray[Any]
+Schema = Mapping[str, type[np.generic]]
+
+_SIDE: Final[Schema] = {
+    "packets": np.int64,
+    "bytes": np.int64,
+    "retransmitted": np.int64,
+    "rtt_ns": np.int64,
+    "syns": np.int32,
+    "fins": np.int32,
+    "rsts": np.int32,
+    "first_frame": np.int64,
+    "last_ns": np.int64,
+    "data_ns": np.int64,
+    "sent": np.int64,
+    "acked": np.int64,
+    "after_fin": np.int64,
+    "unseen": np.int64,
+    "mss": np.int32,
+    "wscale": np.int32,
+    "ttl": np.int32,
+    "timestamps": np.int32,
+    "zero_ns": np.int64,
+    "zero_frame": np.int64,
+}
+
+FLOWS: Final[Schema] = {
+    "flow": np.int64,
+    "stream": np.int64,
+    "family": np.uint8,
+    "client_hi": np.int64,
+    "client_lo": np.int64,
+    "server_hi": np.int64,
+    "server_lo": np.int64,
+    "client_port": np.int32,
+    "server_port": np.int32,
+    "vlan": np.int32,
+    "tunnel": np.int32,
+    "first_frame": np.int64,
+    "last_frame": np.int64,
+    "start_ns": np.int64,
+    "end_ns": np.int64,
+    "client_state": np.uint8,
+    "server_state": np.uint8,
+    "closed_by": np.uint8,
+    "end_reason": np.uint8,
+    "completeness": np.uint8,
+    "midstream": np.uint8,
+    "roles_assumed": np.uint8,
+    "history_1": np.int64,
+    "history_2": np.int64,
+    "idle_ns": np.int64,
+    "idle_end_ns": np.int64,
+    "idle_frame": np.int64,
+    "idle_endpoint": np.int32,
+    "reset_frame": np.int64,
+    "reset_ns": np.int64,
+    "reset_by": np.int32,
+    "reset_flags": np.int32,
+    "reset_window": np.int32,
+    "reset_ttl": np.int32,
+    "reset_options": np.int32,
+    "reset_gap": np.int64,
+    "reset_pending": np.int64,
+    "reset_drew_frame": np.int64,
+    **{f"{side}_{name}": dtype for side in ENDPOINT_NAMES for name, dtype in _SIDE.items()},
+}
+"""A row per connection, in order of first frame. ``*_hi`` and ``*_lo`` are the two halves of an address; ``sent`` and
+``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent."""
+
+TRANSITIONS: Final[Schema] = {
+    "flow": np.int64,
+    "endpoint": np.uint8,
+    "old": np.uint8,
+    "new": np.uint8,
+    "time_ns": np.int64,
+    "frame": np.int64,
+    "event": np.uint8,
+    "basis": np.uint8,
+}
+"""A row per change of state, in time order; codes index the name tuples of :mod:`pcapflow.tcp.states`."""
+
+MARKS: Final[Schema] = {
+    "flow": np.int64,
+    "frame": np.int64,
+    "time_ns": np.int64,
+    "endpoint": np.uint8,
+    "mark": np.uint8,
+    "value": np.int64,
+}
+"""A row per noteworthy frame, by flow and frame; ``mark`` indexes :data:`pcapflow.tcp.marks.MARK_NAMES`."""

@@ -1,0 +1,1 @@
+"""The vocabulary of TCP: states, events, flags, marks and sequence numbers. Data and arithmetic, nothing else."""

@@ -31,7 +31,8 @@ from typing import Final, TypeAlias
 from fixtures.frames import ACK, Segment, ethernet, tcp_packet
 from fixtures.ladder import START_NS
 from fixtures.ladder import climb as read_rungs
-from pcapflow.engine.collect import Collector, join
+from pcapflow.engine.collect import Collector
+from pcapflow.engine.join import join
 from pcapflow.reader.capture import Capture
 from pcapflow.reader.segment_batch import (
     CAPACITY,

@@ -431,7 +431,7 @@ def test_importing_the_package_costs_next_to_nothing(tmp_path: Path) -> None:
 
 
 def test_a_command_imports_only_what_it_uses(closed: Path, tmp_path: Path) -> None:
-    code = f"from pcapflow.cli import run; run(['analyze', {str(closed)!r}, '--no-report', '-q'])"
+    code = f"from pcapflow.cli.main import run; run(['analyze', {str(closed)!r}, '--no-report', '-q'])"
     loaded = modules_after(code, tmp_path)
     assert "numpy" in loaded
     assert not loaded & {"pandas", "jinja2", "rich", "pyshark"}

@@ -46,7 +46,8 @@ def run(code: str, capture: Path) -> str:
     head = """
         import os, pickle, sys
         import numpy as np
-        from pcapflow import analyze, other_half
+        from pcapflow import analyze
+        from pcapflow.engine import second_process as other_half
         path = sys.argv[1]
         FLOW = [("flow", np.dtype("i8"), 3)]
         def children():
@@ -154,13 +155,13 @@ def test_columns_that_are_let_go_take_no_memory() -> None:
             import os
             import numpy as np
             from types import SimpleNamespace
-            from pcapflow import other_half
-            from pcapflow.collect import Harvest
+            from pcapflow.engine import second_process as other_half
+            from pcapflow.engine.collect import PartitionResult
 
             columns = {name: np.arange(100_000) for name in "ab"}
             store = os.memfd_create("test")
             shown = os.dup(store)
-            other_half._put(Harvest(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], 0), os.dup(store))
+            other_half._put(PartitionResult(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], 0), os.dup(store))
             column = other_half.OtherHalf._columns(SimpleNamespace(_store=os.fdopen(store, "rb")))
             first, second = (column(np.dtype("i8"), 100_000) for _ in range(2))
             full = os.fstat(shown).st_blocks
@@ -212,7 +213,7 @@ def test_a_process_with_threads_is_not_copied() -> None:
         "-c",
         textwrap.dedent("""
             import threading
-            from pcapflow.other_half import is_possible
+            from pcapflow.engine.second_process import is_possible
             print(is_possible())
             event = threading.Event()
             thread = threading.Thread(target=event.wait)
@@ -229,7 +230,7 @@ def test_a_process_with_threads_is_not_copied() -> None:
 def test_a_large_capture_is_read_by_two_processes(web: Path) -> None:
     told = run(
         """
-        from pcapflow import engine
+        from pcapflow.engine import run as engine
         engine.LARGE_BYTES = engine.LARGE_WHEN_COMPILED_BYTES = os.stat(path).st_size
         engine._processors = lambda: 2
         other_half.OtherHalf = None

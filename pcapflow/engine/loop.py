@@ -12,7 +12,7 @@ from pcapflow.tracker import FlowTable
 from pcapflow.tracker.flow_table import MAX_LINGERING
 
 if TYPE_CHECKING:
-    from pcapflow.engine.collect import Harvest
+    from pcapflow.engine.partition import PartitionResult
 
 
 def follow(
@@ -22,7 +22,7 @@ def follow(
     halves: Sequence[int],
     config: Config,
     on_batch: Callable[[], None] | None = None,
-) -> list[Harvest]:
+) -> list[PartitionResult]:
     """Follows halves of the connections to the end of a capture.
 
     Args:

@@ -87,7 +87,7 @@ def run(
             harvests.append(rest)
             checksum = other.checksum
     # Else numpy comes late: importing it may start threads, and a process that has any is not copied.
-    from pcapflow.engine.collect import join
+    from pcapflow.engine.join import join
 
     return join(harvests, dataclasses.replace(opened.capture(), checksum=checksum)), opened.waypoints
 

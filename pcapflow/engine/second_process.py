@@ -29,7 +29,7 @@ from pcapflow.reader.segment_batch import HALVES, Batch
 if TYPE_CHECKING:
     import numpy as np
 
-    from pcapflow.engine.collect import Harvest
+    from pcapflow.engine.partition import PartitionResult
     from pcapflow.tables.schema import Column
 
 OTHER: Final = HALVES[1:]
@@ -81,7 +81,7 @@ class OtherHalf:
         if kind is not None:
             self.end()
 
-    def harvest(self, frames: int) -> Harvest | None:
+    def harvest(self, frames: int) -> PartitionResult | None:
         """Waits for what its half came to.
 
         Args:
@@ -90,11 +90,11 @@ class OtherHalf:
         Returns:
             Nothing where it has read another number of frames, or has died.
         """
-        from pcapflow.engine.collect import received
+        from pcapflow.engine.partition import deserialize
 
         with contextlib.suppress(EOFError, pickle.UnpicklingError):
             if self._hear() == frames:
-                return received(self._hear, self._columns())
+                return deserialize(self._hear, self._columns())
         self.end()
         return None
 
@@ -169,15 +169,15 @@ def _tell(mouth: int, store: int, inputs: Sequence[Input], config: Config, path:
         os._exit(0)
 
 
-def _put(harvest: Harvest, store: int) -> list[object]:
+def _put(harvest: PartitionResult, store: int) -> list[object]:
     """Puts the columns of a harvest where the first process finds them; returns what is to be told of them."""
     import numpy as np
 
-    from pcapflow.engine.collect import told
+    from pcapflow.engine.partition import serialize
 
     objects = []
     with os.fdopen(store, "wb") as out:
-        for piece in told(harvest):
+        for piece in serialize(harvest):
             if isinstance(piece, np.ndarray):
                 out.write(piece.view(np.uint8).data)
                 out.write(bytes(_aligned(piece.nbytes) - piece.nbytes))

@@ -6,37 +6,12 @@ Imports for types alone and imports deferred into functions count like all other
 from __future__ import annotations
 
 import ast
-import functools
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "pcapflow"
-
-LAYERS = (
-    ("errors", "config", "version"),
-    ("text",),
-    ("tcp",),
-    ("reader",),
-    ("tracker",),
-    ("tables",),
-    ("engine",),
-    ("anomalies",),
-    ("result", "outcome"),
-    ("views",),
-    ("report",),
-    ("export",),
-    ("analysis", "anonymize"),
-    ("batch",),
-    ("cli",),
-    ("__main__",),
-)
-"""Modules and packages of ``pcapflow``, from the top of the house down; data flows the same way."""
-
-PUBLIC_API = "pcapflow"
-"""The package itself only names what is behind it, and fetches it when it is asked for (PEP 562)."""
+from tests.layers import LAYERS, PACKAGE, ROOT, imports, layer_of, modules, name_of, tree_of
 
 ALLOWED_IMPORTS = {
     "pandas": {"pcapflow.export.frames"},
@@ -47,52 +22,8 @@ ALLOWED_IMPORTS = {
 }
 """Which modules may import which library."""
 
-
-def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-
-
-def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def layer_of(module: str) -> int:
-    """The number of the layer that a module of the package is in."""
-    top = module.split(".")[1]
-    for number, names in enumerate(LAYERS):
-        if top in names:
-            return number
-    raise AssertionError(f"{module} is in no layer: give it one in LAYERS")
-
-
-@functools.cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def imports(path: Path) -> frozenset[str]:
-    """The modules a file imports, anywhere in it."""
-    return frozenset(_imports(path))
-
-
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            assert node.module is not None
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if _is_module(inner) else node.module
-
-
-def _is_module(name: str) -> bool:
-    path = ROOT / Path(*name.split("."))
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+PUBLIC_API = "pcapflow"
+"""The package itself only names what is behind it, and fetches it when it is asked for (PEP 562)."""
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -154,3 +85,11 @@ def test_the_tracker_never_prints_and_rules_never_read_packets() -> None:
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             }
             assert "print" not in calls, module
+
+
+def test_the_map_in_the_readme_is_that_of_the_layers() -> None:
+    """Its rows name the layers from the top down, each with all that is in it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| layer |") :].split("\n\n")[0]
+    rows = [re.findall(r"`([a-z_]+)/?`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    assert [tuple(row) for row in rows] == [names for names in LAYERS if names != ("__main__",)]

@@ -23,6 +23,9 @@ COMPILED_FOLDERS: Final = ("tcp", "reader", "tracker")
 
 INTERPRETED: Final = (
     "reader/capture.py",  # a dataclass that is made once, with attributes of any kind
+    "reader/compression.py",  # modules that are imported by name
+    "reader/file_state.py",
+    "reader/members.py",
     "reader/open.py",
     "reader/stdin.py",  # the interpreter looks for Ctrl-C between its steps, compiled code does not
     "reader/tshark.py",  # subclasses of pyshark's classes

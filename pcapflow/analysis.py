@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pcapflow.config import Config
+from pcapflow.reader.members import in_order_of_time
 from pcapflow.reader.open import Engine, Input
 from pcapflow.result import Result
 
@@ -80,8 +81,8 @@ def analyze(
     """Reads a capture, follows both endpoints of every TCP connection, and applies the rules.
 
     Args:
-        path: a path, ``"-"`` for standard input, a binary file, or a list of these: a ring of files, read in the
-            order given as one capture.
+        path: a path, ``"-"`` for standard input, a binary file, or a list of these: a ring of files, read in
+            order of time as one capture.
         reader: ``native``, ``pyshark``, or ``auto``, which is native and falls back to pyshark for formats and link
             types that only Wireshark knows.
         config: thresholds; the defaults without.
@@ -96,7 +97,7 @@ def analyze(
     from pcapflow.engine.run import run
 
     config = config or Config()
-    inputs = _inputs(path)
+    inputs = _inputs(path, reader)
 
     def prepare() -> None:
         importlib.import_module("pcapflow.anomalies.run")
@@ -123,16 +124,21 @@ def track(
     from pcapflow.engine.run import run
 
     with _collector_paused():
-        return run(_inputs(path), reader, config or Config(), progress, jobs)[0]
+        return run(_inputs(path, reader), reader, config or Config(), progress, jobs)[0]
 
 
-def _inputs(path: Input | Sequence[Input]) -> tuple[Input, ...]:
+def _inputs(path: Input | Sequence[Input], reader: Engine) -> tuple[Input, ...]:
+    """What is to be read, in order of time.
+
+    Raises:
+        CaptureError: one of several files cannot be read, or is named twice.
+    """
     if isinstance(path, (str, os.PathLike)) or hasattr(path, "read"):
         return (path,)  # type: ignore[return-value]
     inputs = tuple(path)
     if not inputs:
         raise ValueError("analyze() needs at least one capture")
-    return inputs
+    return in_order_of_time(inputs, reader)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,10 @@ class CaptureError(PcapflowError):
         self.reason = reason
 
 
+class EmptyCapture(CaptureError):
+    """An input without a byte, as a ring of files has one where the next file was just begun."""
+
+
 class UnknownFormat(CaptureError):
     """The native reader does not know this file format or link type; another engine might."""
 

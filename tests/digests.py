@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pcapflow import PcapflowError, analyze
 from pcapflow.config import Config
-from pcapflow.engine import second_process as other_half
+from pcapflow.engine import second_process
 from pcapflow.reader.capture import no_checksum
 from pcapflow.reader.open import Input, is_compiled
 
@@ -49,13 +49,13 @@ def _digest(values: object) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
-class _Counted(other_half.OtherHalf):
+class _Counted(second_process.SecondProcess):
     """Counts how often a second process is started."""
 
     started = 0
 
-    def __init__(self, inputs: Sequence[Input], config: Config) -> None:
-        super().__init__(inputs, config)
+    def __init__(self, inputs: Sequence[Input], sizes: Sequence[int], config: Config) -> None:
+        super().__init__(inputs, sizes, config)
         _Counted.started += 1
 
 
@@ -64,7 +64,7 @@ def _main(arguments: list[str]) -> None:
     if arguments[:1] == ["--jobs"]:
         jobs = int(arguments[1])
         del arguments[:2]
-    other_half.OtherHalf = _Counted  # type: ignore[misc]
+    second_process.SecondProcess = _Counted  # type: ignore[misc]
     found = digests(map(Path, arguments), jobs)
     json.dump({"compiled": is_compiled(), "in_two": _Counted.started, "digests": found}, sys.stdout)
 

@@ -47,7 +47,7 @@ def run(code: str, capture: Path) -> str:
         import os, pickle, sys
         import numpy as np
         from pcapflow import analyze
-        from pcapflow.engine import second_process as other_half
+        from pcapflow.engine import second_process
         path = sys.argv[1]
         FLOW = [("flow", np.dtype("i8"), 3)]
         def children():
@@ -90,10 +90,10 @@ def test_two_processes_give_the_tables_of_one(tmp_path: Path) -> None:
     "does",
     [
         "os._exit(1)",
-        "os.write(mouth, pickle.dumps(7))",
-        "os.write(mouth, pickle.dumps(20000))",
-        "os.write(mouth, b'nonsense')",
-        "os.write(store, b'12345'); os.write(mouth, pickle.dumps(20000) + pickle.dumps((3, FLOW)))",
+        "os.write(write_fd, pickle.dumps(7))",
+        "os.write(write_fd, pickle.dumps(20000))",
+        "os.write(write_fd, b'nonsense')",
+        "os.write(shared_fd, b'12345'); os.write(write_fd, pickle.dumps(20000) + pickle.dumps((3, FLOW)))",
     ],
     ids=["dies at once", "read another file", "dies then", "talks nonsense", "dies inside a column"],
 )
@@ -101,10 +101,10 @@ def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web:
     told = run(
         f"""
         alone = figures(analyze(path, jobs=1))
-        def tell(mouth, store, *_):
+        def work(write_fd, shared_fd, *_):
             {does}
             os._exit(1)
-        other_half._tell = tell
+        second_process._work = work
         assert figures(analyze(path, jobs=2)) == alone
         print(children())
         """,
@@ -155,14 +155,15 @@ def test_columns_that_are_let_go_take_no_memory() -> None:
             import os
             import numpy as np
             from types import SimpleNamespace
-            from pcapflow.engine import second_process as other_half
-            from pcapflow.engine.collect import PartitionResult
+            from pcapflow.engine import second_process
+            from pcapflow.engine.partition import PartitionResult
 
             columns = {name: np.arange(100_000) for name in "ab"}
             store = os.memfd_create("test")
             shown = os.dup(store)
-            other_half._put(PartitionResult(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], 0), os.dup(store))
-            column = other_half.OtherHalf._columns(SimpleNamespace(_store=os.fdopen(store, "rb")))
+            result = PartitionResult(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], 0)
+            second_process._share(result, os.dup(store))
+            column = second_process.SecondProcess._columns(SimpleNamespace(_shared=os.fdopen(store, "rb")))
             first, second = (column(np.dtype("i8"), 100_000) for _ in range(2))
             full = os.fstat(shown).st_blocks
             del first
@@ -178,7 +179,7 @@ def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
     told = run(
         """
         alone = figures(analyze(path, jobs=1))
-        other_half.sha256_by_mapping = lambda path: os._exit(1)
+        second_process.sha256_by_mapping = lambda path, size: os._exit(1)
         both = analyze(path, jobs=2)
         assert figures(both) == alone
         print(len(both.capture.sha256), children())
@@ -233,7 +234,7 @@ def test_a_large_capture_is_read_by_two_processes(web: Path) -> None:
         from pcapflow.engine import run as engine
         engine.LARGE_BYTES = engine.LARGE_WHEN_COMPILED_BYTES = os.stat(path).st_size
         engine._processors = lambda: 2
-        other_half.OtherHalf = None
+        second_process.SecondProcess = None
         try:
             analyze(path)
         except TypeError:
@@ -252,7 +253,7 @@ def test_a_small_capture_is_read_by_one_process_unless_asked_otherwise(web: Path
     assert web.stat().st_size < LARGE_BYTES
     told = run(
         """
-        other_half.OtherHalf = None
+        second_process.SecondProcess = None
         analyze(path)
         try:
             analyze(path, jobs=2)

@@ -36,15 +36,15 @@ FRAMES = [frame for number in range(CONNECTIONS) for frame in connection(number)
 WANTED = [3, CONNECTIONS // 2, CONNECTIONS - 1]
 
 
-def timed(frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    """Records a microsecond apart."""
-    return [((1_700_000_000_000_000 + i) * 1000, frame) for i, frame in enumerate(frames)]
+def timed(frames: Sequence[bytes], before: int = 0) -> list[tuple[int, bytes]]:
+    """Records a microsecond apart, of which some came before."""
+    return [((1_700_000_000_000_000 + before + i) * 1000, frame) for i, frame in enumerate(frames)]
 
 
-def section(frames: Sequence[bytes], order: str) -> bytes:
+def section(frames: Sequence[bytes], order: str, before: int = 0) -> bytes:
     """A pcapng section of one byte order, which declares another interface for every thousand packets."""
     made = Section(order)
-    for at, record in enumerate(timed(frames)):
+    for at, record in enumerate(timed(frames, before)):
         if at % 1000 == 0:
             interface = made.interface()
         made.packet(record, interface)
@@ -71,8 +71,12 @@ def captures(tmp_path: Path) -> dict[str, list[Path]]:
     half = len(FRAMES) // 2
     forms: dict[str, list[bytes]] = {
         "pcap": [pcap(timed(FRAMES))],
-        "two sections": [section(FRAMES[:half], "<") + section(FRAMES[half:], ">")],
-        "three files": [pcap(timed(FRAMES[:100])), section(FRAMES[100:half], ">"), pcap(timed(FRAMES[half:]))],
+        "two sections": [section(FRAMES[:half], "<") + section(FRAMES[half:], ">", half)],
+        "three files": [
+            pcap(timed(FRAMES[:100])),
+            section(FRAMES[100:half], ">", 100),
+            pcap(timed(FRAMES[half:], half)),
+        ],
         "compressed": [gzip.compress(pcap(timed(FRAMES)), 1)],
     }
     paths: dict[str, list[Path]] = {}

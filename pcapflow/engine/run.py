@@ -1,6 +1,6 @@
 """Reader and trackers over a whole capture, in one process or in two.
 
-The connections are followed in two halves, by a flow table each. Where it pays, a second process reads the capture too
+The connections are followed in two shards, by a flow table each. Where it pays, a second process reads the capture too
 and follows one of them; nothing else differs, so the tables are the same. Each of the two decodes all packets, which is
 the smaller part of the work, and no packet goes from one to the other.
 """
@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pcapflow.config import Config
-from pcapflow.engine.checksum import sha256_beside, the_only_file
+from pcapflow.engine.checksum import of_what_was_read, sha256_beside
 from pcapflow.engine.loop import follow
 from pcapflow.reader import open_capture
-from pcapflow.reader.capture import no_checksum
+from pcapflow.reader.capture import Capture, no_checksum
+from pcapflow.reader.file_state import FileState, change, state_of
 from pcapflow.reader.open import Engine, Input, is_compiled
 from pcapflow.reader.segment_batch import HALVES, Batch
 from pcapflow.reader.waypoints import Waypoints
 
 if TYPE_CHECKING:
-    from pcapflow.engine.second_process import OtherHalf
+    from pcapflow.engine.partition import PartitionResult
+    from pcapflow.engine.second_process import SecondProcess
     from pcapflow.tables.table import Tables
 
 Progress = Callable[[int, int], None]
@@ -47,13 +50,16 @@ def run(
 ) -> tuple[Tables, Waypoints]:
     """Reads a capture and follows its connections.
 
+    A file is read up to the size that it has now, though it may grow meanwhile.
+
     Args:
         inputs: paths, ``-`` for standard input, or binary files, in order.
         reader: see :func:`pcapflow.reader.open_capture`.
         config: thresholds.
         progress: is told how far reading has come, once a batch.
         jobs: processes, 1 or 2; without it, 2 for a large capture where there are processors for both. Where an input
-            cannot be read twice, or this process has threads, of which a copy would lack all but one, it is 1.
+            cannot be read twice, or this process has threads, of which a fork would have none, it is 1.
+        meanwhile: is called where this process would only wait for the second one.
 
     Returns:
         The tables, and where a second pass can go on.
@@ -61,62 +67,103 @@ def run(
     Raises:
         CaptureError: the input cannot be read as a capture.
     """
-    total = total_bytes(inputs)
+    states = [state_of(item) for item in inputs]
+    followed = _follow(inputs, states, reader, config, progress, jobs, meanwhile)
+    if followed is None:
+        # The second process failed, or has read another number of frames: one process does all of it.
+        followed = _follow(inputs, states, reader, config, progress, 1, None)
+        assert followed is not None
+    results, capture, waypoints = followed
+    # Until here numpy comes late: importing it may start threads, and a process that has any is not forked.
+    from pcapflow.engine.join import join
+
+    return join(results, capture), waypoints
+
+
+def total_bytes(inputs: Sequence[Input]) -> int:
+    """Size of all inputs on disk, -1 where one of them is no file."""
+    return _total([state_of(item) for item in inputs])
+
+
+def _total(states: Sequence[FileState | None]) -> int:
+    sizes = [-1 if state is None else state.size for state in states]
+    return -1 if -1 in sizes else sum(sizes)
+
+
+def _follow(
+    inputs: Sequence[Input],
+    states: Sequence[FileState | None],
+    reader: Engine,
+    config: Config,
+    progress: Progress | None,
+    jobs: int | None,
+    meanwhile: Callable[[], None] | None,
+) -> tuple[list[PartitionResult], Capture, Waypoints] | None:
+    """Reads the capture once; nothing where a second process took part and failed."""
+    total = _total(states)
+    sizes = [-1 if state is None else state.size for state in states]
 
     def on_batch() -> None:
         if progress is not None:
             progress(opened.bytes_read, total)
 
     batch = Batch()
-    with contextlib.closing(open_capture(inputs, engine=reader)) as opened:
+    with contextlib.closing(open_capture(inputs, reader, sizes)) as opened:
         # The first batch decides which engine it is, before anything is shared out.
         more = opened.read(batch)
-        other = _other_half(inputs, config, total, jobs) if more and opened.can_be_read_twice else None
-        if other is None:
-            path = the_only_file(inputs)
-            checksum = sha256_beside(path) if path else no_checksum
-            harvests = follow(opened, batch, more, HALVES, config, on_batch)
+        second = _second_process(inputs, sizes, config, total, jobs) if more and opened.can_be_read_twice else None
+        if second is None:
+            is_one_file = len(inputs) == 1 and states[0] is not None
+            checksum = sha256_beside(os.fspath(inputs[0]), sizes[0]) if is_one_file else no_checksum  # type: ignore[arg-type]
+            results = follow(opened, batch, more, HALVES, config, on_batch)
         else:
-            with other:
-                harvests = follow(opened, batch, more, HALVES[:1], config, on_batch)
+            checksum = second.checksum
+            with second:
+                results = follow(opened, batch, more, HALVES[:1], config, on_batch)
                 if meanwhile is not None:
                     meanwhile()
-                rest = other.harvest(opened.frames)
+                rest = second.result(opened.frames)
             if rest is None:
-                return run(inputs, reader, config, progress, jobs=1)
-            harvests.append(rest)
-            checksum = other.checksum
-    # Else numpy comes late: importing it may start threads, and a process that has any is not copied.
-    from pcapflow.engine.join import join
-
-    return join(harvests, dataclasses.replace(opened.capture(), checksum=checksum)), opened.waypoints
-
-
-def total_bytes(inputs: Sequence[Input]) -> int:
-    """Size of all inputs on disk, -1 where one of them is no file."""
-    total = 0
-    for item in inputs:
-        if not isinstance(item, (str, os.PathLike)) or item == "-":
-            return -1
-        try:
-            total += os.stat(item).st_size  # noqa: PTH116 -- item may be any os.PathLike
-        except OSError:
-            return -1
-    return total
+                return None
+            results.append(rest)
+        capture = opened.capture()
+    capture = dataclasses.replace(
+        capture,
+        checksum=functools.partial(of_what_was_read, checksum, inputs, states),
+        notes=(*capture.notes, *_changes(inputs, states, capture)),
+    )
+    return results, capture, opened.waypoints
 
 
-def _other_half(inputs: Sequence[Input], config: Config, total: int, jobs: int | None) -> OtherHalf | None:
+def _changes(inputs: Sequence[Input], states: Sequence[FileState | None], capture: Capture) -> list[str]:
+    """How the files changed while they were read, of each that did."""
+    notes = []
+    for item, state, path in zip(inputs, states, capture.paths, strict=True):
+        if state is None:
+            continue
+        now = state_of(item)
+        # That what is missing was missed while reading has been said, with the frame.
+        if now is not None and now.size < state.size and capture.truncated:
+            continue
+        if text := change(state, now):
+            notes.append(text if len(inputs) == 1 else f"{path}: {text}")
+    return notes
+
+
+def _second_process(
+    inputs: Sequence[Input], sizes: Sequence[int], config: Config, total: int, jobs: int | None
+) -> SecondProcess | None:
     """A second process, where one is wanted and possible."""
     large = LARGE_WHEN_COMPILED_BYTES if is_compiled() else LARGE_BYTES
     if jobs == 1 or (jobs is None and (total < large or _processors() < 2)):
         return None
-    from pcapflow.engine.second_process import OtherHalf, is_possible
+    from pcapflow.engine.second_process import SecondProcess, is_possible
 
     if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
         # numpy starts no threads then: it may be imported once for both processes.
         importlib.import_module("pcapflow.engine.collect")
     with contextlib.suppress(OSError):
-        return OtherHalf(inputs, config) if is_possible() else None
+        return SecondProcess(inputs, sizes, config) if is_possible() else None
     return None
 
 

@@ -123,6 +123,7 @@ def _quality_lines(capture: Capture) -> list[str]:
         f"first frame {item.first_frame}"
         for item in capture.undecoded
     ]
+    lines += [f"note: {printable(note)}" for note in capture.notes]
     if capture.evicted:
         lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
     return lines

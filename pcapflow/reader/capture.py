@@ -52,7 +52,9 @@ class Capture:
         clock_steps: how often a time stamp lies before its predecessor by more than reordering explains.
         first_clock_step_frame: the first such frame, 0 without.
         tunnels: names of the tunnels met; index 0 is "".
-        evicted: connections let go because of the limit on open flows.
+        evicted: connections given up because of the limit on open flows.
+        notes: what else is worth knowing of how it was read: a member of a ring that is empty, a file that grew. None
+            of it takes away from the evidence.
         checksum: gives ``sha256``, and waits until it is known.
     """
 
@@ -77,6 +79,7 @@ class Capture:
     first_clock_step_frame: int
     tunnels: tuple[str, ...] = ("",)
     evicted: int = 0
+    notes: tuple[str, ...] = ()
     checksum: Callable[[], str] = no_checksum
 
     @property

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Literal, TypeGuard, final
 
-from pcapflow.errors import CaptureError, UnknownFormat
+from pcapflow.errors import CaptureError, EmptyCapture, UnknownFormat
 from pcapflow.reader import segment_batch as batch_module
 from pcapflow.reader.capture import Capture, Undecoded
 from pcapflow.reader.decode.frame import Decoder
 from pcapflow.reader.pcap import PcapRecords, is_pcap
 from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
+from pcapflow.reader.records import CLOCK_STEP_NS
 from pcapflow.reader.segment_batch import Batch
 from pcapflow.reader.source import Source, open_source
 from pcapflow.reader.waypoints import Waypoint, Waypoints
+from pcapflow.text.times import rfc3339
 
 if TYPE_CHECKING:
     from pcapflow.reader.records import Records
@@ -33,26 +35,28 @@ class OpenCapture:
     """One capture being read, from one or several files one after another.
 
     Attributes:
-        engine: ``native`` or ``pyshark``, whichever reads it.
+        engine: ``native``, ``pyshark``, or ``native and pyshark`` where members differ: what has read it so far.
         bytes_read: bytes of the inputs read so far, as they lie on disk.
         waypoints: where another reading can go on; the native engine notes one for each batch.
     """
 
-    def __init__(self, inputs: Sequence[Input], engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, inputs: Sequence[Input], engine: Engine, sizes: Sequence[int]) -> None:
         self.bytes_read = 0
         self.waypoints = Waypoints()
+        self._asked = engine
         self._inputs = list(inputs)
+        self._sizes = list(sizes)
         self._decoder = Decoder()
         self._done: list[Records] = []
+        self._places: list[int] = []
+        self._engines: list[str] = []
+        self._notes: list[str] = []
         self._source: Source | None = None
         self._records: Records | None = None
         self._next = 0
         self._closed_bytes = 0
-        self._may_fall_back = engine == "auto" and all(map(is_file, inputs))
+        self._may_fall_back = engine == "auto" and is_file(inputs[0])
         self._open_next()
-        if engine == "auto":
-            self.engine = "native"
 
     def read(self, batch: Batch) -> bool:
         """Fills the batch anew.
@@ -61,14 +65,15 @@ class OpenCapture:
             Whether there may be more.
 
         Raises:
-            CaptureError: a later file of the list cannot be read, or an interface has a link type that only Wireshark
-                knows and Wireshark is not there.
+            CaptureError: a later file of the list cannot be read, or begins before the one before it ended, or an
+                interface has a link type that only Wireshark knows and Wireshark is not there.
         """
         batch.clear()
         records = self._records
         if records is None:
             return False
-        if self.engine == "native":
+        begins = self._decoder.frames == records.frames_before
+        if begins or self._engines[-1] == "native":
             here = Waypoint(int(self._decoder.frames), self._next - 1, records.offset, records.section)
             self.waypoints.note(here)
         more = records.fill(batch)
@@ -78,20 +83,34 @@ class OpenCapture:
             if records.unknown_link_type >= 0:
                 batch.clear()
                 return self._fall_back(records.unknown_link_type)
+        if begins:
+            self._check_order(records)
         self.bytes_read = self._closed_bytes + records.position
         if more:
             return True
         self._finish_file()
         if self._next < len(self._inputs):
             self._open_next()
+        if self._records is not None:
             return True
         self._decoder.finish()
         return False
 
     @property
+    def engine(self) -> str:
+        """``native``, ``pyshark``, or ``native and pyshark``: what has read the members until now."""
+        return " and ".join(sorted(set(self._engines)))
+
+    @property
     def frames(self) -> int:
         """Frames read or leapt over so far: the number of the newest."""
         return int(self._decoder.frames)
+
+    @property
+    def first_ns(self) -> int:
+        """The earliest time stamp met so far, -1 without frames."""
+        open_now = [] if self._records is None else [self._records]
+        return min((int(r.first_ns) for r in (*self._done, *open_now) if r.first_ns >= 0), default=-1)
 
     @property
     def last_ns(self) -> int:
@@ -102,7 +121,7 @@ class OpenCapture:
     def can_be_read_twice(self) -> bool:
         """Whether another process can open the inputs too, and read the first of them as quickly: it is plain."""
         is_plain = self._source is not None and not self._source.is_compressed
-        return self.engine == "native" and is_plain and all(map(is_file, self._inputs))
+        return self._engines == ["native"] and is_plain and all(map(is_file, self._inputs))
 
     def skip_to(self, frame: int, waypoints: Waypoints) -> None:
         """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.
@@ -117,8 +136,8 @@ class OpenCapture:
             return
         while self._next <= place.file:
             self._finish_file()
+            self._decoder.frames = waypoints.first_frames[self._next]
             self._open_next()
-            self._decoder.frames = waypoints.first_frames[self._next - 1]
         self._records.jump(place.offset, place.section, place.frames)
 
     def capture(self) -> Capture:
@@ -145,7 +164,7 @@ class OpenCapture:
             last_ns=self.last_ns,
             snaplen=min(snaplens, default=0),
             cut_frames=int(sum(r.cut_frames for r in done)),
-            truncated="; ".join(r.truncated for r in done if r.truncated),
+            truncated="; ".join(self._named(i, r.truncated) for i, r in enumerate(done) if r.truncated),
             undecoded=tuple(
                 Undecoded(layer, reason, count, first) for (layer, reason), (count, first) in decoder.skips.items()
             ),
@@ -153,6 +172,7 @@ class OpenCapture:
             clock_steps=int(sum(r.clock_steps for r in done)),
             first_clock_step_frame=int(steps[0].first_clock_step_frame) if steps else 0,
             tunnels=tuple(decoder.tunnels),
+            notes=tuple(self._notes),
         )
 
     def close(self) -> None:
@@ -165,14 +185,39 @@ class OpenCapture:
             self._records = None
 
     def _open_next(self) -> None:
-        item = self._inputs[self._next]
-        self._next += 1
-        if self.engine == "pyshark":
-            from pcapflow.reader.tshark import WiresharkRecords
+        """Opens the next member; one without a byte is noted and passed over, unless it is the last hope."""
+        while True:
+            item, size = self._inputs[self._next], self._sizes[self._next]
+            self._next += 1
+            try:
+                self._open(item, size)
+            except EmptyCapture as empty:
+                is_last = self._next == len(self._inputs)
+                if is_last and not self._done:
+                    raise
+                self._notes.append(f"{empty.path}: {empty.reason}")
+                if is_last:
+                    return
+            else:
+                return
 
-            self._records = WiresharkRecords(item, self._decoder)
+    def _open(self, item: Input, size: int) -> None:
+        """Opens a member with the engine asked for; with "auto" the native one, or pyshark where that knows no way."""
+        if self._asked == "pyshark":
+            self._open_with_tshark(item, size)
             return
-        source = open_source(item)
+        try:
+            self._open_natively(item, size)
+        except UnknownFormat as unknown:
+            if self._asked == "native" or not is_file(item):
+                raise
+            try:
+                self._open_with_tshark(item, size)
+            except CaptureError as error:
+                raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
+
+    def _open_natively(self, item: Input, size: int) -> None:
+        source = open_source(item, size)
         self._source = source
         try:
             if is_pcap(source.head):
@@ -182,39 +227,72 @@ class OpenCapture:
             else:
                 raise _unknown(source)
             unknown = self._records.unknown_link_type
-            if unknown >= 0 and self.engine == "auto":
+            if unknown >= 0 and self._asked == "auto":
                 raise UnknownFormat(source.name, _unknown_link(unknown))
         except CaptureError:
             self.close()
             raise
+        self._engines.append("native")
+
+    def _open_with_tshark(self, item: Input, size: int) -> None:
+        from pcapflow.reader.tshark import WiresharkRecords
+
+        self._records = WiresharkRecords(item, self._decoder, size)
+        self._engines.append("pyshark")
 
     def _fall_back(self, link_type: int) -> bool:
         """Starts anew with pyshark: an interface has a link type that the native reader does not know."""
         self.close()
-        self.engine = "pyshark"
+        self._engines = []
         self.waypoints = Waypoints()
         self._decoder = Decoder()
-        self._next = 0
         try:
-            self._open_next()
+            self._open_with_tshark(self._inputs[self._next - 1], self._sizes[self._next - 1])
         except CaptureError as error:
             raise CaptureError(error.path, f"{_unknown_link(link_type)}; {error.reason}") from error
         return True
 
+    def _check_order(self, records: Records) -> None:
+        """Sees to it that a member begins when those before it have ended.
+
+        Raises:
+            CaptureError: it does not: they are no ring of files, and numbers and verdicts would be wrong.
+        """
+        before_ns = self.last_ns
+        if records.first_ns < 0 or before_ns - records.first_ns <= CLOCK_STEP_NS:
+            return
+        earlier, this = _name(self._inputs[self._next - 2]), _name(self._inputs[self._next - 1])
+        raise CaptureError(
+            this,
+            f"begins at {rfc3339(int(records.first_ns))}, before what comes ahead of it ends ({earlier}, "
+            f"{rfc3339(before_ns)}): they overlap, or the clock was set back. Merge them by time first (mergecap -w "
+            "all.pcapng FILE...), or analyse them one by one",
+        )
+
+    def _named(self, done: int, text: str) -> str:
+        """What is said of a member, with its name where there are several."""
+        return text if len(self._inputs) == 1 else f"{_name(self._inputs[self._places[done]])}: {text}"
+
     def _finish_file(self) -> None:
-        if self._records is not None:
-            self._done.append(self._records)
-            self._closed_bytes += self._records.position
+        records = self._records
+        if records is not None:
+            self._done.append(records)
+            self._places.append(self._next - 1)
+            self._closed_bytes += records.position
             self.bytes_read = self._closed_bytes
+            if records.first_ns < 0 and len(self._inputs) > 1:
+                self._notes.append(f"{_name(self._inputs[self._next - 1])}: holds no frame")
         self.close()
 
 
-def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCapture:
+def open_capture(inputs: Sequence[Input], engine: Engine = "auto", sizes: Sequence[int] = ()) -> OpenCapture:
     """Opens one or more inputs as one capture.
 
     Args:
-        inputs: paths, ``-`` for standard input, or binary files, in order.
+        inputs: paths, ``-`` for standard input, or binary files, in order (:mod:`pcapflow.reader.members`).
         engine: ``native``, ``pyshark``, or ``auto``: native, and pyshark where the format or link type is unknown.
+        sizes: for each input how many of its bytes to read, -1 for all; without them, all that are there when it is
+            opened.
 
     Raises:
         CaptureError: an input does not exist, cannot be read, is empty, or is no capture.
@@ -223,17 +301,7 @@ def open_capture(inputs: Sequence[Input], engine: Engine = "auto") -> OpenCaptur
         raise CaptureError("-", "no capture was named")
     if len(inputs) > MAX_FILES:
         raise CaptureError(_name(inputs[0]), f"more than {MAX_FILES} files cannot be one capture")
-    if engine != "auto":
-        return OpenCapture(inputs, engine)
-    try:
-        return OpenCapture(inputs, "auto")
-    except UnknownFormat as unknown:
-        if not all(map(is_file, inputs)):
-            raise
-        try:
-            return OpenCapture(inputs, "pyshark")
-        except CaptureError as error:
-            raise CaptureError(unknown.path, f"{unknown.reason}; {error.reason}") from error
+    return OpenCapture(inputs, engine, sizes or [-1] * len(inputs))
 
 
 def is_file(item: Input) -> TypeGuard[str | os.PathLike[str]]:

@@ -1,7 +1,7 @@
 """Classic pcap: a 24-byte file header, then records; both byte orders, micro- and nanoseconds.
 
 Source: draft-ietf-opsawg-pcap; the modified format with 24-byte record headers is what libpcap calls
-``KUZNETZOV_TCPDUMP_MAGIC``.
+``KUZNETZOV_TCPDUMP_MAGIC``. :mod:`pcapflow.reader.pcap_variants` tells formats apart that share a magic number.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from librt.strings import read_i32_be, read_i32_le, read_i64_be, read_i64_le
 from mypy_extensions import i64
 
 from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.pcap_variants import FORMATS, record_header_bytes
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
 from pcapflow.reader.segment_batch import CAPACITY, Batch
 from pcapflow.reader.source import Source
 
 FILE_HEADER_BYTES: Final = 24
+MICROSECONDS: Final = 1000
 M32: Final = 0xFFFF_FFFF
 
 _MAGICS: Final[dict[bytes, tuple[bool, int, int]]] = {
@@ -52,13 +54,16 @@ class PcapRecords(Records):
         big, unit, header_len = _MAGICS[self._data[:4]]
         self._big = big
         self._unit = unit
-        self._header_len = header_len
         read = read_i32_be if big else read_i32_le
         self.declare_snaplen(int(i64(read(self._data, 16)) & M32))
         # The upper bits tell whether a frame check sequence follows; lengths come from the IP header, so it is moot.
         self._link_type = i64(read(self._data, 20)) & 0xFFFF
         self.declare_link_type(int(self._link_type))
         self._at = FILE_HEADER_BYTES
+        self._header_len = header_len
+        if unit == MICROSECONDS:
+            self._header_len = record_header_bytes(self._data, big, header_len, self._link_type)
+            self.format = FORMATS[int(self._header_len), header_len]
 
     def fill(self, batch: Batch) -> bool:
         """See :meth:`Records.fill`."""
@@ -109,7 +114,7 @@ class PcapRecords(Records):
             time_ns: i64 = seconds * 1_000_000_000 + fraction * unit
             if time_ns < clock_ns or clock_ns < 0:
                 self._clock_ns = clock_ns
-                self.tick(time_ns)
+                self.note_timestamp(time_ns)
             last_ns = max(last_ns, time_ns)
             clock_ns = time_ns
             if wire_len > captured:

@@ -249,7 +249,7 @@ class PcapngRecords(Records):
         interface = self._interfaces[interface_id]
         time_ns: i64 = interface.time_ns(time_high, time_low)
         if time_ns < self._clock_ns or self._clock_ns < 0:
-            self.tick(time_ns)
+            self.note_timestamp(time_ns)
         self.last_ns = max(self.last_ns, time_ns)
         self._clock_ns = time_ns
         if wire_len > captured:

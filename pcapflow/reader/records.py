@@ -33,10 +33,12 @@ class Records:
         truncated: how the file ends early, "" when it does not.
         first_ns, last_ns: the earliest and latest time stamp, -1 without frames.
         clock_steps: how often the time went back; ``first_clock_step_frame`` is where it first did.
+        frames_before: frames of the files that came before this one.
     """
 
     def __init__(self, source: Source, decoder: Decoder, format_name: str) -> None:
         self.decoder = decoder
+        self.frames_before: i64 = decoder.frames
         self.format = format_name
         self.link_types: list[str] = []
         self.unknown_link_type = -1
@@ -125,11 +127,10 @@ class Records:
         if have >= need:
             return True
         if self._source.failure:
-            self.truncated = f"{self._source.failure} after frame {self.decoder.frames}"
+            self.truncated = f"{self._source.failure} after {self._last_frame()}"
         elif have:
             self.truncated = (
-                f"the file ends inside the record after frame {self.decoder.frames}, "
-                f"{have} bytes after byte {self._consumed}"
+                f"the file ends inside the record after {self._last_frame()}, {have} bytes after byte {self._consumed}"
             )
         return False
 
@@ -144,7 +145,7 @@ class Records:
             available = len(self._data)
             if not available:
                 self._at = 0
-                self.truncated = f"the file ends inside a block after frame {self.decoder.frames}"
+                self.truncated = f"the file ends inside a block after {self._last_frame()}"
                 return False
         self._at = at + count
         return True
@@ -152,12 +153,18 @@ class Records:
     def damage(self, at: i64, what: str) -> None:
         """Ends the reading at a record that cannot be right; everything before it stands."""
         self.truncated = (
-            f"the record after frame {self.decoder.frames}, at byte {self._consumed + at}, {what}: "
-            "the file is damaged there"
+            f"the record after {self._last_frame()}, at byte {self._consumed + at}, {what}: the file is damaged there"
         )
         self._done = True
 
-    def tick(self, time_ns: i64) -> None:
+    def _last_frame(self) -> str:
+        """The newest frame: its number in this file and, where others came before, in the whole capture."""
+        frames: i64 = self.decoder.frames
+        if self.frames_before == 0:
+            return f"frame {frames}"
+        return f"its frame {frames - self.frames_before} (frame {frames} of all)"
+
+    def note_timestamp(self, time_ns: i64) -> None:
         """Notes the time stamp of a frame that is out of line: the first, or one before its predecessor."""
         if self.first_ns < 0 or time_ns < self.first_ns:
             self.first_ns = time_ns

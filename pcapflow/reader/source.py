@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import os
+import stat
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, final
 
-from pcapflow.errors import CaptureError
+from pcapflow.errors import CaptureError, EmptyCapture
+from pcapflow.reader.compression import decompressed
 from pcapflow.reader.stdin import StandardInput
 
 CHUNK_BYTES: Final = 128 * 1024
 """What a read asks for. It stays in the second-level cache; megabytes were slower, by page faults."""
 
 _MAGIC_BYTES: Final = 6
+
+UNLIMITED: Final = -1
 
 
 class Readable(Protocol):
@@ -32,12 +32,20 @@ class Readable(Protocol):
 
 @final
 class _Rewound(io.RawIOBase):
-    """A stream whose first bytes were already looked at; counts what is read, and decompressors can read from it."""
+    """A stream whose first bytes were already looked at; counts what is read, and decompressors can read from it.
 
-    def __init__(self, head: bytes, stream: Readable) -> None:
+    Attributes:
+        position: bytes read so far.
+        is_short: the stream ended before its limit.
+    """
+
+    def __init__(self, head: bytes, stream: Readable, limit: int) -> None:
+        """``limit`` is where the stream ends, or :data:`UNLIMITED`: bytes beyond it are not read."""
         self._head = head
         self._stream = stream
+        self._limit = limit
         self.position = 0
+        self.is_short = False
 
     def readable(self) -> bool:
         return True
@@ -55,10 +63,15 @@ class _Rewound(io.RawIOBase):
 
     def chunk(self, size: int) -> bytes:
         """The next bytes, at most ``size``; empty at the end."""
+        if self._limit >= 0:
+            size = min(size, self._limit - self.position)
+            if size <= 0:
+                return b""
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
         else:
             data = self._stream.read(size)
+            self.is_short = not data and self._limit >= 0
         self.position += len(data)
         return data
 
@@ -69,7 +82,8 @@ class Source:
 
     Attributes:
         name: the input as the user named it.
-        size: bytes of the file, compressed as it is; -1 unknown.
+        size: bytes of the file that are read, compressed as it is; -1 unknown. What is appended to a file while it is
+            read lies beyond.
         failure: how decompression or reading failed, "" when it did not; what came before stands.
     """
 
@@ -77,7 +91,8 @@ class Source:
         """Looks at the first bytes and sets up decompression; ``close`` is called by :meth:`close`.
 
         Raises:
-            CaptureError: the stream is empty.
+            EmptyCapture: the stream is empty.
+            CaptureError: it is compressed in a way that cannot be decompressed here.
         """
         self.name = name
         self.size = size
@@ -86,9 +101,9 @@ class Source:
         self._close = close
         head = _at_least(stream, _MAGIC_BYTES)
         if not head:
-            raise CaptureError(name, "the file is empty")
-        self._raw = _Rewound(head, stream)
-        self._decompressed = _decompressed(head, self._raw)
+            raise EmptyCapture(name, "the file is empty")
+        self._raw = _Rewound(head, stream, size if size > 0 else UNLIMITED)
+        self._decompressed = decompressed(name, head, self._raw)
         self.head = self.read()
 
     @property
@@ -110,10 +125,17 @@ class Source:
             if self._decompressed is not None:
                 # One read of the compressed file at a time: a longer one that fails would take with it what it had.
                 return self._decompressed.read1(CHUNK_BYTES)
-            return self._raw.chunk(CHUNK_BYTES)
-        except (EOFError, zlib.error, lzma.LZMAError, OSError, MemoryError) as error:
-            self.failure = f"the file cannot be read on ({_reason(error)})"
-            return b""
+            data = self._raw.chunk(CHUNK_BYTES)
+            if data or not self._raw.is_short:
+                return data
+            self.failure = self._cut_short()
+        # Each decompressor has errors of its own, not all of them documented.
+        except Exception as error:  # noqa: BLE001
+            self.failure = self._cut_short() if self._raw.is_short else f"the file cannot be read on ({_reason(error)})"
+        return b""
+
+    def _cut_short(self) -> str:
+        return f"the file was cut short while it was read: {self._raw.position:,} of {self.size:,} bytes were there"
 
     def step_back(self, count: int) -> bool:
         """Makes the last ``count`` bytes read the next to be read; False where that cannot be, as for :meth:`jump`."""
@@ -135,11 +157,16 @@ class Source:
         self._close()
 
 
-def open_source(path: str | os.PathLike[str] | IO[bytes]) -> Source:
+def open_source(path: str | os.PathLike[str] | IO[bytes], size: int = -1) -> Source:
     """Opens a path, ``-`` for standard input, or a binary file that the caller keeps.
 
+    Args:
+        path: what to open.
+        size: of a file, how many of its bytes to read; without it, as many as there are now.
+
     Raises:
-        CaptureError: it does not exist, is a directory, may not be read, or is empty.
+        EmptyCapture: it is empty.
+        CaptureError: it does not exist, is a directory, or may not be read.
     """
     if not isinstance(path, (str, os.PathLike)):
         return _stream_source(str(getattr(path, "name", "<file>")), path)
@@ -155,7 +182,10 @@ def open_source(path: str | os.PathLike[str] | IO[bytes]) -> Source:
     except (OSError, ValueError) as error:
         raise CaptureError(name, _reason(error)) from error
     try:
-        return Source(name, stream, os.fstat(stream.fileno()).st_size, stream.close)
+        now = os.fstat(stream.fileno())
+        if not stat.S_ISREG(now.st_mode):
+            return Source(name, stream, -1, stream.close)
+        return Source(name, stream, now.st_size if size < 0 else size, stream.close)
     except OSError as error:
         stream.close()
         raise CaptureError(name, _reason(error)) from error
@@ -170,17 +200,6 @@ def _stream_source(name: str, stream: Readable) -> Source:
         return Source(name, stream)
     except (OSError, ValueError) as error:
         raise CaptureError(name, _reason(error)) from error
-
-
-def _decompressed(head: bytes, raw: _Rewound) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | None:
-    """A decompressor over the stream where its magic asks for one."""
-    if head[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=io.BufferedReader(raw, CHUNK_BYTES))
-    if head[:3] == b"BZh":
-        return bz2.BZ2File(io.BufferedReader(raw, CHUNK_BYTES))
-    if head[:6] == b"\xfd7zXZ\x00":
-        return lzma.LZMAFile(io.BufferedReader(raw, CHUNK_BYTES))
-    return None
 
 
 def _at_least(stream: Readable, count: int) -> bytes:

@@ -136,19 +136,18 @@ class WiresharkRecords(Records):
     _tshark: _Tshark | None = None
     _spool: Path | None = None
 
-    def __init__(self, item: str | os.PathLike[str] | IO[bytes], decoder: Decoder) -> None:
-        """Starts tshark and waits for its first frames.
+    def __init__(self, item: str | os.PathLike[str] | IO[bytes], decoder: Decoder, size: int = -1) -> None:
+        """Starts tshark and waits for its first frames; ``size`` is as for :func:`open_source`.
 
         Raises:
             CaptureError: tshark is not installed, the input cannot be read, or Wireshark does not know its format.
         """
         program = find_tshark()
-        source = open_source(item)
+        source = open_source(item, size)
         super().__init__(source, decoder, _format_of(source.head))
         self._size = source.size
         self._frame_bytes = 0
         self._name = source.name
-        self._before = int(decoder.frames)
         self._chunk: list[Fields] = []
         self._next = 0
         try:
@@ -176,6 +175,10 @@ class WiresharkRecords(Records):
             self._next += 1
             self._frame(fields, batch)
         return True
+
+    def jump(self, offset: int, section: object, frames: int) -> bool:  # noqa: ARG002 -- tshark reads from the start
+        """See :meth:`Records.jump`: tshark cannot be told where to begin."""
+        return False
 
     def close(self) -> None:
         """Ends tshark and removes the copy it read; may be called at any time."""
@@ -225,7 +228,7 @@ class WiresharkRecords(Records):
     def _end(self, tshark: _Tshark) -> None:
         self._chunk = []
         self._next = 0
-        frames = int(self.decoder.frames) - self._before
+        frames = int(self.decoder.frames - self.frames_before)
         self.close()
         if tshark.failure is not None:
             raise CaptureError(self._name, f"pyshark failed ({tshark.failure})") from tshark.failure
@@ -239,13 +242,13 @@ class WiresharkRecords(Records):
 
     def _frame(self, fields: Fields, batch: Batch) -> None:
         decoder = self.decoder
-        number = self._before + _number(fields, "frame_number")
+        number = int(self.frames_before) + _number(fields, "frame_number")
         while decoder.frames + 1 < number:
             decoder.frames += 1
             decoder.skip("pyshark", "output that cannot be parsed")
         time_ns = _time_ns(fields.get("frame_time_epoch", ["0"])[0])
         if time_ns < self._clock_ns or self._clock_ns < 0:
-            self.tick(time_ns)
+            self.note_timestamp(time_ns)
         self._clock_ns = time_ns
         self.last_ns = max(self.last_ns, time_ns)
         captured = _number(fields, "frame_cap_len")

@@ -42,7 +42,8 @@ class Waypoints:
 
     def note(self, point: Waypoint) -> None:
         """Takes the next place that the reading passes."""
-        if point.file == len(self.first_frames):
+        # A file without a frame passes without a waypoint.
+        while len(self.first_frames) <= point.file:
             self.first_frames.append(point.frames)
         if self._passed % self._stride == 0:
             self._points.append(point)

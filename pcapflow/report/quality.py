@@ -122,6 +122,7 @@ def _shape(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
         items.append(QualityItem(f"{counted(more, 'frame')} not decoded for other reasons", "PF906" in told))
     if capture.evicted > 0:
         items.append(QualityItem(f"{counted(capture.evicted, 'connection')} let go at the limit on open ones", True))
+    items += [QualityItem(note, False) for note in capture.notes]
     midstream = int(np.count_nonzero(tables.flows["midstream"]))
     if midstream:
         items.append(QualityItem(f"{counted(midstream, 'connection')} began before the capture", False))

@@ -72,8 +72,9 @@ def assert_same(path: Path) -> int:
     return len(native.rows)
 
 
-def write(path: Path, frames: list[bytes], link: int = 1, *, snaplen: int = 262_144) -> Path:
-    path.write_bytes(pcap([(n * SECOND + 1, frame) for n, frame in enumerate(frames)], link, snaplen=snaplen))
+def write(path: Path, frames: list[bytes], link: int = 1, *, snaplen: int = 262_144, start_s: int = 0) -> Path:
+    records = [((start_s + n) * SECOND + 1, frame) for n, frame in enumerate(frames)]
+    path.write_bytes(pcap(records, link, snaplen=snaplen))
     return path
 
 
@@ -226,7 +227,7 @@ def test_an_open_file_a_compressed_one_and_a_pipe_are_copied_for_tshark(
 
 
 def test_a_ring_of_files_is_one_capture(tmp_path: Path) -> None:
-    paths = [str(write(tmp_path / f"{n}.pcap", [ethernet(ipv4(tcp(seq=10 * n)))] * 2)) for n in range(3)]
+    paths = [str(write(tmp_path / f"{n}.pcap", [ethernet(ipv4(tcp(seq=10 * n)))] * 2, start_s=2 * n)) for n in range(3)]
     reading = read_inputs(paths, "pyshark")
     assert [(row.frame, row.seq) for row in reading.rows] == [(1, 0), (2, 0), (3, 10), (4, 10), (5, 20), (6, 20)]
 

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from pcapflow.anomalies.lookup import SIDES, count_marks, remembered, side
+from pcapflow.anomalies.lookup.cache import cached_per_tables
+from pcapflow.anomalies.lookup.columns import SIDES, side
+from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -15,7 +17,7 @@ from pcapflow.tcp.states import CLIENT, SERVER
 
 
 @dataclasses.dataclass(frozen=True)
-class Quality:
+class CaptureQuality:
     """Faults of the capture, per flow and as a whole.
 
     Attributes:
@@ -35,8 +37,8 @@ class Quality:
     direction_missing: bool
 
 
-@remembered
-def quality(tables: Tables, config: Config) -> Quality:
+@cached_per_tables
+def quality(tables: Tables, config: Config) -> CaptureQuality:
     """Judges a capture by its tables."""
     del config
     f = tables.flows
@@ -49,7 +51,7 @@ def quality(tables: Tables, config: Config) -> Quality:
         spoke = packets - syns - rsts - np.maximum(repeated - np.maximum(syns - 1, 0), 0)
         alone |= ~talked[1 - endpoint] & (spoke >= np.where(syns > 0, 1, 3))
     two_way = int(np.count_nonzero(talked[CLIENT] & talked[SERVER]))
-    return Quality(
+    return CaptureQuality(
         unheard=~(talked[CLIENT] & talked[SERVER]),
         one_way=alone,
         two_way=two_way,

@@ -1,21 +1,32 @@
-"""The list of all rules."""
+"""The list of all rules: whatever the modules of the families declare."""
 
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
+from typing import Final
 
-from pcapflow.anomalies import aborts, capture, closing, opening, transfer
+from pcapflow.anomalies import capture, closing, opening, resets, transfer
 from pcapflow.anomalies.rule import Rule
+
+FAMILIES: Final = (opening, closing, resets, transfer, capture)
+"""The packages whose modules are looked through for rules."""
 
 
 @functools.cache
 def catalogue() -> tuple[Rule, ...]:
-    """All rules, by code."""
-    modules = (opening, closing, aborts, transfer, capture)
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Rule)]
-    rules = {rule.code: rule for rule in found}
-    if len(rules) < len(found):
-        raise ValueError("two rules have the same code")
+    """All rules, by code.
+
+    Raises:
+        ValueError: two rules have the same code.
+    """
+    rules: dict[str, Rule] = {}
+    for family in FAMILIES:
+        for module in pkgutil.iter_modules(family.__path__, f"{family.__name__}."):
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(value, Rule) and rules.setdefault(value.code, value) is not value:
+                    raise ValueError(f"two rules have the code {value.code}")
     return tuple(rules[code] for code in sorted(rules))
 
 

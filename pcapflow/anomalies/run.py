@@ -7,10 +7,11 @@ import operator
 
 import numpy as np
 
-from pcapflow.anomalies.capture_quality import Quality, quality
+from pcapflow.anomalies.capture_quality import CaptureQuality, quality
 from pcapflow.anomalies.catalogue import catalogue
 from pcapflow.anomalies.cite import proof
-from pcapflow.anomalies.lookup import forget, server_keys
+from pcapflow.anomalies.lookup.cache import clear
+from pcapflow.anomalies.lookup.groups import server_keys
 from pcapflow.anomalies.model import (
     CERTAIN,
     LIKELY,
@@ -44,12 +45,12 @@ def find_anomalies(tables: Tables, config: Config) -> list[Anomaly]:
     found: list[Anomaly] = []
     for rule in catalogue():
         found += run_rule(rule, tables, config, known)
-    forget(tables)
+    clear(tables)
     # The sort is stable: within a rule and a severity the rule's own order stays.
     return sorted(found, key=lambda anomaly: (-anomaly.severity, anomaly.code))
 
 
-def run_rule(rule: Rule, tables: Tables, config: Config, known: Quality) -> list[Anomaly]:
+def run_rule(rule: Rule, tables: Tables, config: Config, known: CaptureQuality) -> list[Anomaly]:
     """What one rule finds, its worst first."""
     hits = rule(tables, config)
     if Doubt.ONE_WAY in rule.doubts:
@@ -67,7 +68,7 @@ def run_rule(rule: Rule, tables: Tables, config: Config, known: Quality) -> list
     ]
 
 
-def _heard(hits: Hits, known: Quality) -> Hits:
+def _heard(hits: Hits, known: CaptureQuality) -> Hits:
     silent = np.zeros(len(hits.flows), dtype=bool)
     named = hits.flows >= 0
     silent[named] = known.unheard[hits.flows[named]]
@@ -77,7 +78,7 @@ def _heard(hits: Hits, known: Quality) -> Hits:
     return Hits(hits.flows[left], lambda positions: hits.describe(left[positions]), hits.weight[left])
 
 
-def _weighed(rule: Rule, finding: Finding, tables: Tables, known: Quality) -> Finding:
+def _weighed(rule: Rule, finding: Finding, tables: Tables, known: CaptureQuality) -> Finding:
     """The finding as the capture's quality allows it: lowered where it rests on what the capture may lack."""
     severity, confidence, remarks = finding.severity, finding.confidence, []
     if Doubt.GAPS in rule.doubts:
@@ -112,7 +113,7 @@ def _touched(finding: Finding, fault: IntArray) -> int:
     return touched if touched * 2 >= len(flows) else 0
 
 
-def _lack(finding: Finding, known: Quality) -> str:
+def _lack(finding: Finding, known: CaptureQuality) -> str:
     """What the capture lacks of the connections that a finding names, if that weakens it."""
     touched = _touched(finding, known.unseen)
     if not touched:

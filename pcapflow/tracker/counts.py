@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
+from pcapflow.tcp.completeness import (
+    COMPLETE_ACK,
+    COMPLETE_DATA,
+    COMPLETE_FIN,
+    COMPLETE_RST,
+    COMPLETE_SYN,
+    COMPLETE_SYN_ACK,
+)
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
 from pcapflow.tcp.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -19,13 +27,6 @@ if TYPE_CHECKING:
     from pcapflow.tracker.flow import Flow
 
 RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
-
-COMPLETE_SYN: Final = 1
-COMPLETE_SYN_ACK: Final = 2
-COMPLETE_ACK: Final = 4
-COMPLETE_DATA: Final = 8
-COMPLETE_FIN: Final = 16
-COMPLETE_RST: Final = 32
 
 # Zeek's history letters, numbered from 1; +16 for the responder's lower case. Index into HISTORY_LETTERS.
 H_SYN: Final = 1

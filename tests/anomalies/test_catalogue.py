@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pcapflow.anomalies.catalogue import catalogue, rule_of
-from pcapflow.anomalies.lookup import group, in_order, keys, peak
+from pcapflow.anomalies.lookup.groups import group, group_keys, peak
 from pcapflow.anomalies.rule import SIDES, Rule, parse_help
 from tests.anomalies.cases import FIRING, SPARING
 
@@ -77,7 +77,7 @@ def test_a_docstring_that_lacks_a_part_is_refused(part: str) -> None:
 def test_equal_rows_have_equal_keys_and_groups_keep_their_order() -> None:
     left, right = np.array([5, 7, 5, 5]), np.array([1, 1, 2, 1])
 
-    groups = group(np.arange(4), keys(left, right))
+    groups = group(np.arange(4), group_keys(left, right))
 
     assert sorted(members.tolist() for members in groups.at_least(1)) == [[0, 3], [1], [2]]
 
@@ -85,10 +85,3 @@ def test_equal_rows_have_equal_keys_and_groups_keep_their_order() -> None:
 def test_touching_intervals_do_not_overlap() -> None:
     assert peak(np.array([0, 10, 12]), np.array([10, 20, 15])) == (2, 12)
     assert peak(np.array([], dtype=np.int64), np.array([], dtype=np.int64)) == (0, -1)
-
-
-def test_the_fast_order_is_the_stable_one() -> None:
-    values = np.random.default_rng(7).integers(-5, 5, 1000)
-
-    assert in_order(values).tolist() == np.argsort(values, kind="stable").tolist()
-    assert in_order(values[:0]).tolist() == []

@@ -1,14 +1,4 @@
-"""What one reset tells: who sent it, what it answered, what it destroyed, and the likeliest reason for it.
-
-Theory of operation. Linux sends two kinds of resets. A *passive* one answers a segment for which there is no socket
-(``tcp_v4_send_reset``): its sequence number is that segment's ACK, it has no ACK flag, no options and a window of 0. An
-*active* one is sent by a socket that is being destroyed (``tcp_send_active_reset``): RST and ACK, at snd.nxt, a live
-window and the connection's options. Which of the kernel's reasons is behind an active reset does not show in it;
-what shows is who spoke last, whether the peer's bytes had been acknowledged, and what had been going on before. Where
-two reasons fit, the likelier one is named and the other stands beside it.
-
-Source: Linux net/ipv4/tcp_ipv4.c, tcp_output.c, tcp.c (``__tcp_close``) and ``enum sk_rst_reason``.
-"""
+"""Why each connection that a RST ended was reset: judged once, for all rules that ask."""
 
 from __future__ import annotations
 
@@ -18,28 +8,18 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
-from pcapflow.anomalies.lookup import (
-    SIDES,
-    among,
-    cell,
-    count_marks,
-    group,
-    host_keys,
-    indices,
-    last_rows,
-    last_times,
-    remembered,
-    server_keys,
-    side,
-)
+from pcapflow.anomalies.lookup.cache import cached_per_tables
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
+from pcapflow.anomalies.lookup.groups import server_keys
+from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
+from pcapflow.anomalies.resets.signs import foreign_ttl, injection_signs, usual_timeout
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
+from pcapflow.tcp.flags import ACK
 from pcapflow.tcp.states import CLIENT, FIN_TX, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_SENT
-from pcapflow.text.times import NS_PER_S, to_ns
-
-FLAG_ACK: Final = 0x10
+from pcapflow.text.times import to_ns
 
 CAUSES: Final = (
     "unknown",
@@ -67,14 +47,8 @@ CAUSES: Final = (
     IDLE_TIMEOUT,
     INJECTED,
 ) = range(len(CAUSES))
-
-USUAL_TIMEOUTS_S: Final = (60, 120, 180, 240, 300, 350, 600, 900, 1800, 3600, 7200)
-"""Defaults of load balancers, NATs and firewalls: 60 (AWS ALB, nginx), 240 (Azure), 350 (AWS NLB and NAT gateway),
-300 and 900 (others), 3600 (many stateful firewalls), 7200 (the Linux keep-alive, RFC 5382's least for NAT is 7440)."""
-
 REACTION_S: Final = 0.005
 """How soon after data arrived an abort can be a reaction to it."""
-
 ANSWER_S: Final = 5.0
 """A reset within this time of the segment that broke a silence is taken for its answer."""
 
@@ -129,7 +103,7 @@ def _senders(tables: Tables, flows: IntArray) -> IntArray:
     return sender[flows]
 
 
-@remembered
+@cached_per_tables
 def resets(tables: Tables, config: Config) -> Resets:
     """Reads every accepted reset of the capture."""
     f = tables.flows
@@ -150,7 +124,7 @@ def resets(tables: Tables, config: Config) -> Resets:
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]
     pending = np.maximum(f["reset_pending"][flows], 0)
     lost = np.where(receiver_closed, np.maximum(pending - 1, 0), pending)
-    passive = ((f["reset_flags"][flows] & FLAG_ACK) == 0) & (f["reset_window"][flows] == 0)
+    passive = ((f["reset_flags"][flows] & ACK) == 0) & (f["reset_window"][flows] == 0)
     passive &= f["reset_options"][flows] != 1
     syn_sent = last_rows(tables, endpoint=CLIENT, old=SYN_SENT, event=RST_RX)[flows] >= 0
     syn_rcvd = np.any(
@@ -169,7 +143,7 @@ def resets(tables: Tables, config: Config) -> Resets:
 
     rules = (
         # (fits, cause, how sure); the first that fits is taken.
-        (refused & _foreign_ttl(tables, flows, refused), FIREWALL_REJECT, 0),
+        (refused & foreign_ttl(tables, flows, refused), FIREWALL_REJECT, 0),
         (refused, NO_LISTENER, 1),
         (signs >= 2, INJECTED, 1),
         # What its receiver had sent and acknowledged is not to be seen: any reason fits.
@@ -267,75 +241,3 @@ def _idle(tables: Tables, config: Config, flows: IntArray, senders: IntArray, wh
     answer = (f["idle_endpoint"][flows] != senders) & (when - ended <= to_ns(ANSWER_S))
     itself = (ended == when) & usual_timeout(silence)
     return np.where((silence >= to_ns(config.idle_s)) & (answer | itself), silence, 0)
-
-
-def usual_timeout(silence_ns: IntArray) -> BoolArray:
-    """Whether a silence is within 2 % (or 2 s) of one of :data:`USUAL_TIMEOUTS_S`."""
-    fits = np.zeros(len(silence_ns), dtype=bool)
-    for seconds in USUAL_TIMEOUTS_S:
-        fits |= np.abs(silence_ns - seconds * NS_PER_S) <= max(2, seconds // 50) * NS_PER_S
-    return fits
-
-
-def usual_ttls(tables: Tables, flows: IntArray) -> IntArray:
-    """For each of these flows the TTL that its server's packets have when they are not resets.
-
-    -1 where no such packet was seen, or where they differ: then nothing can be said of a RST's.
-    """
-    f = tables.flows
-    hosts = host_keys(tables, SERVER)
-    speaks = indices((side(f, SERVER, "ttl") >= 0) & (side(f, SERVER, "packets") > side(f, SERVER, "rsts")))
-    servers = group(speaks, hosts[speaks])
-    if not len(servers) or not len(flows):
-        return np.full(len(flows), -1, dtype=np.int64)
-    ttls = side(f, SERVER, "ttl")[servers.members]
-    least, most = (how.reduceat(ttls, servers.starts[:-1]) for how in (np.minimum, np.maximum))
-    usual = np.where(least == most, least, -1)
-    known = hosts[servers.members[servers.starts[:-1]]]
-    place = np.minimum(np.searchsorted(known, hosts[flows]), len(known) - 1)
-    return np.where(known[place] == hosts[flows], usual[place], -1)
-
-
-def _foreign_ttl(tables: Tables, flows: IntArray, refused: BoolArray) -> BoolArray:
-    foreign = np.zeros(len(flows), dtype=bool)
-    usual = usual_ttls(tables, flows[refused])
-    reset = tables.flows["reset_ttl"][flows[refused]]
-    foreign[refused] = (usual >= 0) & (reset >= 0) & (usual != reset)
-    return foreign
-
-
-def signs_of(tables: Tables, flow: int, sender: int) -> list[str]:
-    """The signs that this flow's reset is not its sender's own, in words."""
-    masks = _sign_masks(tables, np.array([flow]), np.array([sender]))
-    f = tables.flows
-    texts = (
-        f"its TTL is {f['reset_ttl'][flow]} (of the sender's other packets: {cell(f, flow, sender, 'ttl')})",
-        "it carries no time stamp although the connection uses them",
-        "its sender went on sending new data after it",
-    )
-    return [text for text, mask in zip(texts, masks, strict=True) if mask[0]]
-
-
-def injection_signs(tables: Tables, flows: IntArray, senders: IntArray) -> IntArray:
-    """How many independent signs say that a reset is not its sender's own."""
-    signs: IntArray = np.sum(_sign_masks(tables, flows, senders), axis=0, dtype=np.int64)
-    return signs
-
-
-def _sign_masks(tables: Tables, flows: IntArray, senders: IntArray) -> list[BoolArray]:
-    f = tables.flows
-
-    def of(endpoints: IntArray, column: str) -> IntArray:
-        return np.where(endpoints == CLIENT, side(f, CLIENT, column)[flows], side(f, SERVER, column)[flows])
-
-    ttl, usual = f["reset_ttl"][flows], of(senders, "ttl")
-    seen = of(senders, "packets") > of(senders, "rsts")
-    # A RST with the ACK flag comes from a socket, and a Linux socket that uses time stamps puts one on it; a passive
-    # RST never has one.
-    active = (f["reset_flags"][flows] & FLAG_ACK) != 0
-    stamped = (of(senders, "timestamps") == 1) & (of(1 - senders, "timestamps") == 1)
-    return [
-        (ttl >= 0) & (usual >= 0) & (ttl != usual) & seen,
-        active & stamped & (f["reset_options"][flows] == 0) & seen,
-        of(senders, "data_ns") > f["reset_ns"][flows],
-    ]

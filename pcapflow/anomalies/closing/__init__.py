@@ -1,0 +1,1 @@
+"""How connections close, or do not."""

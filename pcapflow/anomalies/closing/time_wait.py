@@ -1,0 +1,135 @@
+"""PF209 and PF212: endpoints in TIME_WAIT, many of them or cut short."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frame, proof
+from pcapflow.anomalies.lookup.groups import group, host_keys, peak
+from pcapflow.anomalies.lookup.timeline import (
+    Story,
+)
+from pcapflow.anomalies.model import (
+    LIKELY,
+    MANY,
+    MAX_FLOWS,
+    Finding,
+    Hits,
+    IntArray,
+    Severity,
+    no_hits,
+)
+from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.config import Config
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import (
+    CLIENT,
+    ENDPOINT_NAMES,
+    RST_RX,
+    SERVER,
+    TIME_WAIT,
+)
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import time_of_day, to_ns
+
+
+@rule("PF209", "time-wait-accumulation", title="Many connections in TIME_WAIT", doubts=Doubt.CLOCK)
+def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
+    """Many connections of one host are in TIME_WAIT at once.
+
+    Means: this host closes first, and so keeps each connection in TIME_WAIT for two maximum segment lifetimes (60 s on
+        Linux). TIME_WAIT is right and cheap; in these numbers it says that connections are short and many.
+    Do:
+        Client: keep connections alive and pool them; `net.ipv4.tcp_tw_reuse` lets a client reuse its own ports after a
+            second.
+        Server: let clients close first, or keep connections open longer; SO_REUSEADDR lets it restart at once.
+    Else: not a fault as such; a client that runs out of ports shows PF210.
+    Source: RFC 9293, 3.4.2 and 3.6.1; the duration is the setting msl2_s, since TIME_WAIT's end is not on the wire.
+    """
+    t = tables.transitions
+    rows = np.flatnonzero(t["new"] == TIME_WAIT)
+    if len(rows) < config.time_wait_many:
+        return no_hits()
+    flows, endpoints = t["flow"][rows], t["endpoint"][rows].astype(np.int64)
+    hosts = np.where(endpoints == CLIENT, host_keys(tables, CLIENT)[flows], host_keys(tables, SERVER)[flows])
+    crowds = group(np.arange(len(rows)), hosts).at_least(config.time_wait_many)
+    peaks = [peak(t["time_ns"][rows[c]], t["time_ns"][rows[c]] + to_ns(config.msl2_s)) for c in crowds]
+    many_at_once = [(crowd, top) for crowd, top in zip(crowds, peaks, strict=True) if top[0] >= config.time_wait_many]
+
+    def describe(positions: IntArray) -> list[Finding]:
+        found = []
+        for position in positions.tolist():
+            crowd, (top, when) = many_at_once[position]
+            as_client = int(np.count_nonzero(endpoints[crowd] == CLIENT))
+            endpoint = CLIENT if as_client * 2 >= len(crowd) else SERVER
+            first = int(flows[crowd[0]])
+            who = tables.ip(first, int(endpoints[crowd[0]]))
+            entered = t["time_ns"][rows[crowd]]
+            span = max(int(entered.max() - entered.min()), 1)
+            found.append(
+                Finding(
+                    severity=Severity.LOW if top >= 10 * config.time_wait_many else Severity.INFO,
+                    endpoint=endpoint,
+                    time_ns=int(entered.min()),
+                    frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
+                    detail=(
+                        f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
+                        f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to "
+                        f"{top:,} were in TIME_WAIT at once ({time_of_day(when)})"
+                    ),
+                    confidence=LIKELY,
+                    alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
+                    count=len(crowd),
+                    flows=tuple(flows[crowd[:MAX_FLOWS]].tolist()),
+                )
+            )
+        return found
+
+    return Hits(
+        np.full(len(many_at_once), MANY), describe, np.array([top[0] for _, top in many_at_once], dtype=np.int64)
+    )
+
+
+@rule("PF212", "time-wait-assassinated", title="TIME_WAIT cut short by a reset")
+def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
+    """A RST was accepted by an endpoint in TIME_WAIT.
+
+    Means: TIME_WAIT protects a new connection on the same ports from old segments, and the RST ended it early. Usually
+        the peer got a late segment for a connection it had already forgotten and answered with a RST.
+    Do:
+        Client: nothing; with `net.ipv4.tcp_rfc1337=1` Linux ignores such resets.
+        Server: likewise.
+    Else: harmless unless the same ports are used again at once while old segments are still on their way.
+    Source: RFC 1337.
+    """
+    del config
+    t = tables.transitions
+    rows = np.flatnonzero((t["old"] == TIME_WAIT) & (t["event"] == RST_RX))
+    flows = t["flow"][rows]
+
+    def describe(positions: IntArray) -> list[Finding]:
+        found = []
+        story = Story(tables, flows[positions])
+        for p in positions.tolist():
+            flow, endpoint = int(flows[p]), int(t["endpoint"][rows[p]])
+            frame, when = int(t["frame"][rows[p]]), int(t["time_ns"][rows[p]])
+            entered = story.step(flow, endpoint, new=TIME_WAIT)
+            after = duration(when - entered.time_ns) if entered else "a while"
+            found.append(
+                Finding(
+                    severity=Severity.INFO,
+                    flow=flow,
+                    endpoint=1 - endpoint,
+                    time_ns=when,
+                    frames=proof([entered.frame if entered else 0, frame]),
+                    detail=(
+                        f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
+                        f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
+                    ),
+                    confidence=LIKELY,
+                    alternatives=("the endpoint ignores resets in TIME_WAIT",),
+                )
+            )
+        return found
+
+    return Hits(flows, describe, np.zeros(len(flows), dtype=np.int64))

@@ -1,0 +1,56 @@
+"""Columns of the tables, asked for by side of the connection."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.model import BoolArray, IntArray
+from pcapflow.tables.table import Table
+from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
+
+SIDES: Final = (CLIENT, SERVER)
+
+
+def side(flows: Table, endpoint: int, column: str) -> IntArray:
+    """A per-side column of ``flows``, for the client (0) or the server (1)."""
+    wide: IntArray = flows[f"{ENDPOINT_NAMES[endpoint]}_{column}"].astype(np.int64, copy=False)
+    return wide
+
+
+def cell(flows: Table, flow: int, endpoint: int, column: str) -> int:
+    """One number of a per-side column."""
+    return int(flows[f"{ENDPOINT_NAMES[endpoint]}_{column}"][flow])
+
+
+def chosen(flows: Table, endpoints: IntArray, column: str) -> IntArray:
+    """A per-side column, for each flow of the side that ``endpoints`` names."""
+    return np.where(endpoints == CLIENT, side(flows, CLIENT, column), side(flows, SERVER, column))
+
+
+def everywhere(value: int, length: int) -> IntArray:
+    """A column that holds one value, to be read only: it takes no memory however many flows there are."""
+    return np.broadcast_to(np.int64(value), (length,))
+
+
+def among(values: IntArray, members: IntArray) -> BoolArray:
+    """Which of these values are among the members.
+
+    ``numpy.isin`` says the same of long arrays, and imports numpy's masked arrays for it: that takes as long as a rule.
+    """
+    if not len(members):
+        return np.zeros(len(values), dtype=bool)
+    known = np.sort(members)
+    found: BoolArray = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
+
+
+def distinct(values: IntArray) -> int:
+    """How many different values there are."""
+    return int(np.count_nonzero(np.diff(np.sort(values)))) + 1 if len(values) else 0
+
+
+def indices(mask: BoolArray) -> IntArray:
+    """The flow numbers where this mask is true."""
+    return np.flatnonzero(mask).astype(np.int64, copy=False)

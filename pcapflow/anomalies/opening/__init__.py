@@ -1,0 +1,1 @@
+"""How connections open, or do not."""

@@ -1,0 +1,100 @@
+"""PF103: a SYN is answered with an ICMP error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.lookup.columns import indices
+from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
+from pcapflow.anomalies.model import (
+    CERTAIN,
+    LIKELY,
+    Finding,
+    Hits,
+    IntArray,
+    Severity,
+)
+from pcapflow.anomalies.rule import rule
+from pcapflow.config import Config
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import SYN_SENT
+from pcapflow.text.phrases import counted
+
+
+@rule("PF103", "rejected-by-icmp", title="Connections rejected by an ICMP message")
+def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
+    """An ICMP message said that a segment of this connection cannot be delivered.
+
+    Means: a router, a firewall or the host itself told the sender that the network, the host or the port cannot be
+        reached or that passing is forbidden. It quotes the segment it speaks of, and the quote fits this connection.
+    Do:
+        Client: nothing in TCP; the message names the reason.
+        Network: find the device that sent the message (the ICMP packet's source) and its rule or missing route.
+    Else: a connection that goes on regardless took the message as a hint only (RFC 1122, 4.2.3.9); then this is
+        information.
+    Source: RFC 792, RFC 4443 and RFC 1122, 4.2.3.9.
+    """
+    del config
+    f = tables.flows
+    flows = indices(count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0)
+    fatal = f["client_state"][flows] == SYN_SENT
+
+    def describe(positions: IntArray) -> list[Finding]:
+        story = Story(tables, flows[positions])
+        found = []
+        for position in positions.tolist():
+            flow = int(flows[position])
+            told = story.marks(flow, marks.MARK_ICMP_UNREACHABLE)
+            what = _icmp(int(f["family"][flow]), told[0].value)
+            ended = bool(fatal[position])
+            outcome = "the connection was not opened" if ended else "the connection went on regardless"
+            found.append(
+                Finding(
+                    severity=Severity.MEDIUM if ended else Severity.INFO,
+                    flow=flow,
+                    time_ns=told[0].time_ns,
+                    frames=proof([int(f["first_frame"][flow]), *frames_of(told)]),
+                    detail=(
+                        f"{counted(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
+                        f"{tables.name(flow, told[0].endpoint)}, about its segments to "
+                        f"{tables.name(flow, 1 - told[0].endpoint)}: {what}; {outcome}"
+                    ),
+                    confidence=CERTAIN if ended else LIKELY,
+                    alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
+                )
+            )
+        return found
+
+    return Hits(flows, describe, fatal.astype(np.int64))
+
+
+_ICMP4 = {
+    0: "network unreachable",
+    1: "host unreachable",
+    2: "protocol unreachable",
+    3: "port unreachable",
+    4: "fragmentation needed",
+    9: "network prohibited",
+    10: "host prohibited",
+    13: "communication prohibited by a filter",
+}
+_ICMP6 = {
+    0: "no route to destination",
+    1: "communication prohibited",
+    2: "beyond the scope of the source address",
+    3: "address unreachable",
+    4: "port unreachable",
+    5: "source address failed the policy",
+    6: "route rejected",
+}
+
+
+def _icmp(family: int, value: int) -> str:
+    kind, code = divmod(max(value, 0), 256)
+    if family == 4 and kind == 3:
+        return _ICMP4.get(code, f"unreachable, code {code}")
+    if family == 6 and kind == 1:
+        return _ICMP6.get(code, f"unreachable, code {code}")
+    return f"ICMP type {kind}, code {code}" if value > 0 else "destination unreachable"

@@ -1,0 +1,1 @@
+"""Resets: why they were sent, and what they destroyed."""

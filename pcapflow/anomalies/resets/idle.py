@@ -1,0 +1,123 @@
+"""PF305: connections that are found dead after a long silence."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
+from pcapflow.anomalies.model import (
+    LIKELY,
+    POSSIBLE,
+    BoolArray,
+    Finding,
+    Hits,
+    IntArray,
+    Severity,
+)
+from pcapflow.anomalies.resets.causes import (
+    CAUSES,
+    IDLE_TIMEOUT,
+    resets,
+)
+from pcapflow.anomalies.resets.signs import USUAL_TIMEOUTS_S, usual_timeout
+from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.config import Config
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import NS_PER_S, to_ns
+
+
+@rule("PF305", "idle-timeout-reset", title="Connections lost after long silence", doubts=Doubt.GAPS | Doubt.CLOCK)
+def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
+    """The first packet after a long silence drew a RST, or nothing at all.
+
+    Means: while the connection was idle, something on the way or at the other end forgot it: a load balancer, a NAT or
+        a firewall with an idle time-out. The endpoints did not know and went on as before.
+    Do:
+        Client: send keep-alives more often than the time-out (`net.ipv4.tcp_keepalive_time` is 7200 s by default,
+            longer than nearly every device's time-out), or let its pool drop idle connections earlier.
+        Server: likewise, with SO_KEEPALIVE and TCP_KEEPIDLE.
+        Network: raise the device's idle time-out, or let it send resets to both sides when it forgets a connection.
+    Else: a host that restarted meanwhile looks the same. Where the silence is near one of the usual defaults it is
+        named.
+    Source: RFC 5382, 5 (NAT time-outs); defaults as documented by the makers of load balancers and firewalls.
+    """
+    f = tables.flows
+    found = resets(tables, config)
+    by_reset = np.flatnonzero(found.causes == IDLE_TIMEOUT)
+    void = _into_the_void(tables, config)
+    flows = np.concatenate((found.flows[by_reset], void))
+    silence = f["idle_ns"][flows]
+
+    def describe(positions: IntArray) -> list[Finding]:
+        story = Story(tables, flows[positions])
+        told = []
+        for p in positions.tolist():
+            flow = int(flows[p])
+            speaker = int(f["idle_endpoint"][flow])
+            first, quiet = int(f["idle_frame"][flow]), int(f["idle_ns"][flow])
+            usual = bool(usual_timeout(np.array([quiet]))[0])
+            # Who breaks its own silence with a RST may follow a time-out of its application.
+            itself = p < len(by_reset) and int(f["reset_frame"][flow]) == first
+            likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
+            if p < len(by_reset):
+                reset = int(f["reset_frame"][flow])
+                outcome = (
+                    "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
+                )
+                when, frames = int(f["reset_ns"][flow]), [first, reset]
+            else:
+                again = story.marks(flow, *_REPEATS, endpoint=speaker, after_ns=int(f["idle_end_ns"][flow]))
+                outcome = (
+                    f"was not answered, nor were {counted(len(again), 'repeat')} of it{in_frames(frames_of(again))}"
+                )
+                when, frames = int(f["idle_end_ns"][flow]), [first, *frames_of(again)]
+            told.append(
+                Finding(
+                    severity=Severity.MEDIUM if usual and not itself else Severity.LOW,
+                    flow=flow,
+                    time_ns=when,
+                    frames=proof(frames),
+                    detail=(
+                        f"after {duration(quiet)} of silence{likeness}, the first segment from "
+                        f"{tables.name(flow, speaker)}{in_frame(first)} {outcome}"
+                    ),
+                    cause=CAUSES[IDLE_TIMEOUT],
+                    confidence=LIKELY if usual and not itself else POSSIBLE,
+                    alternatives=(
+                        ("a time-out of its own application",)
+                        if itself
+                        else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
+                    ),
+                )
+            )
+        return told
+
+    itself = f["reset_frame"][flows] == f["idle_frame"][flows]
+    return Hits(flows, describe, np.where(usual_timeout(silence) & ~itself, 1, 0))
+
+
+_REPEATS: Final = (marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.SPURIOUS_RETRANSMISSION, marks.KEEP_ALIVE)
+
+
+def _into_the_void(tables: Tables, config: Config) -> IntArray:
+    """Flows whose first segment after a long silence was repeated and never answered by anything."""
+    f = tables.flows
+    quiet = (f["idle_ns"] >= to_ns(config.idle_s)) & (f["reset_frame"] <= 0)
+    if not quiet.any():
+        return np.zeros(0, dtype=np.int64)
+    unheard: BoolArray = np.zeros(len(f), dtype=bool)
+    for endpoint in SIDES:
+        peer_silent = (side(f, 1 - endpoint, "packets") > 0) & (side(f, 1 - endpoint, "last_ns") < f["idle_end_ns"])
+        again = count_marks(tables, *_REPEATS, endpoint=endpoint, after_ns=f["idle_end_ns"])
+        unheard |= (f["idle_endpoint"] == endpoint) & peer_silent & (again >= 2)
+    return indices(quiet & unheard)
+
+
+def _nearest(silence_ns: int) -> int:
+    return min(USUAL_TIMEOUTS_S, key=lambda seconds: abs(silence_ns - seconds * NS_PER_S))

@@ -1,0 +1,132 @@
+"""PF402 and PF403: a peer that is not heard any more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
+from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
+from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.transfer.repeats import REPEATS, both
+from pcapflow.config import Config
+from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT
+from pcapflow.text.phrases import counted, duration
+
+
+@rule("PF402", "peer-vanished", title="Peers that vanish", doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES)
+def peer_vanished(tables: Tables, config: Config) -> Hits:
+    """One side repeated its data again and again, and nothing came back.
+
+    Means: in the middle of the connection the other host, or the path to it, went away. The sender repeats with growing
+        pauses until it gives up, on Linux after about 15 minutes.
+    Do:
+        Client: if it waits for too long, set TCP_USER_TIMEOUT or a time-out in the application.
+        Server: see whether the silent host was restarted, moved or lost its link at that time.
+        Network: see whether routes or firewall states changed at that time; compare with other connections to the host.
+    Else: where only large segments are repeated it may be the path's MTU (PF405); where the silence before was long, a
+        forgotten state (PF305).
+    Source: RFC 6298; RFC 9293, 3.8.3; Linux tcp_retries2.
+    """
+    f = tables.flows
+    per_side, repeats = [], []
+    for endpoint in SIDES:
+        heard = side(f, 1 - endpoint, "last_ns")
+        # A repeated SYN or FIN has rules of its own.
+        again = count_marks(tables, *REPEATS, endpoint=endpoint, after_ns=heard, least=1)
+        states = side(f, endpoint, "state")
+        open_ = ~np.isin(states, (SYN_SENT, SYN_RCVD)) & ((f["reset_frame"] <= 0) | (states == CLOSED))
+        flows = indices((again >= config.vanished_retries) & open_ & (states != TIME_WAIT) & (heard >= 0))
+        per_side.append(flows)
+        repeats.append(again[flows])
+    flows, endpoints = both(per_side)
+
+    def describe(positions: IntArray) -> list[Finding]:
+        story = Story(tables, flows[positions])
+        found = []
+        for p in positions.tolist():
+            flow, endpoint = int(flows[p]), int(endpoints[p])
+            heard = cell(f, flow, 1 - endpoint, "last_ns")
+            again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
+            other = tables.name(flow, 1 - endpoint)
+            found.append(
+                Finding(
+                    severity=Severity.MEDIUM,
+                    flow=flow,
+                    time_ns=again[0].time_ns,
+                    frames=proof(frames_of(again)),
+                    detail=(
+                        f"{tables.name(flow, endpoint)} repeated its data "
+                        f"{counted(len(again), 'time')}{in_frames(frames_of(again))} over "
+                        f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
+                        f"{duration(again[0].time_ns - heard)} before the first repeat"
+                    ),
+                    confidence=LIKELY,
+                    alternatives=(f"{other} is gone", "the path is broken in one direction or both"),
+                )
+            )
+        return found
+
+    return Hits(flows, describe, np.concatenate(repeats))
+
+
+@rule(
+    "PF403",
+    "keepalive-failed",
+    title="Keep-alives without an answer",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+)
+def keepalive_failed(tables: Tables, config: Config) -> Hits:
+    """Keep-alives were sent and not answered.
+
+    Means: the connection was idle, and when one side asked whether the other was still there, nothing came back. After
+        the last try it resets the connection or drops it silently.
+    Do:
+        Client: if it probes, keep-alives did what they are for: reconnect.
+        Server: likewise; if it is the silent side, see whether its host or the path was down.
+        Network: look for a firewall or NAT that forgot the idle connection.
+    Else: one unanswered keep-alive is chance and not told; answered keep-alives are ordinary.
+    Source: RFC 9293, 3.8.4; Linux tcp_keepalive_probes (9) and tcp_keepalive_intvl (75 s).
+    """
+    f = tables.flows
+    per_side, probes = [], []
+    for endpoint in SIDES:
+        heard = side(f, 1 - endpoint, "last_ns")
+        asked = count_marks(tables, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=heard)
+        flows = indices((asked >= config.keepalive_probes) & (heard >= 0))
+        per_side.append(flows)
+        probes.append(asked[flows])
+    flows, endpoints = both(per_side)
+
+    def describe(positions: IntArray) -> list[Finding]:
+        story = Story(tables, flows[positions])
+        found = []
+        for p in positions.tolist():
+            flow, endpoint = int(flows[p]), int(endpoints[p])
+            asked = story.marks(
+                flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=cell(f, flow, 1 - endpoint, "last_ns")
+            )
+            reset = story.marks(flow, marks.MARK_RESET, endpoint=endpoint, after_ns=asked[-1].time_ns)
+            end = f" and then reset the connection{in_frames(frames_of(reset))}" if reset else ""
+            other = tables.name(flow, 1 - endpoint)
+            found.append(
+                Finding(
+                    severity=Severity.MEDIUM,
+                    flow=flow,
+                    time_ns=asked[0].time_ns,
+                    frames=proof([*frames_of(asked), *frames_of(reset)]),
+                    detail=(
+                        f"{tables.name(flow, endpoint)} sent "
+                        f"{counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
+                        f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
+                    ),
+                    confidence=CERTAIN,
+                    alternatives=(f"{other} is gone", "a device in between forgot the connection"),
+                )
+            )
+        return found
+
+    return Hits(flows, describe, np.concatenate(probes))

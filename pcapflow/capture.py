@@ -53,6 +53,7 @@ class Capture:
         first_clock_step_frame: the first such frame, 0 without.
         tunnels: names of the tunnels met; index 0 is "".
         evicted: connections let go because of the limit on open flows.
+        notes: what else is to be known about how it was read, a sentence each.
         checksum: gives ``sha256``, and waits until it is known.
     """
 
@@ -77,6 +78,7 @@ class Capture:
     first_clock_step_frame: int
     tunnels: tuple[str, ...] = ("",)
     evicted: int = 0
+    notes: tuple[str, ...] = ()
     checksum: Callable[[], str] = no_checksum
 
     @property

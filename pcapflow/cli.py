@@ -1,7 +1,8 @@
 """The command line: parses, builds a configuration, calls the pipeline, hands the result to exporters.
 
 Exit status: 0 done, 1 anomalies at or above ``--fail-on``, 2 usage, 3 an input could not be read (what was readable
-is still reported), 130 interrupted. Data goes to standard output, everything about the run to standard error.
+is still reported), 130 interrupted, 143 ended by SIGTERM (what came on a stream until then is still reported). Data
+goes to standard output, everything about the run to standard error.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ from pcapflow.config import Config, load_config
 from pcapflow.errors import CaptureError, ConfigError, PcapflowError
 from pcapflow.export.files import unique_stems, write_text
 from pcapflow.export.printable import printable
+from pcapflow.interrupts import Streams, Terminated
 
 if TYPE_CHECKING:
     from pcapflow.analysis import Analysis
     from pcapflow.engine import Progress
-    from pcapflow.reader.files import Engine
+    from pcapflow.reader.files import Engine, Input
 
 EXIT_ANOMALIES: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREADABLE: Final = 3
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 SEVERITIES: Final = ("info", "low", "medium", "high")
 _SLOW_WHEN_INTERPRETED_BYTES: Final = 20_000_000
@@ -121,6 +124,7 @@ def analyze(
     is a.pcapflow.html in the current directory.
     """
     config = _config(config_file)
+    streams = click.get_current_context().with_resource(Streams())
     jobs: list[Sequence[str]] = [captures] if merge else [(capture,) for capture in captures]
     names = unique_stems(job[0] for job in jobs)
     several = len(jobs) > 1
@@ -134,10 +138,12 @@ def analyze(
             *(["pcapflow.export.terminal"] if shown else []),
             *(["pcapflow.report.html"] if report is not None else []),
         ]
+        inputs = streams.opened(job)
         try:
-            analysis = _analyse(job, reader, config, quiet, processes, outputs)
+            analysis = _analyse(inputs, reader, config, quiet, processes, outputs)
         except CaptureError as error:
-            _complain(str(error))
+            ended = streams.was_ended(inputs)
+            _complain(f"{error.path}: interrupted before a capture came" if ended else str(error))
             status = EXIT_UNREADABLE
             continue
         if anonymize:
@@ -164,7 +170,7 @@ def analyze(
             status = EXIT_ANOMALIES if at_or_above(analysis.findings, fail_on) else 0
         if several and not quiet:
             _print(lambda out: out.write("\n"))
-    return status
+    return streams.status or status
 
 
 @cli.command()
@@ -337,9 +343,9 @@ def run(arguments: Sequence[str]) -> int:
     except PcapflowError as error:
         _complain(str(error))
         return EXIT_UNREADABLE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         _complain("interrupted")
-        return EXIT_INTERRUPTED
+        return EXIT_TERMINATED if isinstance(error.__cause__, Terminated) else EXIT_INTERRUPTED
     except OSError as error:
         # What was read is checked where it is read: this is an output that cannot be written.
         _complain(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
@@ -352,7 +358,7 @@ def _config(path: Path | None) -> Config:
 
 
 def _analyse(
-    captures: Sequence[str],
+    captures: Sequence[Input],
     reader: Engine,
     config: Config,
     quiet: bool,

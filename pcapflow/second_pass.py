@@ -36,7 +36,7 @@ from pcapflow.reader.batch import (
     SYN,
     Batch,
 )
-from pcapflow.reader.files import Engine, Input
+from pcapflow.reader.files import Engine, Input, is_file
 from pcapflow.segments import Segment
 from pcapflow.tracker.states import CLIENT, SERVER
 
@@ -121,7 +121,7 @@ def rewind(inputs: Sequence[Input]) -> bool:
     """Sets open files to their beginning; says whether everything can be read again."""
     for item in inputs:
         if isinstance(item, (str, os.PathLike)):
-            if item == "-":
+            if not is_file(item):
                 return False
         elif item.closed or not item.seekable():
             return False

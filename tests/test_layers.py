@@ -34,7 +34,7 @@ ROOMS = (
     ("pcapflow.anomalies",),
     ("pcapflow.summary", "pcapflow.outcome", "pcapflow.templating", "pcapflow.templates"),
     ("pcapflow.report",),
-    ("pcapflow.second_pass", "pcapflow.export", "pcapflow.progress"),
+    ("pcapflow.second_pass", "pcapflow.export", "pcapflow.progress", "pcapflow.interrupts"),
     ("pcapflow.follow",),
     ("pcapflow.other_half",),
     ("pcapflow.engine",),

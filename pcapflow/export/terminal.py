@@ -125,6 +125,7 @@ def _quality_lines(capture: Capture) -> list[str]:
     ]
     if capture.evicted:
         lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
+    lines += [f"note: {printable(note)}" for note in capture.notes]
     return lines
 
 

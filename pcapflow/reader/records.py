@@ -126,7 +126,7 @@ class Records:
             return True
         if self._source.failure:
             self.truncated = f"{self._source.failure} after frame {self.decoder.frames}"
-        elif have:
+        elif have and not self._source.was_ended:
             self.truncated = (
                 f"the file ends inside the record after frame {self.decoder.frames}, "
                 f"{have} bytes after byte {self._consumed}"
@@ -144,7 +144,8 @@ class Records:
             available = len(self._data)
             if not available:
                 self._at = 0
-                self.truncated = f"the file ends inside a block after frame {self.decoder.frames}"
+                if not self._source.was_ended:
+                    self.truncated = f"the file ends inside a block after frame {self.decoder.frames}"
                 return False
         self._at = at + count
         return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, final
 
 from pcapflow.errors import CaptureError
-from pcapflow.reader.standard_input import StandardInput
+from pcapflow.reader.stream import StandardInput
 
 CHUNK_BYTES: Final = 128 * 1024
 """What a read asks for. It stays in the second-level cache; megabytes were slower, by page faults."""
@@ -46,6 +46,11 @@ class _Rewound(io.RawIOBase):
         data = self.chunk(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the stream can be ended from outside, and was."""
+        return bool(getattr(self._stream, "is_ended", False))
 
     def jump(self, offset: int) -> None:
         """Goes to a byte of the stream, which must be able to."""
@@ -101,6 +106,11 @@ class Source:
         """Whether what is read is decompressed."""
         return self._decompressed is not None
 
+    @property
+    def was_ended(self) -> bool:
+        """Whether the user ended the reading: what is cut off then is no fault of the capture's."""
+        return self._raw.was_ended
+
     def read(self) -> bytes:
         """The next bytes, about :data:`CHUNK_BYTES`; empty at the end, or where ``failure`` says why."""
         if self.head:
@@ -112,7 +122,8 @@ class Source:
                 return self._decompressed.read1(CHUNK_BYTES)
             return self._raw.chunk(CHUNK_BYTES)
         except (EOFError, zlib.error, lzma.LZMAError, OSError, MemoryError) as error:
-            self.failure = f"the file cannot be read on ({_reason(error)})"
+            if not self.was_ended:
+                self.failure = f"the file cannot be read on ({_reason(error)})"
             return b""
 
     def step_back(self, count: int) -> bool:

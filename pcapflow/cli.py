@@ -212,8 +212,8 @@ def batch(
     outcomes = []
     for outcome in analyse_all(captures, output, reader=reader, config=config, jobs=jobs or os.cpu_count() or 1):
         outcomes.append(outcome)
-        _tell(f"{len(outcomes)}/{len(captures)} {outcome.path}: {outcome.headline}", quiet or not sys.stderr.isatty())
-    outcomes.sort(key=lambda outcome: outcome.path)
+        _tell(f"{len(outcomes)}/{len(captures)} {outcome.name}: {outcome.headline}", quiet or not sys.stderr.isatty())
+    outcomes.sort(key=lambda outcome: os.fsencode(outcome.path))
     index = write_index(outcomes, output)
     if junit is not None:
         from pcapflow.export.junit import to_junit
@@ -224,10 +224,10 @@ def batch(
 
         write_text(sarif, to_sarif(outcomes))
     if not quiet:
-        _print(lambda out: print_batch([(o.path, o.severity, o.headline) for o in outcomes], out))
+        _print(lambda out: print_batch([(o.name, o.severity, o.headline) for o in outcomes], out))
     for outcome in outcomes:
         if outcome.error:
-            _complain(f"{outcome.path}: {outcome.error}")
+            _complain(f"{outcome.name}: {outcome.error}")
     _tell(f"index: {index}", quiet)
     if missing or any(outcome.error for outcome in outcomes):
         return EXIT_UNREADABLE
@@ -314,8 +314,8 @@ def main() -> NoReturn:
             # It was closed when the program was started.
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- until the end
         elif isinstance(stream, io.TextIOWrapper):
-            # A file name need not be text, and a terminal need not know every character.
-            stream.reconfigure(errors="backslashreplace")
+            # A terminal need not know every character; what is written elsewhere is UTF-8, as all files are.
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace", newline="\n")
     # A command makes many objects and few cycles: by default the collector of those takes a twentieth of a short run.
     gc.set_threshold(100_000, 10, 10)
     # numpy's linear algebra starts a thread for each processor when it is imported, and nothing here uses it.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pcapflow.addresses import address_text, host_and_port
 from pcapflow.capture import Capture
 from pcapflow.tracker.marks import MARK_NAMES
 from pcapflow.tracker.states import BASIS_NAMES, CLIENT, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
@@ -218,15 +218,13 @@ class Tables:
     def ip(self, flow: int, endpoint: int) -> str:
         """The address of one endpoint, as text."""
         side = ENDPOINT_NAMES[endpoint]
-        return address(
+        return address_text(
             int(self.flows["family"][flow]), int(self.flows[f"{side}_hi"][flow]), int(self.flows[f"{side}_lo"][flow])
         )
 
     def name(self, flow: int, endpoint: int) -> str:
         """``address:port`` of one endpoint; an IPv6 address stands in brackets."""
-        ip = self.ip(flow, endpoint)
-        port = int(self.flows[f"{ENDPOINT_NAMES[endpoint]}_port"][flow])
-        return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        return host_and_port(self.ip(flow, endpoint), int(self.flows[f"{ENDPOINT_NAMES[endpoint]}_port"][flow]))
 
     def client(self, flow: int) -> str:
         """``address:port`` of the client."""
@@ -235,14 +233,6 @@ class Tables:
     def server(self, flow: int) -> str:
         """``address:port`` of the server."""
         return self.name(flow, 1 - CLIENT)
-
-
-@functools.lru_cache(1 << 14)
-def address(family: int, high: int, low: int) -> str:
-    """The text of an address given as two 64-bit halves, signed or not."""
-    if family == 4:
-        return str(ipaddress.IPv4Address(low & 0xFFFF_FFFF))
-    return str(ipaddress.IPv6Address((high & 0xFFFF_FFFF_FFFF_FFFF) << 64 | low & 0xFFFF_FFFF_FFFF_FFFF))
 
 
 def flows_frame(tables: Tables) -> pd.DataFrame:
@@ -378,7 +368,7 @@ def _addresses(t: Table, side: str) -> list[str]:
     # A capture has few hosts and many flows: each distinct address is formatted once.
     keys = np.stack([t["family"].astype(np.int64), t[f"{side}_hi"], t[f"{side}_lo"]], axis=1)
     distinct, which = np.unique(keys, axis=0, return_inverse=True)
-    texts = [address(*map(int, row)) for row in distinct]
+    texts = [address_text(*map(int, row)) for row in distinct]
     return [texts[i] for i in which.ravel()]
 
 

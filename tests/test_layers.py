@@ -19,6 +19,7 @@ ROOMS = (
         "pcapflow.config",
         "pcapflow.times",
         "pcapflow.phrases",
+        "pcapflow.addresses",
         "pcapflow.segments",
         "pcapflow.capture",
     ),

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Final, Literal, TypeGuard, final
 
 from pcapflow.capture import Capture, Undecoded
 from pcapflow.errors import CaptureError, UnknownFormat
+from pcapflow.phrases import path_text
 from pcapflow.reader import batch as batch_module
 from pcapflow.reader.batch import Batch
 from pcapflow.reader.decode import Decoder
@@ -269,5 +270,5 @@ def _unknown(source: Source) -> CaptureError:
 
 def _name(item: Input) -> str:
     if isinstance(item, (str, os.PathLike)):
-        return os.fspath(item)
+        return path_text(item)
     return str(getattr(item, "name", "<file>"))

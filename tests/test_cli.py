@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import os
-import pty
 import re
 import shlex
 import stat
@@ -289,6 +288,7 @@ def test_a_file_name_cannot_command_the_terminal(shell: Shell, tmp_path: Path) -
 
 def on_a_terminal(arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> str:
     """What the program writes when its standard output is a terminal."""
+    pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
     main, side = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
     with subprocess.Popen(

@@ -36,9 +36,8 @@ DIST: Final = COMPILED / "dist"
 BIN: Final = "Scripts" if os.name == "nt" else "bin"
 LOCK: Final = ROOT / "requirements-dev.txt"
 
-ENGINE: Final = ("tests/reader", "tests/tracker", "--ignore=tests/reader/test_wireshark.py")
-"""The tests of what is compiled, which run with both builds. The pyshark engine is never compiled."""
-COMPILED_PACKAGES: Final = ("pcapflow.reader", "pcapflow.tracker")
+ENGINE: Final = ("tests/reader", "tests/tracker", "--cov=pcapflow.reader", "--cov=pcapflow.tracker")
+"""The tests of the packages that are compiled, which run with both builds."""
 PARALLEL: Final = ("-n", "auto", "--maxprocesses=4", "--dist=loadfile", "-m", "not alone")
 ALONE: Final = ("-m", "alone")
 SUITE: Final = ("tests", "fixtures", "benchmarks")
@@ -119,9 +118,7 @@ def types(session: nox.Session) -> None:
 def engine(session: nox.Session) -> None:
     """The engine's tests interpreted, as it runs where nothing is compiled, and which of its branches they took."""
     interpreted(session)
-    pytest(
-        session, "engine, interpreted", INTERPRETED, [*ENGINE, *PARALLEL, *map("--cov={}".format, COMPILED_PACKAGES)]
-    )
+    pytest(session, "engine, interpreted", INTERPRETED, [*ENGINE, *PARALLEL])
 
 
 @nox.session

@@ -238,13 +238,16 @@ def test_a_signal_before_a_capture_came_is_one_line(tmp_path: Path, begun: bytes
 
 
 def is_waiting(pid: int) -> bool:
-    """Whether a process waits in select, where the system tells, or had the time to come there."""
-    place = Path(f"/proc/{pid}/wchan")
-    try:
-        return "select" in place.read_text() or "poll" in place.read_text()
-    except OSError:
-        time.sleep(3)
+    """Whether a process has taken SIGTERM, and has had the time since to come to its first read."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        time.sleep(5)
         return True
+    caught = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+    if not int(caught, 16) >> signal.SIGTERM - 1 & 1:
+        return False
+    time.sleep(1.5)
+    return True
 
 
 def test_a_named_pipe_is_a_stream_too(long: Path, tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_a_named_pipe_that_nobody_writes_to_is_let_go(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with running([*COMMAND, "pipe", *OUTPUTS], tmp_path) as process:
         assert process.stderr is not None
-        time.sleep(2)
+        wait_for(lambda: is_waiting(process.pid), "it waits for a writer")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 130
         assert process.stderr.read().endswith(b"pcapflow: interrupted\n")

@@ -17,6 +17,7 @@ import pytest
 import pcapflow
 from tests.samples import CLOSED, NO_FINAL_ACK, capture
 
+ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = Path(pcapflow.__file__).parent
 UNIX_ONLY: Final = ("fcntl", "grp", "pty", "pwd", "resource", "termios")
 
@@ -113,6 +114,19 @@ def test_no_module_that_windows_lacks_is_imported_anywhere() -> None:
     }
     assert found
     assert found.isdisjoint(UNIX_ONLY)
+
+
+def test_the_tests_are_collected_without_what_windows_lacks() -> None:
+    """What one of them needs it skips for; a module that cannot be imported would stop all."""
+    code = f"""
+        import sys
+        sys.modules.update(dict.fromkeys({UNIX_ONLY!r}))
+        import pytest
+        sys.exit(pytest.main(["--collect-only", "-qq", "-p", "no:xdist", "-p", "no:cov", "-p", "no:cacheprovider"]))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_signals_that_a_thread_cannot_take_are_left_alone(tmp_path: Path) -> None:

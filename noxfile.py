@@ -117,6 +117,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def engine(session: nox.Session) -> None:
     """The engine's tests interpreted, as it runs where nothing is compiled, and which of its branches they took."""
+    install_tools()
     interpreted(session)
     pytest(session, "engine, interpreted", INTERPRETED, [*ENGINE, *PARALLEL])
 
@@ -138,6 +139,7 @@ def alone(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """All tests but those marked ``alone`` interpreted, and which branches of the package they took."""
+    install_tools()
     interpreted(session)
     pytest(session, "coverage", INTERPRETED, [*PARALLEL, "--cov"])
 
@@ -200,7 +202,7 @@ def call(
     quiet: bool = False,
 ) -> None:
     """Runs a program of an environment; ``quiet`` prints its output only when it fails."""
-    path = shutil.which(program, path=str(environment / BIN))
+    path = program_of(environment, program)
     if path is None:
         session.error(f"{program} is not in {environment.name}; remove that directory, and it is made anew")
     variables: dict[str, str | None] = {**dict.fromkeys(UNWANTED), **(extra or {})}
@@ -248,15 +250,15 @@ def summary() -> None:
 
 
 @functools.cache
-def install_tools(session: nox.Session) -> None:
-    """Installs missing programs by apt, where this machine has it and this user may."""
+def install_tools() -> None:
+    """Installs missing programs by apt, where this machine has it and this user may; once a run."""
     missing = [package for program, package in TOOLS.items() if shutil.which(program) is None]
     if not missing:
         return
     if shutil.which("apt-get") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
-        session.log(f"not installed, so what needs them is skipped: {', '.join(missing)}")
+        print(f"not installed, so what needs them is skipped: {', '.join(missing)}")
         return
-    session.log(f"installing {', '.join(missing)}")
+    print(f"installing {', '.join(missing)}")
     silent = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-qq"], env=silent, check=False)
     # One by one: a package that this release does not have must not keep the others out.
@@ -264,12 +266,11 @@ def install_tools(session: nox.Session) -> None:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
         done = subprocess.run(command, env=silent, check=False, stdout=subprocess.DEVNULL)
         if done.returncode != 0:
-            session.log(f"{package} could not be installed; what needs it is skipped")
+            print(f"{package} could not be installed; what needs it is skipped")
 
 
 def interpreted(session: nox.Session) -> None:
     """Makes ``.venv`` with what the lock file names, and the checkout as an editable package."""
-    install_tools(session)
     state = digest([LOCK, ROOT / "pyproject.toml"])
     if is_made_from(INTERPRETED, state):
         return
@@ -285,6 +286,7 @@ def interpreted(session: nox.Session) -> None:
 
 def best_build(session: nox.Session) -> tuple[Path, str]:
     """The compiled build, or without a C compiler that works the interpreted one."""
+    install_tools()
     interpreted(session)
     state = digest([LOCK, *(ROOT / source for source in SOURCES)])
     if not is_made_from(COMPILED, state):
@@ -308,7 +310,7 @@ def install_compiled(session: nox.Session) -> None:
         # a path file over there would.
         packages = packages_of(COMPILED)
         (packages / "dependencies.pth").write_text(f"{packages_of(INTERPRETED)}\n", encoding="utf-8")
-        python = shutil.which("python", path=str(COMPILED / BIN))
+        python = program_of(COMPILED, "python")
         wheels = map(str, DIST.glob("*.whl"))
         into = ("-m", "pip", "--python", str(python), "install", "--quiet", "--force-reinstall", "--no-deps")
         call(session, INTERPRETED, "python", *into, *wheels)
@@ -316,8 +318,8 @@ def install_compiled(session: nox.Session) -> None:
 
 def make_environment(directory: Path, *, with_pip: bool) -> None:
     """Makes a virtual environment with this Python, unless there is one."""
-    python = directory / BIN / "python"
-    if not python.exists() or subprocess.run([python, "-c", ""], check=False).returncode != 0:
+    python = program_of(directory, "python")
+    if python is None or subprocess.run([python, "-c", ""], check=False).returncode != 0:
         venv.create(directory, clear=True, with_pip=with_pip)
 
 
@@ -350,6 +352,11 @@ def requirements() -> list[str]:
     return [*declared["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["dev"]]
 
 
+def program_of(environment: Path, name: str) -> str | None:
+    """The path of a program of an environment, where it is there."""
+    return shutil.which(name, path=str(environment / BIN))
+
+
 def packages_of(environment: Path) -> Path:
     """The directory of an environment's packages."""
     variables = {"base": str(environment), "platbase": str(environment)}
@@ -359,7 +366,7 @@ def packages_of(environment: Path) -> Path:
 def is_compiled() -> bool:
     """Whether the package in ``.venv-compiled`` has its compiled modules."""
     code = "import pcapflow.tracker.states as m, sys; sys.exit(m.__file__.endswith('.py'))"
-    python = shutil.which("python", path=str(COMPILED / BIN))
+    python = program_of(COMPILED, "python")
     # -I keeps the checkout, where nothing is compiled, off the path.
     return python is not None and subprocess.run([python, "-I", "-c", code], check=False).returncode == 0
 

@@ -27,7 +27,7 @@ INTERPRETED: Final = (
     "reader/file_state.py",
     "reader/members.py",
     "reader/open.py",
-    "reader/stdin.py",  # the interpreter looks for Ctrl-C between its steps, compiled code does not
+    "reader/stream.py",  # the interpreter looks for Ctrl-C between its steps, compiled code does not
     "reader/tshark.py",  # subclasses of pyshark's classes
     "reader/waypoints.py",
 )

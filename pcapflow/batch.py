@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from pcapflow.errors import CaptureError, PcapflowError
 from pcapflow.export.files import CAPTURE_SUFFIXES, PACKING_SUFFIXES, stem, unique_stems, write_text
 from pcapflow.outcome import Outcome
+from pcapflow.text.phrases import path_text
 from pcapflow.version import __version__
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def find_captures(paths: Iterable[str], output: Path) -> tuple[list[str], list[C
             found.add(path)
         else:
             missing.append(CaptureError(path, "no such file"))
-    return sorted(found), missing
+    return sorted(found, key=os.fsencode), missing
 
 
 def analyse_all(
@@ -127,9 +128,9 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         codes[anomaly["code"]] = codes.get(anomaly["code"], 0) + anomaly["count"]
     figures = outcome.document.get("summary", {})
     return {
-        "path": outcome.path,
-        "report": outcome.report or None,
-        "json": f"{outcome.stem}.json" if outcome.report else None,
+        "path": outcome.name,
+        "report": path_text(outcome.report) or None,
+        "json": path_text(f"{outcome.stem}.json") if outcome.report else None,
         "error": outcome.error or None,
         "severity": outcome.severity or None,
         "flows": figures.get("flows", 0),

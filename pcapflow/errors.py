@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pcapflow.text.phrases import path_text
+
 
 class PcapflowError(Exception):
     """Base of everything pcapflow raises on purpose; its text is one line for the user."""
@@ -16,8 +18,8 @@ class CaptureError(PcapflowError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
+        self.path = path_text(path)
+        super().__init__(f"{self.path}: {reason}")
         self.reason = reason
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
+from pcapflow.text.phrases import path_text
+
 SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
 
 
@@ -25,6 +27,11 @@ class Outcome:
     report: str
     error: str
     document: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The path as outputs name it."""
+        return path_text(self.path)
 
     @property
     def anomalies(self) -> list[dict[str, Any]]:

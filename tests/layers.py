@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pcapflow"
 
 LAYERS = (
-    ("errors", "config", "version"),
     ("text",),
+    ("errors", "config", "version"),
     ("tcp",),
     ("reader",),
     ("tracker",),

@@ -6,14 +6,11 @@ import dataclasses
 import io
 import json
 import os
-import pty
 import re
 import shlex
-import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -291,6 +288,7 @@ def test_a_file_name_cannot_command_the_terminal(shell: Shell, tmp_path: Path) -
 
 def on_a_terminal(arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> str:
     """What the program writes when its standard output is a terminal."""
+    pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
     main, side = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "FORCE_COLOR"}}
     with subprocess.Popen(
@@ -332,28 +330,6 @@ def test_a_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     os.close(write)
     assert done.returncode == 0
     assert done.stderr == b""
-
-
-def test_an_interrupted_run_ends_with_a_line_and_leaves_nothing(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "pcapflow", "analyze", "-"],
-        cwd=tmp_path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # Whoever passes the tests in the background of a shell has them ignore Ctrl-C, which a child inherits.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - there are no threads
-    ) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
-        # More than a pipe holds: when all is written the program has begun to read, and soon waits for more.
-        process.stdin.write(capture(tmp_path / "a.pcap", *[CLOSED] * 400).read_bytes())
-        process.stdin.flush()
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
-        assert process.stderr.read() == b"\npcapflow: interrupted\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.pcap"]
 
 
 def test_a_report_has_the_permissions_of_any_file(shell: Shell, closed: Path, tmp_path: Path) -> None:

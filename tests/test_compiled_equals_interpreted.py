@@ -1,6 +1,6 @@
 """The compiled engine and the same sources interpreted give the same tables, to the last column, of every fixture.
 
-Where this runs with a compiled build (the second pass of ``tests/run.py``), another process of the same interpreter
+Where this runs with a compiled build (``nox -s tests``), another process of the same interpreter
 analyses the same captures with the checkout's sources, which come first on its path. Both say what each column of
 each table comes to, and the anomalies, and what is known of the capture; for a damaged file, the error.
 

@@ -38,7 +38,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with an sdist and a wheel made from it: what tests/run.py has built, or built now."""
+    """A directory with an sdist and a wheel made from it: what nox has built, or built now."""
     if given := os.environ.get("PCAPFLOW_DIST"):
         return Path(given)
     target = tmp_path_factory.mktemp("dist")

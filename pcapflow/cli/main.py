@@ -1,7 +1,8 @@
 """The command line: parses, builds a configuration, calls the pipeline, hands the result to exporters.
 
 Exit status: 0 done, 1 anomalies at or above ``--fail-on``, 2 usage, 3 an input could not be read (what was readable
-is still reported), 130 interrupted. Data goes to standard output, everything about the run to standard error.
+is still reported), 130 interrupted, 143 ended by SIGTERM (what came on a stream until then is still reported). Data
+goes to standard output, everything about the run to standard error.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO, TypeVar
 
 import click
 
+from pcapflow.cli.interrupts import Streams, Terminated
 from pcapflow.config import Config, load_config
 from pcapflow.errors import CaptureError, ConfigError, PcapflowError
 from pcapflow.export.files import unique_stems, write_text
@@ -29,12 +31,13 @@ from pcapflow.version import __version__
 if TYPE_CHECKING:
     from pcapflow.analysis import Analysis
     from pcapflow.engine.run import Progress
-    from pcapflow.reader.open import Engine
+    from pcapflow.reader.open import Engine, Input
 
 EXIT_ANOMALIES: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREADABLE: Final = 3
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 SEVERITIES: Final = ("info", "low", "medium", "high")
 _SLOW_WHEN_INTERPRETED_BYTES: Final = 20_000_000
@@ -121,6 +124,7 @@ def analyze(
     is a.pcapflow.html in the current directory.
     """
     config = _config(config_file)
+    streams = click.get_current_context().with_resource(Streams())
     jobs: list[Sequence[str]] = [captures] if merge else [(capture,) for capture in captures]
     names = unique_stems(job[0] for job in jobs)
     several = len(jobs) > 1
@@ -134,10 +138,12 @@ def analyze(
             *(["pcapflow.export.terminal"] if shown else []),
             *(["pcapflow.report.html"] if report is not None else []),
         ]
+        inputs = streams.opened(job)
         try:
-            analysis = _analyse(job, reader, config, quiet, processes, outputs)
+            analysis = _analyse(inputs, reader, config, quiet, processes, outputs)
         except CaptureError as error:
-            _complain(str(error))
+            ended = streams.was_ended(inputs)
+            _complain(f"{error.path}: interrupted before a capture came" if ended else str(error))
             status = EXIT_UNREADABLE
             continue
         if anonymize:
@@ -164,7 +170,7 @@ def analyze(
             status = EXIT_ANOMALIES if at_or_above(analysis.findings, fail_on) else 0
         if several and not quiet:
             _print(lambda out: out.write("\n"))
-    return status
+    return streams.status or status
 
 
 @cli.command()
@@ -206,8 +212,8 @@ def batch(
     outcomes = []
     for outcome in analyse_all(captures, output, reader=reader, config=config, jobs=jobs or os.cpu_count() or 1):
         outcomes.append(outcome)
-        _tell(f"{len(outcomes)}/{len(captures)} {outcome.path}: {outcome.headline}", quiet or not sys.stderr.isatty())
-    outcomes.sort(key=lambda outcome: outcome.path)
+        _tell(f"{len(outcomes)}/{len(captures)} {outcome.name}: {outcome.headline}", quiet or not sys.stderr.isatty())
+    outcomes.sort(key=lambda outcome: os.fsencode(outcome.path))
     index = write_index(outcomes, output)
     if junit is not None:
         from pcapflow.export.junit import to_junit
@@ -218,10 +224,10 @@ def batch(
 
         write_text(sarif, to_sarif(outcomes))
     if not quiet:
-        _print(lambda out: print_batch([(o.path, o.severity, o.headline) for o in outcomes], out))
+        _print(lambda out: print_batch([(o.name, o.severity, o.headline) for o in outcomes], out))
     for outcome in outcomes:
         if outcome.error:
-            _complain(f"{outcome.path}: {outcome.error}")
+            _complain(f"{outcome.name}: {outcome.error}")
     _tell(f"index: {index}", quiet)
     if missing or any(outcome.error for outcome in outcomes):
         return EXIT_UNREADABLE
@@ -308,8 +314,8 @@ def main() -> NoReturn:
             # It was closed when the program was started.
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- until the end
         elif isinstance(stream, io.TextIOWrapper):
-            # A file name need not be text, and a terminal need not know every character.
-            stream.reconfigure(errors="backslashreplace")
+            # A terminal need not know every character; what is written elsewhere is UTF-8, as all files are.
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace", newline="\n")
     # A command makes many objects and few cycles: by default the collector of those takes a twentieth of a short run.
     gc.set_threshold(100_000, 10, 10)
     # numpy's linear algebra starts a thread for each processor when it is imported, and nothing here uses it.
@@ -337,9 +343,9 @@ def run(arguments: Sequence[str]) -> int:
     except PcapflowError as error:
         _complain(str(error))
         return EXIT_UNREADABLE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         _complain("interrupted")
-        return EXIT_INTERRUPTED
+        return EXIT_TERMINATED if isinstance(error.__cause__, Terminated) else EXIT_INTERRUPTED
     except OSError as error:
         # What was read is checked where it is read: this is an output that cannot be written.
         _complain(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
@@ -352,7 +358,7 @@ def _config(path: Path | None) -> Config:
 
 
 def _analyse(
-    captures: Sequence[str],
+    captures: Sequence[Input],
     reader: Engine,
     config: Config,
     quiet: bool,

@@ -17,7 +17,7 @@ import numpy as np
 
 from pcapflow.errors import CaptureError
 from pcapflow.reader import open_capture
-from pcapflow.reader.open import Engine, Input
+from pcapflow.reader.open import Engine, Input, is_file
 from pcapflow.reader.segment_batch import (
     COL_ACK,
     COL_DST_HI,
@@ -120,7 +120,7 @@ def rewind(inputs: Sequence[Input]) -> bool:
     """Sets open files to their beginning; says whether everything can be read again."""
     for item in inputs:
         if isinstance(item, (str, os.PathLike)):
-            if item == "-":
+            if not is_file(item):
                 return False
         elif item.closed or not item.seekable():
             return False

@@ -38,7 +38,8 @@ _ALIGNMENT: Final = mmap.PAGESIZE
 
 def is_possible() -> bool:
     """Whether this process can be forked: on Linux, where forks are sound, with no thread but this one."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not hasattr(os, "memfd_create") or not hasattr(mmap, "MADV_REMOVE"):
+        # Python has the two only where the C library that it was built with has them.
         return False
     try:
         return len(list(Path("/proc/self/task").iterdir())) == 1

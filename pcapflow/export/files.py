@@ -41,7 +41,7 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file at once and whole, in UTF-8."""
     if path.exists() and not path.is_file():
         # A device or a pipe (/dev/stdout, a named pipe) cannot be replaced, only written to.
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", newline="\n")
         return
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -12,11 +12,12 @@ from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.result import Result
 from pcapflow.tables.community_id import community_ids
 from pcapflow.tables.schema import Column
-from pcapflow.tables.table import Table, Tables, address
+from pcapflow.tables.table import Table, Tables
 from pcapflow.tables.zeek import CONN_STATES, conn_states, histories
 from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
 from pcapflow.tcp.marks import MARK_NAMES
 from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
+from pcapflow.text.addresses import address_text
 
 Frame = pd.DataFrame
 
@@ -150,7 +151,7 @@ def _addresses(t: Table, side: str) -> list[str]:
     # A capture has few hosts and many flows: each distinct address is formatted once.
     keys = np.stack([t["family"].astype(np.int64), t[f"{side}_hi"], t[f"{side}_lo"]], axis=1)
     distinct, which = np.unique(keys, axis=0, return_inverse=True)
-    texts = [address(*map(int, row)) for row in distinct]
+    texts = [address_text(*map(int, row)) for row in distinct]
     return [texts[i] for i in which.ravel()]
 
 

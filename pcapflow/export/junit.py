@@ -33,7 +33,7 @@ def to_junit(outcomes: Sequence[Outcome], threshold: str) -> str:
 
 
 def _suite(root: ET.Element, outcome: Outcome, threshold: int) -> None:
-    name = _clean(outcome.path)
+    name = _clean(outcome.name)
     suite = ET.SubElement(root, "testsuite", name=name)
     readable = ET.SubElement(suite, "testcase", classname=name, name="readable")
     if outcome.error:

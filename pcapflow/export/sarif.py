@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +69,6 @@ def _result(outcome: Outcome, anomaly: dict[str, Any], index: int) -> dict[str, 
 
 
 def _location(outcome: Outcome) -> dict[str, Any]:
-    path = outcome.path.encode("utf-8", "surrogateescape")
-    uri = Path(outcome.path).absolute().as_uri() if Path(outcome.path).is_absolute() else quote(path)
+    path = Path(outcome.path)
+    uri = path.as_uri() if path.is_absolute() else quote(os.fsencode(outcome.path))
     return {"physicalLocation": {"artifactLocation": {"uri": uri}}}

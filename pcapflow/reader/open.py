@@ -17,6 +17,7 @@ from pcapflow.reader.records import CLOCK_STEP_NS
 from pcapflow.reader.segment_batch import Batch
 from pcapflow.reader.source import Source, open_source
 from pcapflow.reader.waypoints import Waypoint, Waypoints
+from pcapflow.text.phrases import path_text
 from pcapflow.text.times import rfc3339
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Input = str | os.PathLike[str] | IO[bytes]
 Engine = Literal["auto", "native", "pyshark"]
 
 MAX_FILES: Final = 100_000
+ENDED_BY_USER: Final = "the reading was ended by the user; what came until then is all here"
 SHORTEST: Final = 16
 """No format has a shorter header; Wireshark would take such a file for a frame of its own."""
 
@@ -89,7 +91,7 @@ class OpenCapture:
         if more:
             return True
         self._finish_file()
-        if self._next < len(self._inputs):
+        if self._next < len(self._inputs) and not self._was_ended:
             self._open_next()
         if self._records is not None:
             return True
@@ -172,8 +174,13 @@ class OpenCapture:
             clock_steps=int(sum(r.clock_steps for r in done)),
             first_clock_step_frame=int(steps[0].first_clock_step_frame) if steps else 0,
             tunnels=tuple(decoder.tunnels),
-            notes=tuple(self._notes),
+            notes=(*self._notes, *((ENDED_BY_USER,) if self._was_ended else ())),
         )
+
+    @property
+    def _was_ended(self) -> bool:
+        """Whether the user ended the reading of a stream."""
+        return any(getattr(item, "is_ended", False) for item in self._inputs)
 
     def close(self) -> None:
         """Closes what is still open; reading may end early."""
@@ -330,5 +337,5 @@ def _unknown(source: Source) -> CaptureError:
 
 def _name(item: Input) -> str:
     if isinstance(item, (str, os.PathLike)):
-        return os.fspath(item)
+        return path_text(item)
     return str(getattr(item, "name", "<file>"))

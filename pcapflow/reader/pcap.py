@@ -48,7 +48,8 @@ class PcapRecords(Records):
         self._header_len: i64 = 16
         self._link_type: i64 = 1
         if not self.more(0, FILE_HEADER_BYTES):
-            self.truncated = f"the file ends inside its header, at byte {len(self._data)}"
+            if not source.was_ended:
+                self.truncated = f"the file ends inside its header, at byte {len(self._data)}"
             self._done = True
             return
         big, unit, header_len = _MAGICS[self._data[:4]]

@@ -128,7 +128,7 @@ class Records:
             return True
         if self._source.failure:
             self.truncated = f"{self._source.failure} after {self._last_frame()}"
-        elif have:
+        elif have and not self._source.was_ended:
             self.truncated = (
                 f"the file ends inside the record after {self._last_frame()}, {have} bytes after byte {self._consumed}"
             )
@@ -145,7 +145,8 @@ class Records:
             available = len(self._data)
             if not available:
                 self._at = 0
-                self.truncated = f"the file ends inside a block after {self._last_frame()}"
+                if not self._source.was_ended:
+                    self.truncated = f"the file ends inside a block after {self._last_frame()}"
                 return False
         self._at = at + count
         return True

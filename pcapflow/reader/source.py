@@ -12,7 +12,7 @@ from typing import IO, Any, Final, Protocol, final
 
 from pcapflow.errors import CaptureError, EmptyCapture
 from pcapflow.reader.compression import decompressed
-from pcapflow.reader.stdin import StandardInput
+from pcapflow.reader.stream import StandardInput
 
 CHUNK_BYTES: Final = 128 * 1024
 """What a read asks for. It stays in the second-level cache; megabytes were slower, by page faults."""
@@ -54,6 +54,11 @@ class _Rewound(io.RawIOBase):
         data = self.chunk(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the stream can be ended from outside, and was."""
+        return bool(getattr(self._stream, "is_ended", False))
 
     def jump(self, offset: int) -> None:
         """Goes to a byte of the stream, which must be able to."""
@@ -116,6 +121,11 @@ class Source:
         """Whether what is read is decompressed."""
         return self._decompressed is not None
 
+    @property
+    def was_ended(self) -> bool:
+        """Whether the user ended the reading: what is cut off then is no fault of the capture's."""
+        return self._raw.was_ended
+
     def read(self) -> bytes:
         """The next bytes, about :data:`CHUNK_BYTES`; empty at the end, or where ``failure`` says why."""
         if self.head:
@@ -131,7 +141,10 @@ class Source:
             self.failure = self._cut_short()
         # Each decompressor has errors of its own, not all of them documented.
         except Exception as error:  # noqa: BLE001
-            self.failure = self._cut_short() if self._raw.is_short else f"the file cannot be read on ({_reason(error)})"
+            if self._raw.is_short:
+                self.failure = self._cut_short()
+            elif not self.was_ended:
+                self.failure = f"the file cannot be read on ({_reason(error)})"
         return b""
 
     def _cut_short(self) -> str:

@@ -148,6 +148,7 @@ class WiresharkRecords(Records):
         self._size = source.size
         self._frame_bytes = 0
         self._name = source.name
+        self._was_ended = False
         self._chunk: list[Fields] = []
         self._next = 0
         try:
@@ -206,6 +207,7 @@ class WiresharkRecords(Records):
                     left -= len(piece)
         except OSError as error:
             raise CaptureError(source.name, f"cannot be copied for tshark to {name} ({error.strerror})") from error
+        self._was_ended = source.was_ended
         if source.failure:
             self.truncated = source.failure
         elif left <= 0:
@@ -237,7 +239,7 @@ class WiresharkRecords(Records):
         if not frames and (self.format == _FOREIGN or (tshark.status and not is_damaged)):
             reason = words or (_exit(tshark.status) if tshark.status else "it finds no frame in it")
             raise CaptureError(self._name, f"tshark cannot read it: {reason}")
-        if tshark.status and not self.truncated:
+        if tshark.status and not self.truncated and not (self._was_ended and is_damaged):
             self.truncated = f"tshark read up to frame {frames}: {words or _exit(tshark.status)}"
 
     def _frame(self, fields: Fields, batch: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -64,8 +65,8 @@ def render_index(outcomes: Sequence[Outcome]) -> str:
 def build_index(outcomes: Sequence[Outcome]) -> IndexView:
     """What the page shows, as plain data."""
     analysed = [outcome for outcome in outcomes if not outcome.error]
-    analysed.sort(key=lambda outcome: (-_rank(outcome.severity), outcome.path))
-    failures = tuple(Failure(outcome.path, outcome.error) for outcome in outcomes if outcome.error)
+    analysed.sort(key=lambda outcome: (-_rank(outcome.severity), outcome.name))
+    failures = tuple(Failure(outcome.name, outcome.error) for outcome in outcomes if outcome.error)
     return IndexView(
         sentence=_sentence(analysed, len(failures)),
         rows=tuple(_row(outcome) for outcome in analysed),
@@ -80,8 +81,8 @@ def _row(outcome: Outcome) -> Row:
         label = f"{anomaly['code']} {anomaly['name']}"
         counts[label] = counts.get(label, 0) + anomaly["count"]
     return Row(
-        name=outcome.path,
-        link=quote(outcome.report),
+        name=outcome.name,
+        link=quote(os.fsencode(outcome.report)),
         severity=outcome.severity,
         flows=outcome.document["summary"]["flows"],
         findings=tuple(label if count == 1 else f"{label} ({count:,})" for label, count in counts.items()),

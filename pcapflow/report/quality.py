@@ -46,7 +46,7 @@ def quality(tables: Tables, anomalies: Iterable[Anomaly]) -> Quality:
     known = {"PF901", "PF902", "PF903", "PF904", "PF905", "PF906"}
     items += [QualityItem(sentence(a.detail).rstrip("."), True) for a in told.values() if a.code not in known]
     if capture.frames == 0:
-        items = [QualityItem("no packets", True)]
+        items = [QualityItem("no packets", True), *(QualityItem(note, True) for note in capture.notes)]
     items.sort(key=lambda item: not item.loud)
     return Quality(not any(item.loud for item in items), tuple(items))
 
@@ -109,7 +109,7 @@ def _duplicates(tables: Tables, told: dict[str, Anomaly]) -> QualityItem:
 
 def _shape(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
     capture = tables.capture
-    items = []
+    items = [QualityItem(note, True) for note in capture.notes]
     if capture.clock_steps > 0:
         times = counted(capture.clock_steps, "time")
         text = f"the clock went back {times}, first at frame {number(capture.first_clock_step_frame)}"

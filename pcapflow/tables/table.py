@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 from pcapflow.reader.capture import Capture
 from pcapflow.tables.schema import Column, Schema
 from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
+from pcapflow.text.addresses import address_text, host_and_port
 
 
 class Table:
@@ -115,15 +115,13 @@ class Tables:
     def ip(self, flow: int, endpoint: int) -> str:
         """The address of one endpoint, as text."""
         side = ENDPOINT_NAMES[endpoint]
-        return address(
+        return address_text(
             int(self.flows["family"][flow]), int(self.flows[f"{side}_hi"][flow]), int(self.flows[f"{side}_lo"][flow])
         )
 
     def name(self, flow: int, endpoint: int) -> str:
         """``address:port`` of one endpoint; an IPv6 address stands in brackets."""
-        ip = self.ip(flow, endpoint)
-        port = int(self.flows[f"{ENDPOINT_NAMES[endpoint]}_port"][flow])
-        return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        return host_and_port(self.ip(flow, endpoint), int(self.flows[f"{ENDPOINT_NAMES[endpoint]}_port"][flow]))
 
     def client(self, flow: int) -> str:
         """``address:port`` of the client."""
@@ -132,11 +130,3 @@ class Tables:
     def server(self, flow: int) -> str:
         """``address:port`` of the server."""
         return self.name(flow, SERVER)
-
-
-@functools.lru_cache(1 << 14)
-def address(family: int, high: int, low: int) -> str:
-    """The text of an address given as two 64-bit halves, signed or not."""
-    if family == 4:
-        return str(ipaddress.IPv4Address(low & 0xFFFF_FFFF))
-    return str(ipaddress.IPv6Address((high & 0xFFFF_FFFF_FFFF_FFFF) << 64 | low & 0xFFFF_FFFF_FFFF_FFFF))

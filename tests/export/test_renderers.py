@@ -201,4 +201,4 @@ def test_the_summary_obeys_nothing_in_a_name(analysis: Analysis) -> None:
 
 def test_printable_keeps_letters_and_escapes_commands() -> None:
     assert printable("Grüße 東京.pcap") == "Grüße 東京.pcap"
-    assert printable("a\x1b\u202eb\udcff") == "a\\x1b\\u202eb\\udcff"
+    assert printable("a\x1b\u202eb\udcff") == "a\\x1b\\u202eb\\xff"

@@ -37,11 +37,11 @@ def path(tmp_path: Path) -> Path:
 
 SAME_AS_ONE = """
 import pcapflow
-from pcapflow import other_half
+from pcapflow.engine import second_process
 def figures(jobs):
     analysis = pcapflow.analyze(sys.argv[1], jobs=jobs)
     return analysis.to_json(), analysis.flows.to_csv()
-print(figures(2) == figures(1), other_half.is_possible())
+print(figures(2) == figures(1), second_process.is_possible())
 """
 
 
@@ -66,7 +66,7 @@ def test_processors_are_counted_where_nobody_says_which_may_be_used() -> None:
         import os
         if hasattr(os, "sched_getaffinity"):
             del os.sched_getaffinity
-        from pcapflow import engine
+        from pcapflow.engine import run as engine
         print(engine._processors() == (os.cpu_count() or 1))
     """
     assert told(code) == "True\n"
@@ -79,7 +79,7 @@ def test_memory_that_cannot_be_given_back_is_kept(library: str) -> None:
         def raises():
             raise OSError
         ctypes.CDLL = lambda name: {library.replace("raises", "raises()")}
-        from pcapflow import collect
+        from pcapflow.engine import collect
         print(collect._give_back_memory())
     """
     assert told(code) == "None\n"
@@ -90,7 +90,7 @@ def test_no_module_that_windows_lacks_is_needed(path: Path, tmp_path: Path) -> N
     code = f"""
         import sys
         sys.modules.update(dict.fromkeys({UNIX_ONLY!r}))
-        from pcapflow.cli import run
+        from pcapflow.cli.main import run
         out = sys.argv[2]
         print(run(["analyze", sys.argv[1], "-q", "-o", out + "/r.html", "--json", out + "/r.json", "--tables", out]))
     """
@@ -134,7 +134,7 @@ def test_signals_that_a_thread_cannot_take_are_left_alone(tmp_path: Path) -> Non
     data = capture(tmp_path / "a.pcap", CLOSED).read_bytes()
     code = """
         import sys, threading
-        from pcapflow.cli import run
+        from pcapflow.cli.main import run
         status = []
         thread = threading.Thread(target=lambda: status.append(run(["analyze", "-", "-q", "--no-report"])))
         thread.start()

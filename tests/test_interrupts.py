@@ -367,7 +367,7 @@ def test_where_select_cannot_wait_the_signal_ends_the_read(tmp_path: Path) -> No
         "import select, sys\n"
         "def select_of_sockets(*_): raise OSError(10038, 'not a socket')\n"
         "select.select = select_of_sockets\n"
-        "from pcapflow.cli import run\n"
+        "from pcapflow.cli.main import run\n"
         "sys.exit(run(['analyze', '-', *sys.argv[1:]]))\n"
     )
     data = capture(tmp_path / "a.pcap", *[CLOSED] * 100).read_bytes()

@@ -131,5 +131,8 @@ def test_wheels_are_tried_for_being_compiled() -> None:
     command = declared()["tool"]["cibuildwheel"]["test-command"]
     module = re.search(r"import (pcapflow[\w.]+) as", command)
     assert module is not None
-    assert f'"{module[1].replace(".", "/")}.py"' in text("setup.py")
+    setup = text("setup.py")
+    _, folder, *rest = module[1].split(".")
+    assert f'"{folder}"' in setup[setup.index("COMPILED_FOLDERS") : setup.index("INTERPRETED")]
+    assert f'"{folder}/{"/".join(rest)}.py"' not in setup
     assert (ROOT / command.split("{project}/")[1].split()[0]).exists()

@@ -67,7 +67,7 @@ from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.marks import MARK_NAMES, PORT_REUSE
 from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flow_table import MAX_LINGERING
+from pcapflow.tracker.flow_table import MAX_CLOSED
 
 ISNS: Final = {"plain": (1000, 5000), "seq wraps": (2**32 - 1, 2**32 - 1)}
 """Every ladder is climbed from these initial sequence numbers of client and server."""
@@ -222,7 +222,7 @@ def run(
 ) -> Tables:
     """Feeds segments to a flow table, or to one for each of these halves, and finishes it."""
     collectors = [
-        Collector(table or FlowTable(marks_per_flow, max_open_flows, RTO_NS, MAX_LINGERING, half)) for half in halves
+        Collector(table or FlowTable(marks_per_flow, max_open_flows, RTO_NS, MAX_CLOSED, half)) for half in halves
     ]
     batch = Batch()
     for frame, row in enumerate(rows, 1):

@@ -9,7 +9,7 @@ from pcapflow.config import Config
 from pcapflow.reader import OpenCapture
 from pcapflow.reader.segment_batch import HALVES, Batch
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flow_table import MAX_LINGERING
+from pcapflow.tracker.flow_table import MAX_CLOSED
 
 if TYPE_CHECKING:
     from pcapflow.engine.partition import PartitionResult
@@ -49,7 +49,7 @@ def follow(
                 config.marks_per_flow,
                 -(-config.max_open_flows // share),
                 int(config.rto_s * 1e9),
-                MAX_LINGERING // share,
+                MAX_CLOSED // share,
                 half,
             )
         )

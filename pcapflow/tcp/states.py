@@ -121,6 +121,15 @@ TRANSITIONS: Final[dict[tuple[int, int], int]] = {
     },
 }
 
+BEGINNINGS: Final[dict[int, int]] = {
+    SYN_TX: CLOSED,
+    SYN_RX: LISTEN,
+    RST_TX: CLOSED,  # no socket answers what comes to a port that nobody listens on
+}
+"""By the first event that is known of an endpoint: the state it must have been in before it. It is no transition."""
+
 NO_EDGE: Final = -1
+BEGINS_IN: Final = [BEGINNINGS.get(event, UNKNOWN) for event in range(N_EVENTS)]
+"""BEGINNINGS as a flat list, indexed by the event."""
 EDGES: Final = [TRANSITIONS.get((state, event), NO_EDGE) for state in range(N_STATES) for event in range(N_EVENTS)]
 """TRANSITIONS as one flat list, indexed by ``state * N_EVENTS + event``, for the compiled machine."""

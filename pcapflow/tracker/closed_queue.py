@@ -10,7 +10,7 @@ from pcapflow.tracker.flow import Flow
 
 
 @final
-class Lingering:
+class ClosedQueue:
     """A queue of flows, which are linked to one another: this costs no memory beside theirs.
 
     Attributes:
@@ -29,7 +29,7 @@ class Lingering:
         if self._last is None:
             self.first = flow
         else:
-            self._last.next_lingering = flow
+            self._last.next_closed = flow
         self._last = flow
         self.size += 1
 
@@ -43,8 +43,8 @@ class Lingering:
         flow = self.first
         if flow is None:
             return
-        self.first = flow.next_lingering
-        flow.next_lingering = None
+        self.first = flow.next_closed
+        flow.next_closed = None
         flow.queued_ns = -1
         if self.first is None:
             self._last = None

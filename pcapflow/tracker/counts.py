@@ -1,11 +1,11 @@
 """What the tables count of a connection: packets, silences, windows, Wireshark's marks, Zeek's history.
 
-Nothing here decides what state an endpoint is in; that is :mod:`pcapflow.tracker.flow`.
+Nothing here decides what state an endpoint is in; that are the steps of :mod:`pcapflow.tracker.segment_arrives`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -19,12 +19,11 @@ from pcapflow.tcp.completeness import (
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
 from pcapflow.tcp.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
-from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.tcp.states import SERVER
 from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.flow import Flow
+from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.wireshark import WSCALE_UNUSED
-
-if TYPE_CHECKING:
-    from pcapflow.tracker.flow import Flow
 
 RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
 
@@ -60,29 +59,29 @@ def completeness(flags: i64, payload_len: i64) -> i64:
     return bits
 
 
-def count(
-    flow: Flow, x: Endpoint, frame: i64, time_ns: i64, seq: i64, flags: i64, payload_len: i64, ttl: i64, tsval: i64
-) -> None:
-    """Counts one segment of ``x``, before anything is made of it; the arguments are those of :meth:`Flow.segment`."""
+def count(flow: Flow, x: Endpoint, s: TapSegment) -> None:
+    """Counts one segment of ``x``, before anything is made of it."""
+    time_ns: i64 = s.time_ns
+    flags: i64 = s.flags
     flow.packets += 1
     x.packets += 1
-    x.payload_bytes += payload_len
-    if tsval >= 0:
-        x.tick(tsval, time_ns)
+    x.payload_bytes += s.payload_len
+    if s.tsval >= 0:
+        x.note_tsval(s.tsval, time_ns)
     if x.first_frame < 0:
-        x.first_frame = frame
-        x.ttl = ttl
-        x.timestamps = 1 if tsval >= 0 else 0
+        x.first_frame = s.frame
+        x.ttl = s.ttl
+        x.timestamps = 1 if s.tsval >= 0 else 0
     if flow.packets > 1 and time_ns - flow.end_ns > flow.idle_ns:
         flow.idle_ns = time_ns - flow.end_ns
         flow.idle_end_ns = time_ns
-        flow.idle_frame = frame
+        flow.idle_frame = s.frame
         flow.idle_endpoint = x.which
-    flow.last_frame = frame
+    flow.last_frame = s.frame
     if time_ns > flow.end_ns:
         flow.end_ns = time_ns
-    _complete(flow, flags, payload_len)
-    _write_history(flow, x, flags, seq, payload_len)
+    _complete(flow, flags, s.payload_len)
+    _write_history(flow, x, s)
     if flags & SYN:
         if not flags & ACK:
             flow.syn_ns = time_ns
@@ -103,8 +102,9 @@ def _complete(flow: Flow, flags: i64, payload_len: i64) -> None:
                 flow.completeness |= COMPLETE_DATA
 
 
-def _write_history(flow: Flow, x: Endpoint, flags: i64, seq: i64, payload_len: i64) -> None:
+def _write_history(flow: Flow, x: Endpoint, s: TapSegment) -> None:
     """Adds what Zeek's history says of a segment: one letter, for its flags or else for what it carries."""
+    flags: i64 = s.flags
     control: i64 = flags & (SYN | FIN | RST)
     if control & (control - 1):
         add_letter(flow, x, H_INCONSISTENT if control & (FIN | RST) == FIN | RST else H_MULTI_FLAG)
@@ -113,12 +113,12 @@ def _write_history(flow: Flow, x: Endpoint, flags: i64, seq: i64, payload_len: i
     elif flags & FIN:
         add_letter(flow, x, H_FIN)
     elif flags & RST:
-        if seq != x.history_rst_seq:
+        if s.seq != x.history_rst_seq:
             # A RST with another number is another RST.
             x.history_seen &= ~(1 << H_RST)
-            x.history_rst_seq = seq
+            x.history_rst_seq = s.seq
         add_letter(flow, x, H_RST)
-    elif payload_len > 0:
+    elif s.payload_len > 0:
         add_letter(flow, x, H_DATA)
     elif flags & ACK:
         add_letter(flow, x, H_ACK)
@@ -140,7 +140,7 @@ def add_letter(flow: Flow, x: Endpoint, letter: i64) -> None:
     flow.history_len = at + 1
 
 
-def note_wireshark(flow: Flow, x: Endpoint, frame: i64, time_ns: i64, marks: i64, payload_len: i64) -> None:
+def note_wireshark(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
     """Logs the marks that Wireshark gives a segment, a set of bits ``1 << mark``."""
     if marks & RETRANSMISSIONS:
         x.retransmitted += 1
@@ -148,36 +148,41 @@ def note_wireshark(flow: Flow, x: Endpoint, frame: i64, time_ns: i64, marks: i64
     mark: i64 = 0
     while marks:
         if marks & 1:
-            value: i64 = x.ws_dup_acks if mark == DUPLICATE_ACK else payload_len
-            flow.mark(frame, time_ns, x, mark, value)
+            value: i64 = x.ws_dup_acks if mark == DUPLICATE_ACK else s.payload_len
+            flow.mark(s.frame, s.time_ns, x, mark, value)
         marks >>= 1
         mark += 1
 
 
-def note_window(flow: Flow, x: Endpoint, flags: i64, window: i64, syn_options: i64, frame: i64, time_ns: i64) -> None:
-    """Follows window scaling (RFC 7323, 2.2) and how long a window stays shut."""
+def note_window(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+    """Follows window scaling (RFC 7323, 2.2) and how long the window of ``x`` stays shut."""
+    flags: i64 = s.flags
     if flags & SYN:
-        if syn_options & 0xFFFF:
-            x.mss = syn_options & 0xFFFF
-        x.permits_sack = syn_options & 1 << 24 != 0
-        scale: i64 = (syn_options >> 16 & 0xFF) - 1
-        x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
-        x.wscale = max(scale, 0)
-        x.ws_first_ack = True
-        other = flow.server if x.which == CLIENT else flow.client
-        if scale < 0:
-            other.ws_wscale = WSCALE_UNUSED
-        elif flags & ACK and other.ws_wscale == WSCALE_UNUSED:
-            x.ws_wscale = WSCALE_UNUSED
+        _note_syn_options(x, y, s)
     elif flags & ACK:
         x.ws_first_ack = False
-        if window == 0:
+        if s.window == 0:
             if x.zero_since_ns < 0 and not flags & (FIN | RST):
-                x.zero_since_ns = time_ns
-                x.zero_since_frame = frame
+                x.zero_since_ns = s.time_ns
+                x.zero_since_frame = s.frame
                 add_letter(flow, x, H_ZERO_WINDOW)
         elif x.zero_since_ns >= 0:
-            zero_window_ends(x, time_ns)
+            zero_window_ends(x, s.time_ns)
+
+
+def _note_syn_options(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+    options: i64 = s.syn_options
+    if options & 0xFFFF:
+        x.mss = options & 0xFFFF
+    x.permits_sack = options & 1 << 24 != 0
+    scale: i64 = (options >> 16 & 0xFF) - 1
+    x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
+    x.wscale = max(scale, 0)
+    x.ws_first_ack = True
+    if scale < 0:
+        y.ws_wscale = WSCALE_UNUSED
+    elif s.flags & ACK and y.ws_wscale == WSCALE_UNUSED:
+        x.ws_wscale = WSCALE_UNUSED
 
 
 def zero_window_ends(x: Endpoint, time_ns: i64) -> None:

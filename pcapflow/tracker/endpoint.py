@@ -1,7 +1,8 @@
 """One endpoint of a connection: what it has sent, what has passed the tap towards it, and the state this puts it in.
 
-Every guard that decides *whether* an event happened is in :mod:`pcapflow.tracker.flow`; an endpoint keeps the facts
-that those guards look at, takes the edges of :mod:`pcapflow.tcp.states`, and can take an assumed edge back.
+The guards that decide *whether* an event happened are in the steps that :mod:`pcapflow.tracker.segment_arrives` lists;
+an endpoint keeps the facts that those look at, takes the edges of :mod:`pcapflow.tcp.states`, and can take an assumed
+edge back.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from pcapflow.tcp.seq import delta, unwrap
-from pcapflow.tcp.states import ASSUMED, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
+from pcapflow.tcp.states import ASSUMED, BEGINS_IN, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
 from pcapflow.tracker.log import TransitionLog
+from pcapflow.tracker.pending import NO_FIN, NO_INFERENCE, IncomingFin
 
 TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
@@ -22,58 +24,71 @@ DRIFT: Final = 10_000
 """Two clocks part by less than one in this many, those of sender and capture (100 ppm)."""
 
 
-# It refers to nothing, and the garbage collector need not know it.
+# It is in no reference cycle, so cyclic GC can skip it.
 @final
 @mypyc_attr(acyclic=True)
 class Endpoint:
     """The facts about one endpoint. Numbers named ``*_rel`` are relative to an ISN and do not wrap.
 
-    Attributes:
+    Attributes, in the order in which memory holds them. First what every segment looks at:
         state: its state now.
         isn: its initial sequence number, raw; -1 unknown.
         next_rel: the highest sequence number it sent, plus one; SYN and FIN count.
         acked_rel: the highest acknowledgment it sent, in its peer's numbers; -1 none.
         acked_before_rel: the highest before that; -1 none.
         fin_rel: sequence number of its FIN; -1 none.
-        fin_was_last: the last it sent, but for RSTs, was its first FIN.
-        fin_acker_rel: where the data or FIN begins that brought along the first ACK of its FIN; -1 of a bare ACK.
-        syn_acks: its last SYN carried an ACK.
-        syn_heard_ns, syn_heard_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
-        syn_heard_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
-        syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
-        fin_heard_ns, fin_heard_frame: the peer's FIN passed, unproven; -1 none.
-        fin_heard_acks: that FIN, as it last passed, acknowledged this endpoint's own.
-        fin_heard_tsval: its time stamp, -1 without.
-        fin_was_late: that FIN arrived after the ACK of this endpoint's own, as far as anyone can tell.
-        fin_before_ns, fin_before_frame, fin_before_acks, fin_before_lost: the pass before that one, and whether this
-            endpoint showed that it had not arrived; -1 none.
-        fin_was_bare: one of the passes before did not acknowledge this endpoint's own FIN.
-        fin_proven_frame: the segment of this endpoint that showed that the peer's FIN had arrived; -1 none.
-        fin_acked_ns, fin_acked_frame: an ACK of its FIN passed and waits behind the peer's unproven FIN; -1 none.
-        spoke_frame: its last segment without RST; -1 none.
-        asked_ns: when it last sent something that calls for an acknowledgment; -1 never.
-        clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
-            when the segment passed that told this; -1 without.
+        fin_count: how often its FIN passed.
+        syn_seen_ns, syn_seen_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
+        incoming: the peer's FIN on its way; the blank before one passes.
+        inferred: a FIN of its own that was lost before the tap; the blank without.
         hole_bytes, hole_start_rel, hole_end_rel: bytes that it must have sent and that have not passed, and between
             which numbers they are.
-        missed_fin_rel, missed_fin_ns, missed_fin_frame: a bare ACK of this endpoint stood above all that it was seen to
-            send: just below it may have sent a FIN that was lost before the tap; -1 none.
-        missed_fin_alone: nothing else was missing there.
-        missed_fin_unasked: that ACK answered nothing that its peer had repeated (it would bear a duplicate SACK then).
+        last_ns, last_frame: its last segment; -1 none. A RST has no place in ``last_frame``.
+        last_needs_ack_ns: when it last sent something that calls for an acknowledgment; -1 never.
+        data_ns: when it last sent new data; -1 never.
+    its clock and its round trips:
+        clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
+            when the segment passed that told this; -1 without.
+        rtt_ns, longest_rtt_ns: the shortest and the longest time from its segments to their ACKs; -1 unknown.
+        timed_rel, timed_ns: the number whose ACK is timed, and since when; -1 none.
+    what the tables count:
+        packets, payload_bytes: all it sent.
+        first_frame: its first segment; -1 none.
+        history_seen: Zeek's letters that it has earned, as bits.
+        zero_since_ns, zero_since_frame: since when its window is shut; -1 open.
+        previous_*: its previous segment, by which copies of a packet are known; -1 none.
+        ws_*: Wireshark's view of it, in raw numbers (:mod:`pcapflow.tracker.wireshark`); -1 not set yet.
+    what is true or false:
+        unsure: its last transition is assumed.
+        fin_was_last: the last it sent, but for RSTs, was its first FIN.
+        syn_acks: its last SYN carried an ACK.
+        syn_seen_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
         permits_sack: its SYN permits selective acknowledgments.
+    what changes of state look at:
+        which: client or server.
+        last_row: the row of its last transition in the log; -1 none.
+        changed_ns: when that was.
+        fin_acker_rel: where the data or FIN begins that brought along the first ACK of its FIN; -1 of a bare ACK.
+        fin_sent_ns, fin_ip_id, fin_tsval: its last FIN; -1 none.
+        syn_count, syn_sent_ns, syn_ip_id, syn_tsval: how often its SYN passed, and the last of them; -1 none.
+        syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
+        rst_count: how many RSTs it sent.
         reset_rel, reset_end_rel: the number of the RST that ended this endpoint, and the peer's ``next_rel`` when it
             passed; -1 none.
-        lacked_ns: when it last sent something that showed it had not got what it had been sent, or was sent what it
-            lacked; -1 never.
-        filled_ns: when it was last sent something that it lacked before a FIN; -1 never.
-        denied_ns, denied_late, denied_by_sack: when it last sent something without acknowledging a FIN of the peer
-            that had passed, whether the FIN must have been there by then, and whether it told of a gap before the FIN
-            by a SACK block; -1 never.
         challenge_frame: its ACK that challenged a RST of the peer (RFC 5961, 3.2); -1 none.
+    what only the tables tell of it:
+        hi, lo, port: its address in two halves, and its port.
+        retransmitted: segments that Wireshark calls retransmissions.
+        after_fin: bytes it sent after the peer's FIN had passed.
+        unseen: bytes it must have sent that the capture does not hold, and that the peer acknowledged.
+        mss, wscale: what its SYN offers; -1 not seen.
+        ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
+        zero_ns, zero_frame: the longest time that its window was shut, and the frame that shut it.
+        history_rst_seq: the number of its last RST in Zeek's history; -1 none.
     """
 
     def __init__(self, which: i64, hi: i64, lo: i64, port: i64) -> None:
-        # What every segment looks at lies together, since memory comes by lines: first where it stands,
+        # What every segment looks at lies together, since memory comes by cache lines.
         self.state: i64 = UNKNOWN
         self.isn: i64 = -1
         self.next_rel: i64 = 0
@@ -81,13 +96,12 @@ class Endpoint:
         self.acked_before_rel: i64 = -1
         self.fin_rel: i64 = -1
         self.fin_count: i64 = 0
-        self.syn_heard_ns: i64 = -1
-        self.fin_heard_ns: i64 = -1
+        self.syn_seen_ns: i64 = -1
+        self.incoming = NO_FIN
+        self.inferred = NO_INFERENCE
         self.hole_bytes: i64 = 0
-        self.missed_fin_rel: i64 = -1
-        # its clock and its round trips,
         self.last_ns: i64 = -1
-        self.asked_ns: i64 = -1
+        self.last_needs_ack_ns: i64 = -1
         self.data_ns: i64 = -1
         self.clock_tsval: i64 = -1
         self.clock_ns: i64 = 0
@@ -95,14 +109,12 @@ class Endpoint:
         self.longest_rtt_ns: i64 = -1
         self.timed_rel: i64 = -1
         self.timed_ns: i64 = 0
-        # the counts,
         self.packets: i64 = 0
         self.payload_bytes: i64 = 0
         self.first_frame: i64 = -1
-        self.spoke_frame: i64 = -1
+        self.last_frame: i64 = -1
         self.history_seen: i64 = 0
         self.zero_since_ns: i64 = -1
-        # its previous segment, by which copies of a packet are known,
         self.previous_frame: i64 = -1
         self.previous_ip_id: i64 = -1
         self.previous_seq: i64 = -1
@@ -110,7 +122,6 @@ class Endpoint:
         self.previous_len: i64 = -1
         self.previous_ack: i64 = -1
         self.previous_flags: i64 = -1
-        # Wireshark's view of it, in raw numbers; -1 stands for "not set yet",
         self.ws_next: i64 = -1
         self.ws_next_ns: i64 = 0
         self.ws_max_acked: i64 = -1
@@ -120,27 +131,16 @@ class Endpoint:
         self.ws_wscale: i64 = -1
         self.ws_dup_acks: i64 = 0
         self.ws_last_marks: i64 = 0
-        # and all that is true or false.
         self.unsure = False
         self.fin_was_last = False
-        self.fin_heard_acks = False
-        self.fin_was_late = False
-        self.fin_before_acks = False
-        self.fin_before_lost = False
-        self.fin_was_bare = False
         self.syn_acks = False
-        self.syn_heard_bare = False
-        self.denied_late = False
-        self.denied_by_sack = False
-        self.missed_fin_alone = False
-        self.missed_fin_unasked = False
+        self.syn_seen_bare = False
         self.permits_sack = False
         self.ws_first_ack = False
-        # What changes of state look at: how it came here,
+        # What changes of state look at.
         self.which: i64 = which
         self.last_row: i64 = -1
         self.changed_ns: i64 = -1
-        # what it sent,
         self.fin_acker_rel: i64 = -1
         self.fin_sent_ns: i64 = -1
         self.fin_ip_id: i64 = -1
@@ -150,28 +150,15 @@ class Endpoint:
         self.syn_ip_id: i64 = -1
         self.syn_tsval: i64 = -1
         self.rst_count: i64 = 0
-        # and what passed the tap towards it.
-        self.syn_heard_frame: i64 = -1
+        self.syn_seen_frame: i64 = -1
         self.syn_acked_ns: i64 = -1
         self.syn_acked_frame: i64 = -1
-        self.fin_heard_frame: i64 = -1
-        self.fin_heard_tsval: i64 = -1
-        self.fin_before_ns: i64 = -1
-        self.fin_before_frame: i64 = -1
-        self.fin_proven_frame: i64 = -1
-        self.fin_acked_ns: i64 = -1
-        self.fin_acked_frame: i64 = -1
         self.reset_rel: i64 = -1
         self.reset_end_rel: i64 = -1
-        self.lacked_ns: i64 = -1
-        self.filled_ns: i64 = -1
-        self.denied_ns: i64 = -1
         self.challenge_frame: i64 = -1
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
-        self.missed_fin_ns: i64 = -1
-        self.missed_fin_frame: i64 = -1
         # What only the tables tell of it.
         self.hi: i64 = hi
         self.lo: i64 = lo
@@ -188,11 +175,22 @@ class Endpoint:
         self.zero_frame: i64 = -1
         self.history_rst_seq: i64 = -1
 
+    def own_incoming(self) -> IncomingFin:
+        """The record of the peer's FIN, made now if there is none."""
+        if self.incoming is NO_FIN:
+            self.incoming = IncomingFin()
+        return self.incoming
+
+    def begin(self, event: i64) -> None:
+        """Puts it into the state that its first event presupposes, if nothing is known of it."""
+        if self.state == UNKNOWN:
+            self.state = BEGINS_IN[event]
+
     def rel(self, raw: i64) -> i64:
         """A raw sequence number of this endpoint as a relative one; its ISN must be known."""
         return unwrap(raw, self.isn, self.next_rel)
 
-    def tick(self, tsval: i64, time_ns: i64) -> None:
+    def note_tsval(self, tsval: i64, time_ns: i64) -> None:
         """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""
         if self.clock_tsval < 0:
             self.clock_tsval = tsval

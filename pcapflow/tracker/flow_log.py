@@ -96,15 +96,15 @@ class FlowLog:
         at += ROWS
         w[at] = flow.idle_frame
         at += ROWS
-        w[at] = flow.reset_frame
+        w[at] = flow.reset.frame
         at += ROWS
-        w[at] = flow.reset_ns
+        w[at] = flow.reset.time_ns
         at += ROWS
-        w[at] = flow.reset_gap
+        w[at] = flow.reset.gap
         at += ROWS
-        w[at] = flow.reset_pending
+        w[at] = flow.reset.pending
         at += ROWS
-        w[at] = flow.reset_drew_frame
+        w[at] = flow.reset.drew_frame
         at = _wide_side(w, at, flow.client)
         _wide_side(w, at, flow.server)
         n = self.narrow
@@ -127,15 +127,15 @@ class FlowLog:
         at += ROWS
         n[at] = i32(flow.idle_endpoint)
         at += ROWS
-        n[at] = i32(flow.reset_by)
+        n[at] = i32(flow.reset.by)
         at += ROWS
-        n[at] = i32(flow.reset_flags)
+        n[at] = i32(flow.reset.flags)
         at += ROWS
-        n[at] = i32(flow.reset_window)
+        n[at] = i32(flow.reset.window)
         at += ROWS
-        n[at] = i32(flow.reset_ttl)
+        n[at] = i32(flow.reset.ttl)
         at += ROWS
-        n[at] = i32(flow.reset_options)
+        n[at] = i32(flow.reset.options)
         at = _narrow_side(n, at, flow.client)
         _narrow_side(n, at, flow.server)
         self.rows += 1
@@ -154,7 +154,7 @@ def end_reason(flow: Flow) -> i64:
     """How far the connection came, as a code into :data:`~pcapflow.tcp.endings.END_REASONS`."""
     client: i64 = flow.client.state
     server: i64 = flow.server.state
-    if flow.reset_frame >= 0:
+    if flow.reset.frame >= 0:
         return REFUSED if flow.server.packets > 0 and flow.server.syn_count == 0 and not flow.is_midstream else ABORTED
     if client == SYN_SENT and server == UNKNOWN:
         return UNANSWERED

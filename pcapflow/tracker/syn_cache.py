@@ -1,8 +1,8 @@
 """Connections of which nothing but a SYN, and perhaps its SYN-ACK, has passed: kept as a few numbers each.
 
-A flood is millions of these and nothing else, and a port scan likewise. What was kept is given to a
+A flood is millions of these and nothing else, and a port scan likewise. What was kept is replayed to a
 :class:`~pcapflow.tracker.flow.Flow` as soon as anything more passes, or when the capture ends: one place decides what
-segments mean, and it never knows that they waited here.
+segments mean, and it does not know that they were kept here. The name is that of BSD's and Linux's SYN caches.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from pcapflow.reader.segment_batch import (
 from pcapflow.tcp.flags import TCP_FLAGS
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
+from pcapflow.tracker.segment import TapSegment
+from pcapflow.tracker.segment_arrives import segment_arrives
 
 ROWS: Final = 1024
-"""Embryos in one block of memory."""
+"""Connections in one block of memory."""
 SEGMENT: Final = 6
 WIDTH: Final = 2 * SEGMENT
-"""Numbers of one embryo: six a segment."""
+"""Numbers of one connection: six a segment."""
 
 M32: Final = 0xFFFF_FFFF
 MAX_IP_ID: Final = 0xFFFE
@@ -61,7 +63,7 @@ def fits(batch: Batch, cell: i64) -> bool:
 
 
 @final
-class Embryos:
+class SynCache:
     """Rows of six numbers a segment, in blocks; rows that are given up are used again.
 
     The six are: time; frame; ``seq``, window and flags; ``ack``, IP identification and TTL; time stamp value and SYN
@@ -73,6 +75,7 @@ class Embryos:
         self._counts: vec[i64] = vec[i64]()
         self._free: vec[i64] = vec[i64]()
         self._size: i64 = 0
+        self._segment = TapSegment()
 
     def add(self, batch: Batch, cell: i64, is_reuse: bool) -> i64:
         """Keeps a SYN, for which :func:`fits` holds, and returns its row."""
@@ -123,16 +126,16 @@ class Embryos:
 
     def replay(self, row: i64, flow: Flow) -> None:
         """Gives a new flow the segments that were kept."""
-        self._segment(row, 0, flow, flow.client, flow.server)
+        self._replay(row, 0, flow, flow.client, flow.server)
         if self._block(row)[row % ROWS * WIDTH + SEGMENT] != NO_SEGMENT:
-            self._segment(row, SEGMENT, flow, flow.server, flow.client)
+            self._replay(row, SEGMENT, flow, flow.server, flow.client)
 
     def drop(self, row: i64, *, is_last_use: bool) -> None:
         """Gives up a row.
 
         Args:
             row: the row.
-            is_last_use: no embryo will be added any more; memory is freed block by block.
+            is_last_use: nothing will be added any more; memory is freed block by block.
         """
         block: i64 = row // ROWS
         self._counts[block] -= 1
@@ -159,26 +162,24 @@ class Embryos:
         block[at + 4] = (cells[cell + COL_TSVAL] + 1) | cells[cell + COL_SYN_OPTIONS] << 33
         block[at + 5] = cells[cell + COL_TSECR] + 1
 
-    def _segment(self, row: i64, offset: i64, flow: Flow, x: Endpoint, y: Endpoint) -> None:
+    def _replay(self, row: i64, offset: i64, flow: Flow, x: Endpoint, y: Endpoint) -> None:
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH + offset
         numbers: i64 = block[at + 2]
         more: i64 = block[at + 3]
         options: i64 = block[at + 4]
-        flow.segment(
-            x,
-            y,
-            block[at + 1],
-            block[at],
-            numbers & M32,
-            more & M32,
-            (numbers >> 48) & TCP_FLAGS,
-            (numbers >> 32) & 0xFFFF,
-            0,
-            ((more >> 32) & 0x1_FFFF) - 1,
-            (more >> 49) & 0xFF,
-            options >> 33,
-            (options & 0x1_FFFF_FFFF) - 1,
-            (block[at + 5] & 0x1_FFFF_FFFF) - 1,
-            -1,
-        )
+        s = self._segment
+        s.frame = block[at + 1]
+        s.time_ns = block[at]
+        s.seq = numbers & M32
+        s.ack = more & M32
+        s.flags = (numbers >> 48) & TCP_FLAGS
+        s.window = (numbers >> 32) & 0xFFFF
+        s.payload_len = 0
+        s.ip_id = ((more >> 32) & 0x1_FFFF) - 1
+        s.ttl = (more >> 49) & 0xFF
+        s.syn_options = options >> 33
+        s.tsval = (options & 0x1_FFFF_FFFF) - 1
+        s.tsecr = (block[at + 5] & 0x1_FFFF_FFFF) - 1
+        s.sack_left = -1
+        segment_arrives(flow, x, y, s)

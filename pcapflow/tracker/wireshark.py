@@ -30,6 +30,7 @@ from pcapflow.tcp.marks import (
 )
 from pcapflow.tcp.seq import delta
 from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.segment import TapSegment
 
 FAST_RETRANSMISSION_NS: Final = 20_000_000
 """A fast retransmission follows the last duplicate ACK within this."""
@@ -42,27 +43,22 @@ WSCALE_UNUSED: Final = -2
 M32: Final = 0xFFFF_FFFF
 
 
-def wireshark_marks(
-    x: Endpoint,
-    y: Endpoint,
-    seq: i64,
-    ack: i64,
-    flags: i64,
-    window: i64,
-    payload_len: i64,
-    time_ns: i64,
-    first_rtt_ns: i64,
-) -> i64:
+def wireshark_marks(x: Endpoint, y: Endpoint, s: TapSegment, first_rtt_ns: i64) -> i64:
     """Classifies a segment from ``x`` to ``y`` and moves Wireshark's view of both on.
 
     Args:
-        x, y: sender and receiver.
-        seq, ack, flags, window, payload_len, time_ns: the segment, as a batch has it.
+        x, y, s: sender, receiver and segment.
         first_rtt_ns: time from the last SYN to the first ACK of the connection, 0 while unknown.
 
     Returns:
         A set of marks as bits, ``1 << mark``.
     """
+    seq: i64 = s.seq
+    ack: i64 = s.ack
+    flags: i64 = s.flags
+    window: i64 = s.window
+    payload_len: i64 = s.payload_len
+    time_ns: i64 = s.time_ns
     marks: i64 = 0
     expected: i64 = x.ws_next
     control: i64 = flags & (SYN | FIN | RST)

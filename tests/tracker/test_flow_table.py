@@ -123,7 +123,8 @@ def test_one_chain_of_the_table_holds_many_flows() -> None:
 def test_tuples_of_the_same_hash_are_kept_apart() -> None:
     """Whatever differs, half an address or a port, and where all are in one chain."""
     table = FlowTable(1000, 1000, RTO_NS)
-    table._k1 = table._k2 = table._k3 = 0
+    index = table._index
+    index._k1 = index._k2 = index._k3 = 0
     hosts = [f"2001:{high}::{low}" for high in ("db8", "db9") for low in (1, 2)]
     conversations = [
         [dataclasses.replace(one, src=moved[one.src], dst=moved[one.dst]) for one in handshake("192.0.2.1", port)]

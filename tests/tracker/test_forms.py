@@ -1,4 +1,4 @@
-"""What a connection is kept as: an embryo, a flow, a row. None of it may show in the tables."""
+"""What a connection is kept as: a row of the SYN cache, a flow, a row of the log. None of it may show in the tables."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_a_syn_on_a_written_connection(isn: int, flows: int) -> None:
     assert (marks(tables, 2) == ["port-reuse"]) == (isn == 9000)
 
 
-def test_an_embryo_becomes_a_flow_whatever_comes_third() -> None:
+def test_the_syn_cache_gives_way_to_a_flow_whatever_comes_third() -> None:
     """Handshake, repeated SYN, refusal, data in the SYN: the row begins with the very first segment."""
     third = {
         40_000: up(ACK, 1001, 5001, port=40_000),
@@ -249,7 +249,7 @@ def test_an_embryo_becomes_a_flow_whatever_comes_third() -> None:
 
 @pytest.mark.parametrize("isn", [0, 1000, 2**32 - 1])
 @pytest.mark.parametrize("window", [0, 65_535])
-def test_an_embryo_forgets_nothing(isn: int, window: int) -> None:
+def test_the_syn_cache_loses_nothing(isn: int, window: int) -> None:
     """An ICMP error that quotes one end makes a flow of it, and changes none of its numbers."""
     syn = Segment("2001:db8::1", "2001:db8::2", 65_535, 1, isn, 0, SYN | 0x1C0, window, ttl=255)
     answer = Segment("2001:db8::2", "2001:db8::1", 1, 65_535, isn, (isn + 1) % 2**32, SYN | ACK | 0x40, window, ttl=0)
@@ -260,24 +260,24 @@ def test_an_embryo_forgets_nothing(isn: int, window: int) -> None:
     ]
     quote = Row(START_NS + 6, dataclasses.replace(syn, flags=0), flags=ICMP_QUOTE)
 
-    alone, hatched, followed = run(rows), run([*rows, quote]), run([quote, *rows], rows_per_batch=1)
+    alone, promoted, followed = run(rows), run([*rows, quote]), run([quote, *rows], rows_per_batch=1)
 
     for name in alone.flows.schema:
-        assert alone.flows[name][0] == hatched.flows[name][0], name
+        assert alone.flows[name][0] == promoted.flows[name][0], name
     assert len(followed.flows) == 1
     assert alone.flows["client_mss"][0] == 1460
     assert alone.flows["client_wscale"][0] == 14
     assert alone.flows["client_ttl"][0] == 255
 
 
-def test_a_syn_ack_with_data_is_too_much_for_an_embryo() -> None:
+def test_a_syn_ack_with_data_is_too_much_for_the_syn_cache() -> None:
     """It makes a flow, and nothing of it is lost."""
     tables = run(timed((0.00, up(SYN, 1000)), (0.01, down(SYN | ACK, 5000, 1001, payload=10))))
 
     assert tables.flows["server_bytes"][0] == 10
 
 
-def test_many_embryos_are_kept_apart() -> None:
+def test_many_connections_in_the_syn_cache_are_kept_apart() -> None:
     """More than one block of them, answered in another order than they came in."""
     ports = [1024 + n for n in range(2 * ROWS + 7)]
     answers = random.Random(3).sample(ports, len(ports) // 2)
@@ -328,7 +328,7 @@ def test_closed_connections_are_written_early_when_there_are_too_many(others: in
         for n in range(others)
         for segment in (up(SYN, 7, port=1000 + n), down(RST | ACK, 0, 8, port=1000 + n))
     ]
-    table = FlowTable(1000, 1000, RTO_NS, max_lingering=50)
+    table = FlowTable(1000, 1000, RTO_NS, max_closed=50)
 
     tables = run(
         timed(*closed_connection(), *refused, (1.0, down(FIN | ACK, 5001, 1002))), rows_per_batch=1, table=table
@@ -341,7 +341,7 @@ def test_closed_connections_are_written_early_when_there_are_too_many(others: in
 def test_addresses_and_ports_cannot_be_chosen_to_collide() -> None:
     """Addresses and ports of which one cancels the other out are hashed as far apart as any."""
     table = FlowTable(1000, 1000, RTO_NS)
-    hashes = {table._hash(0, 0x0A00_0000 | port ^ 0x5555, port) for port in range(1, 60_000)}
+    hashes = {table._index.hash(0, 0x0A00_0000 | port ^ 0x5555, port) for port in range(1, 60_000)}
 
     assert len(hashes) > 59_000
 
@@ -349,6 +349,6 @@ def test_addresses_and_ports_cannot_be_chosen_to_collide() -> None:
 def test_both_halves_of_an_ipv6_address_are_hashed() -> None:
     """Networks that share the lower half, as hosts numbered ``::1`` do, are not one chain of the table."""
     table = FlowTable(1000, 1000, RTO_NS)
-    hashes = {table._hash(0x2001_0DB8_0000_0000 + network, 1, 80) for network in range(60_000)}
+    hashes = {table._index.hash(0x2001_0DB8_0000_0000 + network, 1, 80) for network in range(60_000)}
 
     assert len(hashes) > 59_000

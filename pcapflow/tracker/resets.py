@@ -1,0 +1,198 @@
+"""A RST: whether its receiver accepts it (RFC 9293, 3.5.3 and 3.10.7; RFC 5961, 3.2), and what it ends."""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from pcapflow.tcp.flags import ACK, FIN, TCP_FLAGS
+from pcapflow.tcp.marks import MARK_RESET, MARK_RESET_AFTER_CLOSE, MARK_RESET_IGNORED
+from pcapflow.tcp.states import (
+    ACK_OF_FIN_RX,
+    ASSUMED,
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_RX,
+    FIN_WAIT_2,
+    LAST_ACK,
+    PROVEN,
+    RST_RX,
+    RST_TX,
+    SENT,
+    SYN_ACK_RX,
+    SYN_SENT,
+    UNKNOWN,
+)
+from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.flow import Flow
+from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
+from pcapflow.tracker.pending import NO_RESET, CountedReset
+from pcapflow.tracker.segment import TapSegment
+
+
+def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+    """A RST from ``x`` to ``y``."""
+    x.rst_count += 1
+    s.ack_rel = y.rel(s.ack) if s.has_ack and y.isn >= 0 else -1
+    s.rel = x.rel(s.seq) if x.isn >= 0 else 0
+    rel: i64 = s.rel
+    gap: i64 = rel - y.acked_rel if y.acked_rel >= 0 else 0
+    if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
+        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+        _sender_is_gone(flow, x, y, s)
+        return
+    pending: i64 = y.next_rel - max(s.ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
+    if not _is_accepted(x, y, s):
+        _reset_ignored(flow, x, y, s, gap, pending)
+        return
+    was_over = flow.is_over()
+    was_gone = x.state == CLOSED
+    if x.fin_rel >= 0 and y.incoming.seen_ns >= 0 and rel >= x.fin_rel and not fin_was_lost(y):
+        fin_arrived(flow, y, ASSUMED, False)
+    waiting_ack_arrived(flow, y)
+    _sender_is_gone(flow, x, y, s)
+    ends = flow.take(y, RST_RX, s.time_ns, s.frame, ASSUMED)
+    if ends:
+        y.reset_rel = rel
+        y.reset_end_rel = x.next_rel
+    if was_over or not (ends or y.state == UNKNOWN):
+        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+        return
+    if flow.reset is not NO_RESET and not flow.reset_not_taken:
+        return
+    flow.mark(s.frame, s.time_ns, x, MARK_RESET, max(0, pending))
+    if flow.first_closer < 0:
+        flow.first_closer = x.which
+    if flow.reset_not_taken:
+        flow.reset_not_taken = False
+        if was_gone and flow.reset.by == x.which and flow.reset.flags & ACK and not s.has_ack:
+            # x had reset it before, and y had not got that: this one merely answers what y sent since.
+            flow.ended_ns = s.time_ns
+            return
+    _count_reset(flow, x, y, s, gap, pending)
+    if flow.is_over():
+        flow.ended_ns = s.time_ns
+
+
+def _is_accepted(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
+    """Whether ``y`` takes the RST of ``x``: see the module's sources."""
+    if y.state == SYN_SENT:
+        return s.has_ack and 0 < s.ack_rel <= y.next_rel
+    if y.acked_rel < 0 or y.state == UNKNOWN:
+        return True
+    if s.rel == y.acked_rel - 1 and (y.state == CLOSE_WAIT or y.state == LAST_ACK or y.state == CLOSING):
+        # A RST that does not count its own FIN is accepted too (Linux, tcp_reset_check).
+        return True
+    return y.acked_rel <= s.rel <= max(x.next_rel, y.acked_rel)
+
+
+def _reset_ignored(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, pending: i64) -> None:
+    flow.mark(s.frame, s.time_ns, x, MARK_RESET_IGNORED, gap)
+    if not s.has_ack and x.fin_rel >= 0 and s.rel == y.acked_before_rel:
+        # It answers an older segment of y, whose acknowledgment is its number: nobody is there any more.
+        _sender_is_gone(flow, x, y, s)
+        return
+    if s.rel > x.next_rel and (s.ack_rel == x.acked_rel or s.ack_rel == y.next_rel) and s.has_ack:
+        # No stranger knows what to acknowledge: it is x's own, and ahead of something that was lost.
+        _sender_is_gone(flow, x, y, s)
+        if flow.reset is NO_RESET:
+            flow.reset_not_taken = True
+            _count_reset(flow, x, y, s, gap, pending)
+
+
+def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, pending: i64) -> None:
+    """Notes a RST of ``x`` as the one that ends the connection."""
+    # The segment that drew a RST without ACK is the one whose acknowledgment it took for its number.
+    drew_frame: i64 = y.previous_frame if s.flags & ACK == 0 and y.previous_ack == s.seq else -1
+    flow.reset = CountedReset(
+        s.frame,
+        s.time_ns,
+        x.which,
+        s.flags & TCP_FLAGS,
+        s.window,
+        s.ttl,
+        1 if s.tsval >= 0 else 0,
+        gap,
+        max(0, pending),
+        drew_frame,
+    )
+
+
+def reset_did_not_count(flow: Flow, sender: Endpoint) -> None:
+    """The RST noted as the end was not accepted, or never arrived."""
+    reset = flow.reset
+    if reset is not NO_RESET:
+        flow.mark(reset.frame, reset.time_ns, sender, MARK_RESET_IGNORED, reset.gap)
+        flow.reset_not_taken = True
+    flow.ended_ns = -1
+
+
+def _sender_is_gone(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+    """The sender's side of a RST: nothing is left of its connection."""
+    log = flow.log
+    ack_rel: i64 = s.ack_rel
+    if x.acked_rel < ack_rel <= y.next_rel:
+        x.acked_rel = ack_rel
+    if x.unsure and x.last_event(log) == RST_RX:
+        closed_ns: i64 = log.time_ns(x.last_row)
+        closed_frame: i64 = x.take_back(log)
+        # Where it aborts by itself, with what it has received so far, what was assumed to have ended it did not.
+        # Where no socket answers, something came after that end: the FIN, if its sender has said nothing since.
+        if x.unsure and x.last_event(log) == FIN_RX and ack_rel <= y.fin_rel and (ack_rel >= 0 or y.fin_was_last):
+            x.take_back(log)
+        if ack_rel < 0:
+            flow.take(x, RST_RX, closed_ns, closed_frame, ASSUMED)
+    if x.unsure and x.last_event(log) == ACK_OF_FIN_RX and _came_before_ack(flow, x, y, s):
+        x.take_back(log)
+    fin = x.incoming
+    if fin.seen_ns >= 0 and ack_rel > y.fin_rel:
+        fin_arrived(flow, x, PROVEN, False)
+    elif (
+        fin.earlier_ns >= 0
+        and ack_rel < 0
+        and (fin.not_acked_ns < 0 or (y.fin_count == 2 and fin.not_acked_ns - fin.earlier_ns <= y.longest_rtt_ns))
+    ):
+        # No socket answers a FIN that was repeated, and the first one drew nothing that was not on its way already: it
+        # arrived, more likely than not, and x then aborted by a RST that was lost with the ACK.
+        fin.seen_ns = fin.earlier_ns
+        fin.frame = fin.earlier_frame
+        fin_arrived(flow, x, ASSUMED, False)
+    if ack_rel < 0 and s.rel > x.fin_rel:
+        # What drew it acknowledged the FIN of x, and the peer's own FIN, before which that was to be sorted in, did not
+        # arrive.
+        waiting_ack_arrived(flow, x)
+    if x.syn_seen_ns >= 0 and x.state == SYN_SENT and ack_rel >= 1:
+        flow.take(x, SYN_ACK_RX, x.syn_seen_ns, x.syn_seen_frame, PROVEN)
+    if x.state == UNKNOWN and not flow.is_midstream:
+        # Nobody listens there: there never was a connection to abort.
+        x.begin(RST_TX)
+    else:
+        flow.take(x, RST_TX, s.time_ns, s.frame, SENT)
+    if fin.seen_ns >= 0:
+        fin.seen_ns = -1
+    x.syn_seen_ns = -1
+
+
+def _came_before_ack(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
+    """Whether ``x`` sent this RST before the ACK of its FIN reached it, which is assumed to have arrived."""
+    log = flow.log
+    if s.ack_rel >= 0:
+        # It may have crossed an ACK that passed just before, or lacks the data that brought this along.
+        return s.time_ns - log.time_ns(x.last_row) < y.rtt_ns or (
+            s.ack_rel == x.fin_acker_rel and log.frame(x.last_row) == y.previous_frame
+        )
+    if s.rel <= x.fin_rel:
+        # Its number is what the segment that drew it acknowledged: where that is not beyond the FIN, and not of an old
+        # segment that passed since, it was sent before this ACK.
+        return x.rel(y.previous_ack) != s.rel
+    # This ACK itself drew it, as soon as an answer comes: from no socket, since none aborts for a bare ACK, nor for a
+    # FIN unless it lacks what was sent before that (Linux, tcp_rcv_state_process). In LAST_ACK one such ACK ends the
+    # socket, and a copy of it finds none.
+    return (
+        x.state == FIN_WAIT_2
+        and log.frame(x.last_row) == y.previous_frame
+        and s.time_ns - y.last_ns <= y.longest_rtt_ns
+        and y.previous_len == 0
+        and (y.previous_flags & FIN == 0 or y.fin_rel == x.acked_rel)
+    )

@@ -1,13 +1,15 @@
 """The command line: parses, builds a configuration, calls the pipeline, hands the result to exporters.
 
-Exit status: 0 done, 1 anomalies at or above ``--fail-on``, 2 usage, 3 an input could not be read (what was readable
-is still reported), 130 interrupted. Data goes to standard output, everything about the run to standard error.
+Exit status: 0 done, 1 anomalies that ``--fail-on`` asks for, 2 usage, 3 an input could not be read (what was readable
+is still reported; 1 wins, since it was asked for and is sure), 4 an output cannot be written, 70 a fault in pcapflow or
+no memory, 130 interrupted, 143 terminated. Data goes to standard output, everything about the run to standard error.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
 import gc
 import importlib
@@ -22,21 +24,29 @@ import click
 
 from pcapflow import __version__
 from pcapflow.config import Config, load_config
-from pcapflow.errors import CaptureError, ConfigError, PcapflowError
-from pcapflow.export.files import unique_stems, write_text
+from pcapflow.errors import OUT_OF_MEMORY, CaptureError, ConfigError, OutputError, PcapflowError, fault_line
+from pcapflow.export.files import check_directory, check_file, make_directory, write_text
+from pcapflow.export.names import LONGEST_SUFFIX, output_stems
 from pcapflow.export.printable import printable
+from pcapflow.gate import Gate
+from pcapflow.outcome import Outcome, interruption
+from pcapflow.signals import Stop, Terminated
 
 if TYPE_CHECKING:
     from pcapflow.analysis import Analysis
     from pcapflow.engine import Progress
+    from pcapflow.export.csv import Form
     from pcapflow.reader.files import Engine
 
 EXIT_ANOMALIES: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREADABLE: Final = 3
+EXIT_OUTPUT: Final = 4
+EXIT_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
-SEVERITIES: Final = ("info", "low", "medium", "high")
+_STDOUT: Final = "standard output"
 _SLOW_WHEN_INTERPRETED_BYTES: Final = 20_000_000
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -62,11 +72,21 @@ def _config_option(command: _F) -> _F:
     )(command)
 
 
+def _gate(ctx: click.Context, param: click.Parameter, value: str | None) -> Gate | None:
+    try:
+        return None if value is None else Gate.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
 def _fail_on_option(command: _F) -> _F:
     return click.option(
         "--fail-on",
-        type=click.Choice(SEVERITIES),
-        help="Exit with status 1 when there is an anomaly of this severity or a worse one.",
+        "gate",
+        callback=_gate,
+        metavar="SEVERITY|CODE[,...]",
+        help="Exit with status 1 when there is an anomaly this severe or worse (info, low, medium, high), or one with "
+        "this code or name. Those of the capture itself (PF9xx) count by code alone.",
     )(command)
 
 
@@ -108,7 +128,7 @@ def analyze(
     parquet: bool,
     reader: Engine,
     merge: bool,
-    fail_on: str | None,
+    gate: Gate | None,
     anonymize: bool,
     processes: int | None,
     config_file: Path | None,
@@ -121,24 +141,20 @@ def analyze(
     is a.pcapflow.html in the current directory.
     """
     config = _config(config_file)
-    jobs: list[Sequence[str]] = [captures] if merge else [(capture,) for capture in captures]
-    names = unique_stems(job[0] for job in jobs)
-    several = len(jobs) > 1
+    form: Form = "parquet" if parquet else "csv"
+    plans = _plans(captures, merge, output, json_file, tables, form, no_report)
     status = 0
-    for job, name in zip(jobs, names, strict=True):
-        report = None if no_report else _target(output, several, f"{name}.html", f"{name}.pcapflow.html")
-        json_target = _target(json_file, several, f"{name}.json", None)
-        _refuse_to_overwrite(job, report, json_target)
-        shown = not quiet and "-" not in {report, json_target}
+    for plan in plans:
+        shown = not quiet and "-" not in {plan.report, plan.json}
         outputs = [
             *(["pcapflow.export.terminal"] if shown else []),
-            *(["pcapflow.report.html"] if report is not None else []),
+            *(["pcapflow.report.html"] if plan.report is not None else []),
         ]
         try:
-            analysis = _analyse(job, reader, config, quiet, processes, outputs)
+            analysis = _analyse(plan.captures, reader, config, quiet, processes, outputs)
         except CaptureError as error:
             _complain(str(error))
-            status = EXIT_UNREADABLE
+            status = status or EXIT_UNREADABLE
             continue
         if anonymize:
             from pcapflow.anonymize import anonymized
@@ -148,21 +164,18 @@ def analyze(
             from pcapflow.export.terminal import print_summary
 
             _print(functools.partial(print_summary, analysis))
-        if json_target is not None:
-            _write(json_target, analysis.to_json(), None)
-        if tables is not None:
+        if plan.json is not None:
+            _write(plan.json, analysis.to_json(), None)
+        if plan.tables is not None:
             from pcapflow.export.csv import write_tables
 
-            directory = tables / name if several else tables
-            write_tables(analysis, directory, "parquet" if parquet else "csv")
-            _tell(f"tables: {directory}", quiet)
-        if report is not None:
-            _write(report, analysis.to_html(), None if quiet else "report")
-        if fail_on is not None and status == 0:
-            from pcapflow.summary import at_or_above
-
-            status = EXIT_ANOMALIES if at_or_above(analysis.findings, fail_on) else 0
-        if several and not quiet:
+            write_tables(analysis, plan.tables, form)
+            _tell(f"tables: {plan.tables}", quiet)
+        if plan.report is not None:
+            _write(plan.report, analysis.to_html(), None if quiet else "report")
+        if gate is not None and gate.matches_any((a.code, a.severity.label) for a in analysis.findings):
+            status = EXIT_ANOMALIES
+        if len(plans) > 1 and not quiet:
             _print(lambda out: out.write("\n"))
     return status
 
@@ -184,7 +197,7 @@ def batch(
     junit: Path | None,
     sarif: Path | None,
     reader: Engine,
-    fail_on: str | None,
+    gate: Gate | None,
     config_file: Path | None,
     quiet: bool,
 ) -> int:
@@ -192,42 +205,60 @@ def batch(
 
     PATH is a capture, or a directory that is searched for captures with everything in it.
     """
-    from pcapflow.batch import analyse_all, find_captures, write_index
+    from pcapflow.batch import analyse_all, find_captures, outputs_of, stems_of, write_index
     from pcapflow.export.terminal import print_batch
 
     config = _config(config_file)
-    captures, missing = find_captures(paths, output)
-    for error in missing:
+    captures, errors = find_captures(paths, output)
+    for error in errors:
         _complain(str(error))
-    if not captures and not missing:
+    if not captures and not errors:
         _complain(f"no capture in {', '.join(paths)}")
         return EXIT_UNREADABLE
-    output.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    for outcome in analyse_all(captures, output, reader=reader, config=config, jobs=jobs or os.cpu_count() or 1):
-        outcomes.append(outcome)
-        _tell(f"{len(outcomes)}/{len(captures)} {outcome.path}: {outcome.headline}", quiet or not sys.stderr.isatty())
-    outcomes.sort(key=lambda outcome: outcome.path)
-    index = write_index(outcomes, output)
-    if junit is not None:
-        from pcapflow.export.junit import to_junit
+    logs = [path for path in (junit, sarif) if path is not None]
+    beside = [path for path in logs if path.parent.resolve() == output.resolve()]
+    _check([*outputs_of(stems_of(captures, beside).values(), output)], captures, directories=[output])
+    make_directory(output)
+    _check(logs, captures)
+    outcomes = [Outcome(error.path, "", "", error.reason, {}) for error in errors]
+    unread = {error.path for error in errors}
+    processes = jobs or os.cpu_count() or 1
+    with Stop() as stop:
+        for outcome in analyse_all(
+            captures, output, reader=reader, config=config, jobs=processes, stop=stop, others=beside
+        ):
+            outcomes.append(outcome)
+            done = f"{len(outcomes) - len(errors)}/{len(captures)}"
+            _tell(f"{done} {outcome.path}: {outcome.headline}", quiet or not sys.stderr.isatty())
+        outcomes.sort(key=lambda outcome: outcome.path)
+        left_out = sorted({*captures} - {outcome.path for outcome in outcomes})
+        index = write_index(outcomes, output, left_out)
+        if junit is not None:
+            from pcapflow.export.junit import to_junit
 
-        write_text(junit, to_junit(outcomes, fail_on or "high"))
-    if sarif is not None:
-        from pcapflow.export.sarif import to_sarif
+            write_text(junit, to_junit(outcomes, gate or Gate("high"), left_out))
+        if sarif is not None:
+            from pcapflow.export.sarif import to_sarif
 
-        write_text(sarif, to_sarif(outcomes))
+            write_text(sarif, to_sarif(outcomes, left_out))
     if not quiet:
         _print(lambda out: print_batch([(o.path, o.severity, o.headline) for o in outcomes], out))
     for outcome in outcomes:
-        if outcome.error:
+        if outcome.error and outcome.path not in unread:
             _complain(f"{outcome.path}: {outcome.error}")
     _tell(f"index: {index}", quiet)
-    if missing or any(outcome.error for outcome in outcomes):
-        return EXIT_UNREADABLE
-    if fail_on is not None and any(outcome.at_or_above(fail_on) for outcome in outcomes):
+    if stop.signal:
+        _complain(interruption(len(outcomes), len(left_out)))
+        return stop.status
+    return _batch_status(outcomes, gate)
+
+
+def _batch_status(outcomes: Sequence[Outcome], gate: Gate | None) -> int:
+    if any(outcome.is_unwritten for outcome in outcomes):
+        return EXIT_OUTPUT
+    if gate is not None and any(gate.matches_any((a["code"], a["severity"]) for a in o.anomalies) for o in outcomes):
         return EXIT_ANOMALIES
-    return 0
+    return EXIT_UNREADABLE if any(outcome.error for outcome in outcomes) else 0
 
 
 @cli.command()
@@ -329,22 +360,48 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(args=list(arguments), prog_name="pcapflow", standalone_mode=False)
     except click.ClickException as error:
-        error.show(sys.stderr)
+        text = io.StringIO()
+        error.show(text)
+        for line in text.getvalue().rstrip("\n").split("\n"):
+            _to_stderr(line)
         return EXIT_USAGE
     except ConfigError as error:
         _complain(str(error))
         return EXIT_USAGE
+    except OutputError as error:
+        _complain(str(error))
+        return EXIT_OUTPUT
     except PcapflowError as error:
         _complain(str(error))
         return EXIT_UNREADABLE
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")
         return EXIT_INTERRUPTED
-    except OSError as error:
-        # What was read is checked where it is read: this is an output that cannot be written.
-        _complain(f"{error.filename or 'output'}: cannot be written: {error.strerror or error}")
-        return EXIT_USAGE
+    except Terminated:
+        _complain("terminated")
+        return EXIT_TERMINATED
+    except MemoryError:
+        _complain(OUT_OF_MEMORY)
+        return EXIT_FAULT
+    except SystemExit:
+        # click ends the process so where nobody reads its help to the end.
+        return 0
+    except Exception as error:  # noqa: BLE001 -- whatever it is, its status must not be the gate's
+        if isinstance(error, OSError) and _stdout_fails():
+            _complain(str(OutputError.of(_STDOUT, error)))
+            return EXIT_OUTPUT
+        _complain(fault_line(error))
+        return EXIT_FAULT
     return result if isinstance(result, int) else 0
+
+
+def _stdout_fails() -> bool:
+    """Whether standard output still holds what it could not write: help and version, which click prints itself."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _config(path: Path | None) -> Config:
@@ -396,6 +453,47 @@ def _progress(quiet: bool) -> Iterator[Progress | None]:
         yield bar.update
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Plan:
+    """One analysis: the captures that are read as one, and where its outputs go; ``-`` is standard output."""
+
+    captures: tuple[str, ...]
+    report: str | None
+    json: str | None
+    tables: Path | None
+
+
+def _plans(
+    captures: tuple[str, ...],
+    merge: bool,
+    output: str | None,
+    json_file: str | None,
+    tables: Path | None,
+    form: Form,
+    no_report: bool,
+) -> list[_Plan]:
+    """What ``analyze`` has to do; makes sure that the outputs can be written, as far as that can be told before."""
+    jobs = [captures] if merge else [(capture,) for capture in captures]
+    names = output_stems(job[0] for job in jobs)
+    several = len(jobs) > 1
+    plans = []
+    for job in jobs:
+        name = names[job[0]]
+        report = None if no_report else _target(output, several, f"{name}.html", f"{name}{LONGEST_SUFFIX}")
+        json_target = _target(json_file, several, f"{name}.json", None)
+        if report is not None and report == json_target:
+            raise click.UsageError(f"{report} would hold both the report and the JSON")
+        plans.append(_Plan(job, report, json_target, tables / name if several and tables else tables))
+    for plan in plans:
+        _check([Path(target) for target in (plan.report, plan.json) if target is not None and target != "-"], captures)
+        if plan.tables is not None:
+            from pcapflow.export.csv import check_form, table_paths
+
+            check_form(form)
+            _check(table_paths(plan.tables, form), captures, [plan.tables])
+    return plans
+
+
 def _target(option: str | None, several: bool, inside: str, default: str | None) -> str | None:
     """Where one capture's output goes: the file named, or a file in the directory named, or the default."""
     if option is None:
@@ -405,20 +503,31 @@ def _target(option: str | None, several: bool, inside: str, default: str | None)
             raise click.UsageError("several captures cannot share standard output; name a directory, or use --merge")
         return option
     if Path(option).is_dir() or option.endswith(("/", os.sep)):
-        Path(option).mkdir(parents=True, exist_ok=True)
+        check_directory(Path(option))
+        make_directory(Path(option))
         return str(Path(option) / inside)
     if several:
         raise click.UsageError(f"{option} would hold several captures; name a directory ({option}/), or use --merge")
     return option
 
 
-def _refuse_to_overwrite(captures: Sequence[str], *outputs: str | None) -> None:
+def _check(outputs: Sequence[Path], captures: Sequence[str], directories: Sequence[Path] = ()) -> None:
+    """Tells what is known to fail before the work begins; files in ``directories`` may wait for these to be made."""
+    for directory in directories:
+        check_directory(directory)
     for output in outputs:
-        if output is None or output == "-" or not Path(output).exists():
-            continue
-        for capture in captures:
-            if capture != "-" and Path(capture).exists() and Path(capture).samefile(output):
-                raise click.UsageError(f"{output} is the capture itself and would be overwritten")
+        if output.parent.exists() or output.parent not in directories:
+            check_file(output)
+    there = [output for output in outputs if output.exists()]
+    inputs = {_identity(Path(capture)) for capture in captures if there and capture != "-" and Path(capture).exists()}
+    for output in there:
+        if _identity(output) in inputs:
+            raise click.UsageError(f"{output} is a capture itself and would be overwritten")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _write(target: str, text: str, what: str | None) -> None:
@@ -430,13 +539,19 @@ def _write(target: str, text: str, what: str | None) -> None:
 
 
 def _print(write: Callable[[TextIO], object]) -> None:
-    """Writes data to standard output; a reader that has gone away (``| head``) is no fault."""
+    """Writes data to standard output; a reader that has gone away (``| head``) is no fault.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         write(sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         # What is still buffered goes nowhere, or the interpreter complains when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise OutputError.of(_STDOUT, error) from error
 
 
 def _tell(text: str, quiet: bool = False) -> None:

@@ -8,6 +8,11 @@ from typing import Any, Final
 SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
 
 
+def interruption(done: int, left_out: int) -> str:
+    """What to say of a batch that ended before all captures were analysed."""
+    return f"interrupted: {done:,} of {done + left_out:,} captures were analysed"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
     """One capture of a batch.
@@ -18,6 +23,7 @@ class Outcome:
         report: file name of its report, beside the index; "" where there is none.
         error: why it could not be analysed, "" when it was.
         document: what :func:`pcapflow.export.json.document` made of it; empty after an error.
+        is_unwritten: the error is an output's: the capture could be read, and its report or JSON not be written.
     """
 
     path: str
@@ -25,6 +31,7 @@ class Outcome:
     report: str
     error: str
     document: dict[str, Any]
+    is_unwritten: bool = False
 
     @property
     def anomalies(self) -> list[dict[str, Any]]:
@@ -47,7 +54,3 @@ class Outcome:
         flows = summary["flows"]
         connections = f"{flows:,} connection{'' if flows == 1 else 's'}"
         return f"{connections}; {', '.join(named)}" if named else f"{connections}; nothing to report"
-
-    def at_or_above(self, threshold: str) -> bool:
-        """Whether any anomaly is at least this severe."""
-        return bool(self.severity) and SEVERITY_ORDER.index(self.severity) >= SEVERITY_ORDER.index(threshold)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,11 @@ def captures(tmp_path: Path) -> Path:
     (root / "broken.pcap").write_bytes(b"not a capture at all")
     (root / "notes.txt").write_text("no capture either")
     return root
+
+
+def hashed(path: Path) -> str:
+    """What is added to a report's name that cannot be the capture's alone."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
 
 
 def batch(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -68,7 +75,8 @@ def test_two_captures_of_one_name_get_two_reports_and_none_takes_the_index(tmp_p
     out = tmp_path / "out"
     out.mkdir()
     outcomes = list(analyse_all([*map(str, paths)], out, reader="native", config=Config(), jobs=1))
-    assert [outcome.report for outcome in outcomes] == ["x.html", "x-2.html", "index-2.html"]
+    outcomes.sort(key=lambda outcome: [*map(str, paths)].index(outcome.path))
+    assert [outcome.report for outcome in outcomes] == [f"{name}-{hashed(path)}.html" for name, path in zip(("x", "x", "index"), paths, strict=True)]
     assert all((out / outcome.report).is_file() for outcome in outcomes)
 
 

@@ -199,7 +199,7 @@ def test_the_capture_is_never_overwritten(shell: Shell, bad: Path) -> None:
 
 def test_an_output_that_cannot_be_written_is_one_line(shell: Shell, bad: Path) -> None:
     done = shell("analyze", bad, "-q", "-o", "no/such/directory/r.html")
-    assert done.status == 2
+    assert done.status == 4
     assert done.stderr.count("\n") == 1
     assert "no/such/directory" in done.stderr
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from pcapflow.errors import PcapflowError
-from pcapflow.export.files import atomic_path
+from pcapflow.export.files import atomic_path, make_directory
+from pcapflow.export.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,22 +32,40 @@ def write_tables(analysis: Analysis, directory: Path, form: Form = "csv") -> lis
 
     Raises:
         PcapflowError: Parquet is asked for and pyarrow is not installed.
-        OSError: the directory cannot be written.
+        OutputError: the directory or a file in it cannot be written.
     """
-    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise PcapflowError("Parquet needs pyarrow: pip install 'pcapflow[parquet]'")
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name in TABLES:
+    check_form(form)
+    make_directory(directory)
+    paths = table_paths(directory, form)
+    for name, path in zip(TABLES, paths, strict=True):
         frame = getattr(analysis, name)
-        path = directory / f"{name}.{form}"
+        frame = _shown(frame) if form == "parquet" else _as_text(_shown(frame))
         with atomic_path(path) as temporary:
             if form == "parquet":
                 frame.to_parquet(temporary, engine="pyarrow", index=False)
             else:
-                _as_text(frame).to_csv(temporary, index=False, lineterminator="\n")
-        paths.append(path)
+                frame.to_csv(temporary, index=False, lineterminator="\n")
     return paths
+
+
+def check_form(form: Form) -> None:
+    """Makes sure that tables can be written in this form.
+
+    Raises:
+        PcapflowError: Parquet is asked for and pyarrow is not installed.
+    """
+    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise PcapflowError("Parquet needs pyarrow: pip install 'pcapflow[parquet]'")
+
+
+def table_paths(directory: Path, form: Form) -> list[Path]:
+    """The files that :func:`write_tables` writes."""
+    return [directory / f"{name}.{form}" for name in TABLES]
+
+
+def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with escapes for what a file name put into a sentence and no encoding has."""
+    return frame.assign(detail=frame["detail"].map(printable)) if "detail" in frame.columns else frame
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from pcapflow import __version__
 from pcapflow.anomalies.registry import catalogue
+from pcapflow.export.printable import printable
 
 if TYPE_CHECKING:
     from pcapflow.anomalies.registry import Rule
@@ -19,14 +21,19 @@ SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {"high": "error", "medium": "warning", "low": "note", "info": "note"}
 
 
-def to_sarif(outcomes: Sequence[Outcome]) -> str:
-    """The anomalies of a batch as one SARIF run; a capture that could not be analysed is a notification."""
+def to_sarif(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> str:
+    """The anomalies of a batch as one SARIF run.
+
+    A capture that could not be analysed is a notification, as is one that was left out because the batch was
+    interrupted.
+    """
     rules = catalogue()
     index = {rule.code: i for i, rule in enumerate(rules)}
+    reasons = [(outcome.path, outcome.error) for outcome in outcomes if outcome.error]
+    reasons += [(path, "the batch was interrupted before this capture was analysed") for path in left_out]
     notifications = [
-        {"level": "error", "message": {"text": outcome.error}, "locations": [_location(outcome)]}
-        for outcome in outcomes
-        if outcome.error
+        {"level": "error", "message": {"text": printable(reason)}, "locations": [_location(path)]}
+        for path, reason in reasons
     ]
     run = {
         "tool": {
@@ -52,14 +59,14 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(outcome: Outcome, anomaly: dict[str, Any], index: int) -> dict[str, Any]:
-    location = _location(outcome)
+    location = _location(outcome.path)
     if anomaly["flow"] is not None:
         location["logicalLocations"] = [{"name": f"flow {anomaly['flow']}", "kind": "member"}]
     return {
         "ruleId": anomaly["code"],
         "ruleIndex": index,
         "level": _LEVELS[anomaly["severity"]],
-        "message": {"text": anomaly["detail"]},
+        "message": {"text": printable(anomaly["detail"])},
         "locations": [location],
         "properties": {
             name: anomaly[name] for name in ("severity", "flow", "endpoint", "frames", "cause", "confidence", "count")
@@ -67,7 +74,6 @@ def _result(outcome: Outcome, anomaly: dict[str, Any], index: int) -> dict[str, 
     }
 
 
-def _location(outcome: Outcome) -> dict[str, Any]:
-    path = outcome.path.encode("utf-8", "surrogateescape")
-    uri = Path(outcome.path).absolute().as_uri() if Path(outcome.path).is_absolute() else quote(path)
+def _location(path: str) -> dict[str, Any]:
+    uri = Path(path).as_uri() if Path(path).is_absolute() else quote(os.fsencode(path))
     return {"physicalLocation": {"artifactLocation": {"uri": uri}}}

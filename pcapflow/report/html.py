@@ -7,6 +7,7 @@ import hashlib
 
 from markupsafe import Markup
 
+from pcapflow.export.printable import encodable, printable
 from pcapflow.report.view import ReportView
 from pcapflow.templating import environment
 
@@ -20,12 +21,13 @@ def render(view: ReportView) -> str:
     style = templates.get_template("report.css").render(looks=view.looks)
     script = templates.get_template("report.js").render()
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    return templates.get_template("report.html").render(
-        view=view,
+    page = templates.get_template("report.html").render(
+        view=view._replace(title=printable(view.title)),
         style=Markup(style),  # noqa: S704 -- rendered from the project's own file
         script=Markup(script),  # noqa: S704 -- likewise
         policy=policy,
     )
+    return encodable(page)
 
 
 def _hash(text: str) -> str:

@@ -25,6 +25,7 @@ from pcapflow.export.ladder import print_ladder
 from pcapflow.export.printable import printable
 from pcapflow.export.sarif import to_sarif
 from pcapflow.export.terminal import print_summary
+from pcapflow.gate import Gate
 from pcapflow.outcome import Outcome
 from tests.samples import CLIENT_IP, CLOSED, NO_FINAL_ACK, REFUSED, SERVER_IP, capture
 
@@ -96,7 +97,7 @@ def test_parquet_without_pyarrow_says_what_to_install(analysis: Analysis, tmp_pa
 
 
 def test_junit_counts_and_fails_at_the_threshold(outcomes: list[Outcome]) -> None:
-    root = ET.fromstring(to_junit(outcomes, "medium"))
+    root = ET.fromstring(to_junit(outcomes, Gate.parse("medium")))
     good, broken = root.findall("testsuite")
     for suite in (good, broken):
         assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
@@ -201,4 +202,4 @@ def test_the_summary_obeys_nothing_in_a_name(analysis: Analysis) -> None:
 
 def test_printable_keeps_letters_and_escapes_commands() -> None:
     assert printable("Grüße 東京.pcap") == "Grüße 東京.pcap"
-    assert printable("a\x1b\u202eb\udcff") == "a\\x1b\\u202eb\\udcff"
+    assert printable("a\x1b\u202eb\udcff") == "a\\x1b\\u202eb\\xff"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pcapflow.analysis import Analysis, analyze, track
     from pcapflow.config import Config, load_config
-    from pcapflow.errors import CaptureError, ConfigError, PcapflowError
+    from pcapflow.errors import CaptureError, ConfigError, OutputError, PcapflowError
 
 __version__: Final = "0.1.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "CaptureError",
     "Config",
     "ConfigError",
+    "OutputError",
     "PcapflowError",
     "__version__",
     "analyze",
@@ -36,6 +37,7 @@ _HOMES: Final = {
     "CaptureError": "pcapflow.errors",
     "Config": "pcapflow.config",
     "ConfigError": "pcapflow.errors",
+    "OutputError": "pcapflow.errors",
     "PcapflowError": "pcapflow.errors",
     "analyze": "pcapflow.analysis",
     "load_config": "pcapflow.config",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pcapflow.export.files import atomic_path, write_text
-from pcapflow.export.names import output_stems, stem
+from pcapflow.export.names import stem
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

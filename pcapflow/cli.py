@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import errno
 import functools
 import gc
 import importlib
@@ -47,6 +48,7 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
 _STDOUT: Final = "standard output"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _SLOW_WHEN_INTERPRETED_BYTES: Final = 20_000_000
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -206,6 +208,8 @@ def batch(
     PATH is a capture, or a directory that is searched for captures with everything in it.
     """
     from pcapflow.batch import analyse_all, find_captures, outputs_of, stems_of, write_index
+    from pcapflow.export.junit import to_junit
+    from pcapflow.export.sarif import to_sarif
     from pcapflow.export.terminal import print_batch
 
     config = _config(config_file)
@@ -234,13 +238,14 @@ def batch(
         left_out = sorted({*captures} - {outcome.path for outcome in outcomes})
         index = write_index(outcomes, output, left_out)
         if junit is not None:
-            from pcapflow.export.junit import to_junit
-
-            write_text(junit, to_junit(outcomes, gate or Gate("high"), left_out))
+            text = to_junit(outcomes, gate or Gate("high"), left_out)
+            stop.check()
+            write_text(junit, text)
         if sarif is not None:
-            from pcapflow.export.sarif import to_sarif
-
-            write_text(sarif, to_sarif(outcomes, left_out))
+            text = to_sarif(outcomes, left_out)
+            stop.check()
+            write_text(sarif, text)
+        stop.check()
     if not quiet:
         _print(lambda out: print_batch([(o.path, o.severity, o.headline) for o in outcomes], out))
     for outcome in outcomes:
@@ -374,7 +379,11 @@ def run(arguments: Sequence[str]) -> int:
     except PcapflowError as error:
         _complain(str(error))
         return EXIT_UNREADABLE
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):
+            # click takes it for the end of what somebody types, and nothing here asks.
+            _complain(fault_line(error.__cause__))
+            return EXIT_FAULT
         _complain("interrupted")
         return EXIT_INTERRUPTED
     except Terminated:
@@ -387,21 +396,13 @@ def run(arguments: Sequence[str]) -> int:
         # click ends the process so where nobody reads its help to the end.
         return 0
     except Exception as error:  # noqa: BLE001 -- whatever it is, its status must not be the gate's
-        if isinstance(error, OSError) and _stdout_fails():
+        if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
+            # Help and version, which click prints itself.
             _complain(str(OutputError.of(_STDOUT, error)))
             return EXIT_OUTPUT
         _complain(fault_line(error))
         return EXIT_FAULT
     return result if isinstance(result, int) else 0
-
-
-def _stdout_fails() -> bool:
-    """Whether standard output still holds what it could not write: help and version, which click prints itself."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
 
 
 def _config(path: Path | None) -> Config:
@@ -502,7 +503,7 @@ def _target(option: str | None, several: bool, inside: str, default: str | None)
         if several:
             raise click.UsageError("several captures cannot share standard output; name a directory, or use --merge")
         return option
-    if Path(option).is_dir() or option.endswith(("/", os.sep)):
+    if os.path.isdir(option) or option.endswith(("/", os.sep)):  # noqa: PTH112 -- a name that is too long is no directory
         check_directory(Path(option))
         make_directory(Path(option))
         return str(Path(option) / inside)
@@ -532,6 +533,9 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _write(target: str, text: str, what: str | None) -> None:
     if target == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Whatever a terminal would have: this is a file's content.
+            sys.stdout.reconfigure(encoding="utf-8")
         _print(lambda out: out.write(text))
         return
     write_text(Path(target), text)

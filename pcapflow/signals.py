@@ -31,6 +31,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal = 0
+        self._raised: BaseException | None = None
         self._is_noting = False
         self._before: dict[int, Any] = {}
         self._wakeup_before = -1
@@ -78,6 +79,14 @@ class Stop:
         finally:
             self._is_noting = False
 
+    def check(self) -> None:
+        """Raises again what a signal raised and some library took for a fault of its own, such as a failed import.
+
+        To be called before something that may wait for ever.
+        """
+        if self._raised is not None:
+            raise self._raised
+
     def drain(self) -> None:
         """Takes what made them readable: any signal that Python handles does, not these two alone."""
         for end in self.waitables:
@@ -88,7 +97,8 @@ class Stop:
         if self._is_noting and not self.signal:
             self.signal = number
             return
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        self._raised = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+        raise self._raised
 
 
 @contextlib.contextmanager

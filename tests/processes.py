@@ -68,6 +68,10 @@ class Running:
                     found.append(number)
         return sorted(found)
 
+    def is_asleep(self) -> bool:
+        """Whether the program itself waits for something."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
     def __enter__(self) -> Self:
         return self
 

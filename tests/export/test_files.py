@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pcapflow.export.files import atomic_path, write_text
-from pcapflow.export.names import stem
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -42,19 +41,3 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
-
-
-@pytest.mark.parametrize(
-    ("capture", "name"),
-    [
-        ("a.pcap", "a"),
-        ("dir/a.b.pcapng.gz", "a.b"),
-        ("A.CAP", "A"),
-        ("trace.gz", "trace"),
-        ("ring.pcap3", "ring.pcap3"),
-        (".pcap", ".pcap"),
-        ("-", "stdin"),
-    ],
-)
-def test_the_stem_of_a_capture(capture: str, name: str) -> None:
-    assert stem(capture) == name

@@ -221,7 +221,11 @@ def batch(
         return EXIT_UNREADABLE
     logs = [path for path in (junit, sarif) if path is not None]
     beside = [path for path in logs if path.parent.resolve() == output.resolve()]
-    _check([*outputs_of(stems_of(captures, beside).values(), output)], captures, directories=[output])
+    reports = [*outputs_of(stems_of(captures, beside).values(), output)]
+    names = [path.name for path in (*reports, *beside)]
+    if len(set(names)) < len(names) or (junit is not None and junit == sarif):
+        raise click.UsageError("two outputs would be the same file; give --junit and --sarif other names")
+    _check(reports, captures, directories=[output])
     make_directory(output)
     _check(logs, captures)
     outcomes = [Outcome(error.path, "", "", error.reason, {}) for error in errors]
@@ -253,7 +257,7 @@ def batch(
             _complain(f"{outcome.path}: {outcome.error}")
     _tell(f"index: {index}", quiet)
     if stop.signal:
-        _complain(interruption(len(outcomes), len(left_out)))
+        _complain(interruption(outcomes, left_out))
         return stop.status
     return _batch_status(outcomes, gate)
 

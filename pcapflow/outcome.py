@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
 SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
-
-
-def interruption(done: int, left_out: int) -> str:
-    """What to say of a batch that ended before all captures were analysed."""
-    return f"interrupted: {done:,} of {done + left_out:,} captures were analysed"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,3 +50,9 @@ class Outcome:
         flows = summary["flows"]
         connections = f"{flows:,} connection{'' if flows == 1 else 's'}"
         return f"{connections}; {', '.join(named)}" if named else f"{connections}; nothing to report"
+
+
+def interruption(outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:
+    """What to say of a batch that ended before all its captures were analysed."""
+    done = sum(not outcome.error for outcome in outcomes)
+    return f"interrupted: {done:,} of {len(outcomes) + len(left_out):,} captures were analysed"

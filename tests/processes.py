@@ -68,9 +68,9 @@ class Running:
                     found.append(number)
         return sorted(found)
 
-    def is_asleep(self) -> bool:
-        """Whether the program itself waits for something."""
-        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+    def state(self) -> str:
+        """What the kernel says of the program itself: S it waits, T it is stopped."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def __enter__(self) -> Self:
         return self

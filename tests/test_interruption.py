@@ -80,7 +80,7 @@ def test_a_second_interrupt_ends_at_once(slow: Path, tmp_path: Path) -> None:
     with batch(slow, out, "--junit", junit) as run:
         until(lambda: is_begun(out))
         run.interrupt()
-        until(lambda: (out / "index.html").exists() and run.is_asleep())
+        until(lambda: (out / "index.html").exists() and run.state() == "S")
         run.interrupt()
         status, _, err = run.end()
         until(lambda: not run.others())
@@ -95,7 +95,7 @@ def test_an_interrupt_when_all_is_analysed_ends_too(tmp_path: Path, number: sign
     os.mkfifo(junit)
     paths = [capture(tmp_path / name, CLOSED) for name in ("a.pcap", "b.pcap")]
     with Running("batch", *paths, "-o", out, "--junit", junit, cwd=tmp_path) as run:
-        until(lambda: (out / "index.html").exists() and run.is_asleep())
+        until(lambda: (out / "index.html").exists() and run.state() == "S")
         run.process.send_signal(number)
         assert run.end()[0] == 128 + number
         until(lambda: not run.others())

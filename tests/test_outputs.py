@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,6 +199,22 @@ def test_no_output_takes_the_place_of_a_capture(tmp_path: Path, arguments: list[
     assert [path.read_bytes() for path in paths] == before
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["batch", "closed.pcap", "-o", "out", "--junit", "x", "--sarif", "x"],
+        ["batch", "closed.pcap", "-o", "out", "--sarif", "out/summary.json"],
+        ["batch", "closed.pcap", "-o", "out", "--junit", "out/index.html"],
+        ["analyze", "closed.pcap", "-o", "x", "--json", "x"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("closed")
+def test_no_output_takes_the_place_of_another(tmp_path: Path, arguments: list[str]) -> None:
+    assert run(tmp_path, *arguments)[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["closed.pcap"]
+
+
 def test_standard_output_by_its_path_is_written_to_and_not_replaced(closed: Path, tmp_path: Path) -> None:
     stdout = Path("/dev/stdout")
     if not stdout.is_symlink():
@@ -259,16 +274,26 @@ def test_a_run_killed_while_it_writes_its_tables(tmp_path: Path) -> None:
     slow = slow_capture(tmp_path / "slow.pcap")
     out = tmp_path / "out"
 
-    def is_writing() -> bool:
-        return any(path.stat().st_size for path in out.glob(".pcapflow-*.tmp"))
+    def left() -> list[Path]:
+        return list(out.glob(".pcapflow-*.tmp"))
 
     with Running("analyze", slow, "--no-report", "--tables", out, "-q", cwd=tmp_path) as writing:
-        until(is_writing)
+
+        def is_stopped_in_the_middle() -> bool:
+            if not left():
+                return False
+            writing.process.send_signal(signal.SIGSTOP)
+            until(lambda: writing.state() in "TZ")
+            if left():
+                return True
+            writing.process.send_signal(signal.SIGCONT)
+            return False
+
+        until(is_stopped_in_the_middle)
         writing.process.kill()
-        writing.end()
-        time.sleep(0.1)
-    assert is_writing()
-    assert not (out / "transitions.csv").exists() or not (out / "marks.csv").exists()
+        assert writing.end()[0] == -signal.SIGKILL
+    assert len(left()) == 1
+    assert len(list(out.glob("*.csv"))) < 4
     small = capture(tmp_path / "small.pcap", CLOSED)
     assert run(tmp_path, "analyze", small, "--no-report", "--tables", out, "-q")[0] == 0
     assert {path.name for path in out.iterdir()} == {

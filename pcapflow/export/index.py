@@ -76,7 +76,7 @@ def build_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> In
     failures = tuple(Failure(printable(o.path), printable(o.error)) for o in outcomes if o.error)
     sentence = _sentence(analysed, len(failures))
     if left_out:
-        sentence = f"{sentence} {interruption(len(outcomes), len(left_out)).capitalize()}."
+        sentence = f"{sentence} {interruption(outcomes, left_out).capitalize()}."
         failures += tuple(Failure(printable(path), "left out: the batch was interrupted") for path in left_out)
     return IndexView(
         sentence=sentence,

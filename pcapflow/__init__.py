@@ -17,13 +17,14 @@ from pcapflow.version import __version__
 if TYPE_CHECKING:
     from pcapflow.analysis import Analysis, analyze, track
     from pcapflow.config import Config, load_config
-    from pcapflow.errors import CaptureError, ConfigError, PcapflowError
+    from pcapflow.errors import CaptureError, ConfigError, OutputError, PcapflowError
 
 __all__ = [
     "Analysis",
     "CaptureError",
     "Config",
     "ConfigError",
+    "OutputError",
     "PcapflowError",
     "__version__",
     "analyze",
@@ -36,6 +37,7 @@ _HOMES: Final = {
     "CaptureError": "pcapflow.errors",
     "Config": "pcapflow.config",
     "ConfigError": "pcapflow.errors",
+    "OutputError": "pcapflow.errors",
     "PcapflowError": "pcapflow.errors",
     "analyze": "pcapflow.analysis",
     "load_config": "pcapflow.config",

@@ -1,8 +1,16 @@
-"""What can go wrong with an input, in one family, so that a caller needs one ``except``."""
+"""What can go wrong with an input or an output, in one family, so that a caller needs one ``except``."""
 
 from __future__ import annotations
 
-from pcapflow.text.phrases import path_text
+import os
+import sys
+import traceback
+from typing import Final
+
+from pcapflow.text.escape import path_text
+
+TRACEBACK_VARIABLE: Final = "PCAPFLOW_TRACEBACK"
+OUT_OF_MEMORY: Final = "out of memory: there is less than this capture needs; free some, or analyse a part of it"
 
 
 class PcapflowError(Exception):
@@ -18,8 +26,8 @@ class CaptureError(PcapflowError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        self.path = path_text(path)
-        super().__init__(f"{self.path}: {reason}")
+        super().__init__(f"{path_text(path)}: {reason}")
+        self.path = path
         self.reason = reason
 
 
@@ -33,3 +41,37 @@ class UnknownFormat(CaptureError):
 
 class ConfigError(PcapflowError):
     """A setting with an unknown name or an impossible value."""
+
+
+class OutputError(PcapflowError):
+    """An output that cannot be written.
+
+    Attributes:
+        path: the output as the user named it; ``standard output`` is one too.
+        reason: what is wrong, without the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        super().__init__(f"{path_text(self.path)}: cannot be written: {reason}")
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], error: OSError) -> OutputError:
+        """The same fault as the system tells it, under the name that the user gave."""
+        text = error.strerror or str(error) or type(error).__name__
+        return cls(path, text[:1].lower() + text[1:])
+
+
+def fault_line(error: BaseException) -> str:
+    """One line about an exception that nothing should have raised: that it is a fault in pcapflow, what, and where.
+
+    Where the environment variable PCAPFLOW_TRACEBACK is set and not empty, the traceback is printed to standard error.
+    """
+    if os.environ.get(TRACEBACK_VARIABLE):
+        traceback.print_exception(error, file=sys.stderr)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "pcapflow" in frame.filename] or list(frames)
+    where = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"this is a fault in pcapflow: {what}{where}; {TRACEBACK_VARIABLE}=1 shows the traceback"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
-from pcapflow.text.phrases import path_text
+from pcapflow.text.escape import path_text
 
 SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
 
@@ -20,6 +21,7 @@ class Outcome:
         report: file name of its report, beside the index; "" where there is none.
         error: why it could not be analysed, "" when it was.
         document: what :func:`pcapflow.export.json.document` made of it; empty after an error.
+        is_unwritten: the error is an output's: the capture could be read, and its report or JSON not be written.
     """
 
     path: str
@@ -27,6 +29,7 @@ class Outcome:
     report: str
     error: str
     document: dict[str, Any]
+    is_unwritten: bool = False
 
     @property
     def name(self) -> str:
@@ -55,6 +58,8 @@ class Outcome:
         connections = f"{flows:,} connection{'' if flows == 1 else 's'}"
         return f"{connections}; {', '.join(named)}" if named else f"{connections}; nothing to report"
 
-    def at_or_above(self, threshold: str) -> bool:
-        """Whether any anomaly is at least this severe."""
-        return bool(self.severity) and SEVERITY_ORDER.index(self.severity) >= SEVERITY_ORDER.index(threshold)
+
+def interruption(outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:
+    """What to say of a batch that ended before all its captures were analysed."""
+    done = sum(not outcome.error for outcome in outcomes)
+    return f"interrupted: {done:,} of {len(outcomes) + len(left_out):,} captures were analysed"

@@ -19,7 +19,7 @@ LAYERS = (
     ("tables",),
     ("engine",),
     ("anomalies",),
-    ("result", "outcome"),
+    ("result", "outcome", "gate"),
     ("views",),
     ("report",),
     ("export",),

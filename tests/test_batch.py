@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from pcapflow.batch import analyse_all, analyse_one, find_captures, write_index
+from pcapflow.batch.run import analyse_all, analyse_one, find_captures, write_index
 from pcapflow.config import Config
 from tests.samples import CLOSED, NO_FINAL_ACK, REFUSED, capture
 
@@ -25,6 +29,11 @@ def captures(tmp_path: Path) -> Path:
     (root / "broken.pcap").write_bytes(b"not a capture at all")
     (root / "notes.txt").write_text("no capture either")
     return root
+
+
+def hashed(path: Path) -> str:
+    """What is added to a report's name that cannot be the capture's alone."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
 
 
 def batch(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -68,7 +77,9 @@ def test_two_captures_of_one_name_get_two_reports_and_none_takes_the_index(tmp_p
     out = tmp_path / "out"
     out.mkdir()
     outcomes = list(analyse_all([*map(str, paths)], out, reader="native", config=Config(), jobs=1))
-    assert [outcome.report for outcome in outcomes] == ["x.html", "x-2.html", "index-2.html"]
+    reports = {outcome.path: outcome.report for outcome in outcomes}
+    names = ("x", "x", "index")
+    assert reports == {str(p): f"{name}-{hashed(p)}.html" for name, p in zip(names, paths, strict=True)}
     assert all((out / outcome.report).is_file() for outcome in outcomes)
 
 
@@ -128,3 +139,69 @@ def test_a_fault_of_ours_is_one_captures_outcome(tmp_path: Path, monkeypatch: py
     outcome = analyse_one(str(path), "a", tmp_path, "native", Config())
     assert "ZeroDivisionError" in outcome.error
     assert outcome.report == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_what_is_no_file_is_listed_with_its_reason_and_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "inside.pcap")
+    (tmp_path / "in" / "link.pcap").symlink_to("inside.pcap")
+    os.mkfifo(tmp_path / "pipe.pcap")
+    with socket.socket(socket.AF_UNIX) as listening:
+        capture(tmp_path / "in" / "good.pcap", CLOSED)
+        listening.bind(os.path.relpath(tmp_path / "socket.pcap"))
+        done = batch("in", "pipe.pcap", "socket.pcap", os.devnull, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 3
+    reasons = {
+        "pipe.pcap": "is a named pipe; batch reads files",
+        "socket.pcap": "is a socket; batch reads files",
+        os.devnull: "is a device; batch reads files",
+    }
+    assert done.stderr.splitlines()[:-1] == [f"pcapflow: {name}: {reason}" for name, reason in reasons.items()]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    errors = {item["path"]: item["error"] for item in summary["captures"]}
+    assert errors == {**reasons, "in/good.pcap": None}
+
+
+def test_what_was_asked_for_and_fired_is_not_hidden_by_what_cannot_be_read(captures: Path, tmp_path: Path) -> None:
+    done = batch(captures, "-o", tmp_path / "out", "--fail-on", "medium", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"pcapflow: {captures / 'broken.pcap'}: " in done.stderr
+    assert batch(captures, "-o", tmp_path / "out", "--fail-on", "high", cwd=tmp_path).returncode == 3
+
+
+def test_junit_fails_what_the_gate_fails(captures: Path, tmp_path: Path) -> None:
+    def failures(*arguments: str) -> set[str]:
+        batch(captures, "-o", "out", "--junit", "junit.xml", *arguments, cwd=tmp_path)
+        cases = ET.parse(tmp_path / "junit.xml").getroot().iter("testcase")
+        return {case.get("name", "")[:5] for case in cases if case.find("failure") is not None}
+
+    cut = captures / "cut.pcap"
+    cut.write_bytes(capture(cut, CLOSED).read_bytes()[:-20])
+    assert "PF904" not in failures()
+    assert "PF904" not in failures("--fail-on", "info")
+    assert failures("--fail-on", "PF904,connection-refused") == {"PF904", "PF102"}
+
+
+def test_a_line_of_the_table_is_whole_where_nobody_looks(tmp_path: Path) -> None:
+    path = tmp_path / ("d" * 120) / ("e" * 120) / "broken.pcap"
+    path.parent.mkdir(parents=True)
+    path.write_text("no capture")
+    done = batch(path, "-o", "out", cwd=tmp_path)
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith(str(path)))
+    reason = json.loads((tmp_path / "out" / "summary.json").read_text())["captures"][0]["error"]
+    assert line.split(maxsplit=2)[2].rstrip() == reason
+
+
+def test_names_that_the_logs_have_are_no_reports(tmp_path: Path) -> None:
+    path = capture(tmp_path / "log.pcap", CLOSED)
+    assert batch(path, "-o", "out", "--sarif", "out/log.json", cwd=tmp_path).returncode == 0
+    name = f"log-{hashed(path)}"
+    assert {entry.name for entry in (tmp_path / "out").iterdir()} == {
+        "index.html",
+        "summary.json",
+        "log.json",
+        f"{name}.html",
+        f"{name}.json",
+    }
+    assert "runs" in json.loads((tmp_path / "out" / "log.json").read_text())

@@ -196,7 +196,7 @@ def test_the_capture_is_never_overwritten(shell: Shell, bad: Path) -> None:
 
 def test_an_output_that_cannot_be_written_is_one_line(shell: Shell, bad: Path) -> None:
     done = shell("analyze", bad, "-q", "-o", "no/such/directory/r.html")
-    assert done.status == 2
+    assert done.status == 4
     assert done.stderr.count("\n") == 1
     assert "no/such/directory" in done.stderr
 
@@ -207,6 +207,33 @@ def test_an_output_that_cannot_be_written_is_one_line(shell: Shell, bad: Path) -
 @pytest.mark.parametrize(("severity", "status"), [("high", 0), ("medium", 1), ("low", 1), ("info", 1)])
 def test_anomalies_at_or_above_fail_on(shell: Shell, bad: Path, severity: str, status: int) -> None:
     assert shell("analyze", bad, "--no-report", "-q", "--fail-on", severity).status == status
+
+
+@pytest.mark.parametrize(
+    ("gate", "status"), [("PF201", 1), ("missing-final-ack", 1), ("high,pf102", 1), ("PF202,high", 0)]
+)
+def test_single_rules_fail_however_mild(shell: Shell, bad: Path, gate: str, status: int) -> None:
+    assert shell("analyze", bad, "--no-report", "-q", "--fail-on", gate).status == status
+
+
+def test_faults_of_the_capture_fail_by_code_alone(shell: Shell, closed: Path) -> None:
+    closed.write_bytes(closed.read_bytes()[:-20])
+    assert shell("analyze", closed, "--no-report", "-q", "--fail-on", "PF904").status == 1
+    # The end that is missing is no fault of a host's.
+    assert shell("analyze", closed, "--no-report", "-q", "--fail-on", "high").status == 0
+
+
+def test_what_fired_is_not_hidden_by_what_cannot_be_read(shell: Shell, bad: Path) -> None:
+    orders: list[list[str | Path]] = [[bad, "gone.pcap"], ["gone.pcap", bad]]
+    for order in orders:
+        done = shell("analyze", *order, "--no-report", "-q", "--fail-on", "medium")
+        assert (done.status, done.stderr) == (1, "pcapflow: gone.pcap: no such file\n")
+
+
+def test_a_word_that_is_no_gate_is_told_what_there_is(shell: Shell, bad: Path) -> None:
+    done = shell("analyze", bad, "--fail-on", "hihg")
+    assert done.status == 2
+    assert "severities are info, low, medium, high; rules are PF101, " in done.stderr
 
 
 def test_a_clean_capture_never_fails(shell: Shell, closed: Path) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from pcapflow.errors import PcapflowError
-from pcapflow.export.files import atomic_path
+from pcapflow.export.files import atomic_path, make_directory
+from pcapflow.text.escape import printable
 
 if TYPE_CHECKING:
     from pcapflow.export.frames import Frame
     from pcapflow.result import Result
+
+TABLES: Final = ("flows", "transitions", "anomalies", "marks")
 
 Form = Literal["csv", "parquet"]
 
@@ -28,23 +31,41 @@ def write_tables(result: Result, directory: Path, form: Form = "csv") -> list[Pa
 
     Raises:
         PcapflowError: Parquet is asked for and pyarrow is not installed.
-        OSError: the directory cannot be written.
+        OutputError: the directory or a file in it cannot be written.
     """
-    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise PcapflowError("Parquet needs pyarrow: pip install 'pcapflow[parquet]'")
     from pcapflow.export.frames import frames
 
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, frame in frames(result).items():
-        path = directory / f"{name}.{form}"
+    check_form(form)
+    make_directory(directory)
+    paths = table_paths(directory, form)
+    for table, path in zip(frames(result).values(), paths, strict=True):
+        frame = _shown(table) if form == "parquet" else _as_text(_shown(table))
         with atomic_path(path) as temporary:
             if form == "parquet":
                 frame.to_parquet(temporary, engine="pyarrow", index=False)
             else:
-                _as_text(frame).to_csv(temporary, index=False, lineterminator="\n")
-        paths.append(path)
+                frame.to_csv(temporary, index=False, lineterminator="\n")
     return paths
+
+
+def check_form(form: Form) -> None:
+    """Makes sure that tables can be written in this form.
+
+    Raises:
+        PcapflowError: Parquet is asked for and pyarrow is not installed.
+    """
+    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise PcapflowError("Parquet needs pyarrow: pip install 'pcapflow[parquet]'")
+
+
+def table_paths(directory: Path, form: Form) -> list[Path]:
+    """The files that :func:`write_tables` writes."""
+    return [directory / f"{name}.{form}" for name in TABLES]
+
+
+def _shown(frame: Frame) -> Frame:
+    """The frame with escapes for what a file name put into a sentence and no encoding has."""
+    return frame.assign(detail=frame["detail"].map(printable)) if "detail" in frame.columns else frame
 
 
 def _as_text(frame: Frame) -> Frame:

@@ -1,4 +1,4 @@
-"""JSON: the capture, its figures and its anomalies, for programs.
+r"""JSON: the capture, its figures and its anomalies, for programs.
 
 The document is an object with these members. Members are only ever added under the same ``schema``.
 
@@ -16,7 +16,8 @@ The document is an object with these members. Members are only ever added under 
   ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``, ``*_retransmitted``, ``*_rtt_ms`` (null
   where it could not be measured). All connections are in the tables (``--tables``).
 
-Times are text as in RFC 3339, in UTC, with nine digits of the second.
+What a file name or the capture put into a text and cannot be shown is an escape: ``\xff`` for a byte that is not
+UTF-8. Times are text as in RFC 3339, in UTC, with nine digits of the second.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pcapflow.reader.capture import no_checksum
 from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
 from pcapflow.tcp.states import ENDPOINT_NAMES, STATE_NAMES
+from pcapflow.text.escape import printable
 from pcapflow.text.times import rfc3339
 from pcapflow.version import __version__
 from pcapflow.views.summary import summarise
@@ -68,6 +70,12 @@ def document(result: Result) -> dict[str, Any]:
 
 def _capture(capture: Capture) -> dict[str, Any]:
     members = dataclasses.asdict(dataclasses.replace(capture, checksum=no_checksum))
+    members["paths"] = [printable(path) for path in capture.paths]
+    members["name"] = printable(capture.name)
+    members["truncated"] = printable(capture.truncated)
+    members["notes"] = [printable(note) for note in capture.notes]
+    for item in members["undecoded"]:
+        item["reason"] = printable(item["reason"])
     members["sha256"] = capture.sha256
     del members["checksum"]
     first, last = members.pop("first_ns"), members.pop("last_ns")
@@ -85,10 +93,10 @@ def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
         "endpoint": ENDPOINT_NAMES[anomaly.endpoint] if anomaly.endpoint >= 0 else None,
         "time": rfc3339(anomaly.time_ns),
         "frames": [int(frame) for frame in anomaly.frames],
-        "detail": anomaly.detail,
+        "detail": printable(anomaly.detail),
         "cause": anomaly.cause or None,
         "confidence": anomaly.confidence,
-        "alternatives": list(anomaly.alternatives),
+        "alternatives": [printable(text) for text in anomaly.alternatives],
         "count": int(anomaly.count),
     }
 

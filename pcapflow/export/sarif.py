@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from pcapflow.anomalies.catalogue import catalogue
+from pcapflow.text.escape import printable
 from pcapflow.version import __version__
 
 if TYPE_CHECKING:
@@ -20,14 +21,19 @@ SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {"high": "error", "medium": "warning", "low": "note", "info": "note"}
 
 
-def to_sarif(outcomes: Sequence[Outcome]) -> str:
-    """The anomalies of a batch as one SARIF run; a capture that could not be analysed is a notification."""
+def to_sarif(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> str:
+    """The anomalies of a batch as one SARIF run.
+
+    A capture that could not be analysed is a notification, as is one that was left out because the batch was
+    interrupted.
+    """
     rules = catalogue()
     index = {rule.code: i for i, rule in enumerate(rules)}
+    reasons = [(outcome.path, outcome.error) for outcome in outcomes if outcome.error]
+    reasons += [(path, "the batch was interrupted before this capture was analysed") for path in left_out]
     notifications = [
-        {"level": "error", "message": {"text": outcome.error}, "locations": [_location(outcome)]}
-        for outcome in outcomes
-        if outcome.error
+        {"level": "error", "message": {"text": printable(reason)}, "locations": [_location(path)]}
+        for path, reason in reasons
     ]
     run = {
         "tool": {
@@ -53,14 +59,14 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(outcome: Outcome, anomaly: dict[str, Any], index: int) -> dict[str, Any]:
-    location = _location(outcome)
+    location = _location(outcome.path)
     if anomaly["flow"] is not None:
         location["logicalLocations"] = [{"name": f"flow {anomaly['flow']}", "kind": "member"}]
     return {
         "ruleId": anomaly["code"],
         "ruleIndex": index,
         "level": _LEVELS[anomaly["severity"]],
-        "message": {"text": anomaly["detail"]},
+        "message": {"text": printable(anomaly["detail"])},
         "locations": [location],
         "properties": {
             name: anomaly[name] for name in ("severity", "flow", "endpoint", "frames", "cause", "confidence", "count")
@@ -68,7 +74,6 @@ def _result(outcome: Outcome, anomaly: dict[str, Any], index: int) -> dict[str, 
     }
 
 
-def _location(outcome: Outcome) -> dict[str, Any]:
-    path = Path(outcome.path)
-    uri = path.as_uri() if path.is_absolute() else quote(os.fsencode(outcome.path))
+def _location(path: str) -> dict[str, Any]:
+    uri = Path(path).as_uri() if Path(path).is_absolute() else quote(os.fsencode(path))
     return {"physicalLocation": {"artifactLocation": {"uri": uri}}}

@@ -15,13 +15,15 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.views.summary import Group, Summary, summarise
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from pcapflow.reader.capture import Capture
     from pcapflow.result import Result
     from pcapflow.views.census import Counts
 
 SEVERITY_STYLES: Final = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
-_PIPED_WIDTH: Final = 160
-"""Columns where the output is no terminal, so that a log does not depend on who started the program."""
+_PIPED_WIDTH: Final = 1_000_000
+"""Columns where the output is no terminal: a line is never cut or broken there, whoever started the program."""
 
 
 class _Console(Console):
@@ -40,7 +42,9 @@ def grid(*headings: str) -> Grid:
     """A table without lines; a heading that begins with ``>`` has its column aligned to the right."""
     table = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
     for heading in headings:
-        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
+        side: JustifyMethod = "right" if heading.startswith(">") else "left"
+        # Where a terminal is too narrow nothing is left out.
+        table.add_column(heading.lstrip(">"), justify=side, overflow="fold")
     return table
 
 
@@ -126,7 +130,6 @@ def _quality_lines(capture: Capture) -> list[str]:
     lines += [f"note: {printable(note)}" for note in capture.notes]
     if capture.evicted:
         lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
-    lines += [f"note: {printable(note)}" for note in capture.notes]
     return lines
 
 

@@ -17,7 +17,7 @@ from pcapflow.reader.records import CLOCK_STEP_NS
 from pcapflow.reader.segment_batch import Batch
 from pcapflow.reader.source import Source, open_source
 from pcapflow.reader.waypoints import Waypoint, Waypoints
-from pcapflow.text.phrases import path_text
+from pcapflow.text.escape import path_text
 from pcapflow.text.times import rfc3339
 
 if TYPE_CHECKING:

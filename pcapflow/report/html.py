@@ -11,6 +11,7 @@ from pcapflow.report.ladder import wanted_flows
 from pcapflow.report.templating import environment
 from pcapflow.report.view import ReportView, build
 from pcapflow.result import Result
+from pcapflow.text.escape import encodable, printable
 
 
 def to_html(result: Result) -> str:
@@ -31,12 +32,13 @@ def render(view: ReportView) -> str:
     style = templates.get_template("report.css").render(looks=view.looks)
     script = templates.get_template("report.js").render()
     policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    return templates.get_template("report.html").render(
-        view=view,
+    page = templates.get_template("report.html").render(
+        view=view._replace(title=printable(view.title)),
         style=Markup(style),  # noqa: S704 -- rendered from the project's own file
         script=Markup(script),  # noqa: S704 -- likewise
         policy=policy,
     )
+    return encodable(page)
 
 
 def _hash(text: str) -> str:

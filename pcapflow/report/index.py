@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from pcapflow.outcome import SEVERITY_ORDER
+from pcapflow.outcome import SEVERITY_ORDER, interruption
 from pcapflow.report.templating import environment
+from pcapflow.text.escape import encodable, printable
 from pcapflow.text.phrases import counted
 from pcapflow.version import __version__
 
@@ -50,25 +51,35 @@ class IndexView:
     version: str
 
 
-def render_index(outcomes: Sequence[Outcome]) -> str:
-    """The index page of a batch, self-contained but for the links to the reports beside it."""
+def render_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> str:
+    """The index page of a batch, self-contained but for the links to the reports beside it.
+
+    Args:
+        outcomes: of the captures that were analysed, or could not be.
+        left_out: captures that were not analysed, because the batch was interrupted.
+    """
     templates = environment()
     style = templates.get_template("index.css").render()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return templates.get_template("index.html").render(
-        view=build_index(outcomes),
+    page = templates.get_template("index.html").render(
+        view=build_index(outcomes, left_out),
         style=Markup(style),  # noqa: S704 -- our own file
         policy=f"default-src 'none'; style-src 'sha256-{digest}'",
     )
+    return encodable(page)
 
 
-def build_index(outcomes: Sequence[Outcome]) -> IndexView:
+def build_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> IndexView:
     """What the page shows, as plain data."""
     analysed = [outcome for outcome in outcomes if not outcome.error]
     analysed.sort(key=lambda outcome: (-_rank(outcome.severity), outcome.name))
-    failures = tuple(Failure(outcome.name, outcome.error) for outcome in outcomes if outcome.error)
+    failures = tuple(Failure(o.name, printable(o.error)) for o in outcomes if o.error)
+    sentence = _sentence(analysed, len(failures))
+    if left_out:
+        sentence = f"{sentence} {interruption(outcomes, left_out).capitalize()}."
+        failures += tuple(Failure(printable(path), "left out: the batch was interrupted") for path in left_out)
     return IndexView(
-        sentence=_sentence(analysed, len(failures)),
+        sentence=sentence,
         rows=tuple(_row(outcome) for outcome in analysed),
         failures=failures,
         version=__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,8 +17,9 @@ _CHECKOUT: Final = Path(__file__).resolve().parents[2] / "reports" / "templates"
 _INSTALLED: Final = Path(__file__).resolve().parents[1] / "templates"
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
-    """An environment that escapes by default and fails on a name that nobody set."""
+    """An environment that escapes by default and fails on a name that nobody set; it keeps compiled templates."""
     # Those of a checkout, where this is one, or those of the installed package.
     directory = _CHECKOUT if (_CHECKOUT / "report.html").is_file() else _INSTALLED
     return jinja2.Environment(

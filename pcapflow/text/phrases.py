@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """A path as every output names it: read as UTF-8, whatever the locale, with escapes for bytes that are none."""
-    try:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:
-        # It comes from elsewhere than the file system, where it could not be named.
-        return os.fspath(path)
 
 
 def number(value: int) -> str:

@@ -71,21 +71,6 @@ def summarise(tables: Tables, findings: Sequence[Anomaly]) -> Summary:
     )
 
 
-def at_or_above(findings: Sequence[Anomaly], threshold: str) -> bool:
-    """Whether any anomaly is at least as severe as the severity of this name."""
-    level = severity_named(threshold)
-    return any(anomaly.severity >= level for anomaly in findings)
-
-
-def severity_named(label: str) -> Severity:
-    """The severity that users call by this name.
-
-    Raises:
-        KeyError: there is none.
-    """
-    return {severity.label: severity for severity in Severity}[label]
-
-
 def _present(names: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
     return {name: count for name, count in zip(names, counts, strict=False) if count}
 

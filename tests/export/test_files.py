@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pcapflow.export.files import atomic_path, stem, unique_stems, write_text
+from pcapflow.export.files import atomic_path, write_text
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -41,23 +41,3 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
-
-
-@pytest.mark.parametrize(
-    ("capture", "name"),
-    [
-        ("a.pcap", "a"),
-        ("dir/a.b.pcapng.gz", "a.b"),
-        ("A.CAP", "A"),
-        ("trace.gz", "trace"),
-        ("ring.pcap3", "ring.pcap3"),
-        (".pcap", ".pcap"),
-        ("-", "stdin"),
-    ],
-)
-def test_the_stem_of_a_capture(capture: str, name: str) -> None:
-    assert stem(capture) == name
-
-
-def test_names_that_differ_in_case_alone_are_kept_apart() -> None:
-    assert unique_stems(["a/x.pcap", "b/X.pcap", "x.pcapng", "x-2.pcap"]) == ["x", "X-2", "x-3", "x-2-2"]

@@ -24,7 +24,9 @@ from pcapflow.export.junit import to_junit
 from pcapflow.export.ladder_text import print_ladder
 from pcapflow.export.sarif import to_sarif
 from pcapflow.export.terminal import print_summary
+from pcapflow.gate import Gate
 from pcapflow.outcome import Outcome
+from pcapflow.report.templating import environment
 from pcapflow.text.escape import printable
 from tests.samples import CLIENT_IP, CLOSED, NO_FINAL_ACK, REFUSED, SERVER_IP, capture
 
@@ -96,7 +98,7 @@ def test_parquet_without_pyarrow_says_what_to_install(analysis: Analysis, tmp_pa
 
 
 def test_junit_counts_and_fails_at_the_threshold(outcomes: list[Outcome]) -> None:
-    root = ET.fromstring(to_junit(outcomes, "medium"))
+    root = ET.fromstring(to_junit(outcomes, Gate.parse("medium")))
     good, broken = root.findall("testsuite")
     for suite in (good, broken):
         assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
@@ -197,6 +199,22 @@ def test_the_summary_obeys_nothing_in_a_name(analysis: Analysis) -> None:
     out = io.StringIO()
     print_summary(changed, out)
     assert out.getvalue().startswith("[red]\\x1b[2Jname\\n.pcap: ")
+
+
+def test_templates_are_compiled_once() -> None:
+    assert environment() is environment()
+    assert environment().get_template("report.html") is environment().get_template("report.html")
+
+
+def test_bytes_that_are_no_text_reach_no_output(analysis: Analysis) -> None:
+    evil = dataclasses.replace(
+        analysis.capture, name="caf\udce9", paths=("in/caf\udce9",), truncated="caf\udce9 is cut off"
+    )
+    changed = dataclasses.replace(analysis, tables=dataclasses.replace(analysis.tables, capture=evil))
+    for text in (changed.to_html(), changed.to_json()):
+        text.encode()
+        assert r"caf\\xe9 is cut off" in text or r"caf\xe9 is cut off" in text
+    assert json.loads(changed.to_json())["capture"]["paths"] == [r"in/caf\xe9"]
 
 
 def test_printable_keeps_letters_and_escapes_commands() -> None:

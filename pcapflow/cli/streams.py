@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
+from pcapflow.batch.stop import Terminated
+
 if TYPE_CHECKING:
     from pcapflow.reader.open import Input
     from pcapflow.reader.stream import EndableStream
 
 SIGNAL_STATUS: Final = 128
 """What a shell adds to the number of the signal that ended a program."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, where it comes as an exception so that no file is left half written."""
 
 
 class Streams:

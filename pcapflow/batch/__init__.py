@@ -1,0 +1,1 @@
+"""Many captures: found, analysed by several processes, indexed."""

@@ -1,0 +1,26 @@
+"""``pcapflow rules``: what is looked for."""
+
+from __future__ import annotations
+
+import click
+
+from pcapflow.cli.console import show
+
+
+@click.command()
+@click.argument("code", required=False)
+def rules(code: str | None) -> int:
+    """List what is looked for; with a CODE (PF201) or a name, all about that rule."""
+    from pcapflow.anomalies.catalogue import rule_of
+    from pcapflow.export.rules import print_rule, print_rules
+
+    if code is None:
+        show(print_rules)
+        return 0
+    try:
+        rule = rule_of(code)
+    except KeyError as error:
+        message = f"there is no rule {code!r}; `pcapflow rules` lists them"
+        raise click.BadParameter(message, param_hint="CODE") from error
+    show(lambda out: print_rule(rule, out))
+    return 0

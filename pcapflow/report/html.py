@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page. It writes down what :mod:`pcapflow.report.view` computed, no more."""
+"""The report as one self-contained HTML page. It writes down what :mod:`pcapflow.report.page` computed, no more."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 
 from markupsafe import Markup
 
-from pcapflow.report.ladder import wanted_flows
+from pcapflow.report.ladder_choice import wanted_flows
+from pcapflow.report.page import ReportView, build
 from pcapflow.report.templating import environment
-from pcapflow.report.view import ReportView, build
 from pcapflow.result import Result
 
 

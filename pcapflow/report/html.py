@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 from markupsafe import Markup
 
 from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.report.page import ReportView, build
-from pcapflow.report.templating import environment
+from pcapflow.report.templating import environment, policy_source
 from pcapflow.result import Result
 
 
@@ -28,16 +25,12 @@ def render(view: ReportView) -> str:
     Its content security policy lets in the page's own style and script, by their hashes, and nothing else.
     """
     templates = environment()
-    style = templates.get_template("report.css").render(looks=view.looks)
-    script = templates.get_template("report.js").render()
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    return templates.get_template("report.html").render(
+    style = templates.get_template("page.css").render(looks=view.looks)
+    script = templates.get_template("page.js").render()
+    policy = f"default-src 'none'; style-src {policy_source(style)}; script-src {policy_source(script)}"
+    return templates.get_template("page.html").render(
         view=view,
         style=Markup(style),  # noqa: S704 -- rendered from the project's own file
         script=Markup(script),  # noqa: S704 -- likewise
         policy=policy,
     )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -12,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pcapflow.outcome import SEVERITY_ORDER
-from pcapflow.report.templating import environment
+from pcapflow.report.templating import environment, policy_source
 from pcapflow.text.phrases import counted
 from pcapflow.version import __version__
 
@@ -53,11 +51,10 @@ def render_index(outcomes: Sequence[Outcome]) -> str:
     """The index page of a batch, self-contained but for the links to the reports beside it."""
     templates = environment()
     style = templates.get_template("index.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return templates.get_template("index.html").render(
         view=build_index(outcomes),
         style=Markup(style),  # noqa: S704 -- our own file
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'",
+        policy=f"default-src 'none'; style-src {policy_source(style)}",
     )
 
 

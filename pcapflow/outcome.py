@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
+from pcapflow.anomalies.severity import Severity
+
+SEVERITY_ORDER: Final = tuple(severity.label for severity in Severity)
+"""The names of all severities, the mildest first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.severity import Severity
 from pcapflow.report.ladder import Ladder
 from pcapflow.report.prose import Advice, Prose, RuleText, prose, side_words
 from pcapflow.tables.table import Tables

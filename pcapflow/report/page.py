@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pcapflow.anomalies.model import Anomaly, Severity
+from pcapflow.anomalies.model import Anomaly
+from pcapflow.anomalies.severity import Severity
 from pcapflow.config import Config
 from pcapflow.report.cards import Card, cards
 from pcapflow.report.census_chart import CensusView, census_view

@@ -6,15 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from pcapflow.report.prose import Prose, prose, side_words
 from pcapflow.tables.table import Tables
-from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import CLIENT
 from pcapflow.text.phrases import counted, number, sentence
 from pcapflow.text.times import Clock
 from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
+from pcapflow.views.summary import end_reasons
 
 CAPTURE_FAMILY: Final = "PF9"
 """Codes that speak of the capture, not of the connections in it."""
@@ -186,7 +184,7 @@ def _nothing(tables: Tables, findings: Sequence[AnomalyGroup], *, doubtful: bool
         lead = "Nothing went wrong."
         whose = "the one TCP connection" if count == 1 else f"any of the {number(count)} TCP connections"
         rest = f"No fault was found in {whose}, as far as the capture shows."
-        still_open = int(np.count_nonzero(tables.flows["end_reason"] == END_REASONS.index("open")))
+        still_open = end_reasons(tables).get("open", 0)
         if still_open:
             rest += f" {number(still_open)} {'was' if still_open == 1 else 'were'} still open when it ends."
     if doubtful:

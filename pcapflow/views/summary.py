@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.severity import Severity
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import ENDPOINT_NAMES, N_STATES, STATE_NAMES
 
@@ -55,7 +55,6 @@ class Summary:
 
 def summarise(tables: Tables, findings: Sequence[Anomaly]) -> Summary:
     """Counts the connections and the anomalies of an analysis."""
-    reasons = np.bincount(tables.flows["end_reason"], minlength=len(END_REASONS)).tolist()
     client, server = (
         np.bincount(tables.flows[f"{side}_state"], minlength=N_STATES).tolist() for side in ENDPOINT_NAMES
     )
@@ -64,26 +63,23 @@ def summarise(tables: Tables, findings: Sequence[Anomaly]) -> Summary:
         severities[anomaly.severity.label] += anomaly.count
     return Summary(
         flows=len(tables.flows),
-        end_reasons=_present(END_REASONS, reasons),
+        end_reasons=end_reasons(tables),
         states=(_present(STATE_NAMES, client), _present(STATE_NAMES, server)),
         severities=severities,
         codes=_codes(findings),
     )
 
 
+def end_reasons(tables: Tables) -> dict[str, int]:
+    """Connections by how they ended; reasons that do not occur are left out."""
+    counts = np.bincount(tables.flows["end_reason"], minlength=len(END_REASONS)).tolist()
+    return _present(END_REASONS, counts)
+
+
 def at_or_above(findings: Sequence[Anomaly], threshold: str) -> bool:
     """Whether any anomaly is at least as severe as the severity of this name."""
-    level = severity_named(threshold)
+    level = Severity.named(threshold)
     return any(anomaly.severity >= level for anomaly in findings)
-
-
-def severity_named(label: str) -> Severity:
-    """The severity that users call by this name.
-
-    Raises:
-        KeyError: there is none.
-    """
-    return {severity.label: severity for severity in Severity}[label]
 
 
 def _present(names: Sequence[str], counts: Sequence[int]) -> dict[str, int]:

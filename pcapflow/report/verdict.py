@@ -157,9 +157,9 @@ def _rest(tables: Tables, finding: AnomalyGroup, lead: str, clock: Clock) -> str
     if tail and sentence(head) == lead:
         return sentence(tail)
     if worst.flow < 0:
-        told = sentence(worst.detail)
-        since = "" if _TIME_OF_DAY.search(told) else f" First seen at {clock.text(worst.time_ns)}."
-        return told + since
+        detail = sentence(worst.detail)
+        since = "" if _TIME_OF_DAY.search(detail) else f" First seen at {clock.text(worst.time_ns)}."
+        return detail + since
     first = clock.text(min(a.time_ns for a in finding.anomalies))
     total = flows_to_same_servers(tables, finding)
     if finding.count == 1:

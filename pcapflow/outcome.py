@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pcapflow.anomalies.severity import Severity
 from pcapflow.text.escape import path_text
 
-SEVERITY_ORDER: Final = ("info", "low", "medium", "high")
+SEVERITY_ORDER: Final = tuple(severity.label for severity in Severity)
+"""The names of all severities, the mildest first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -148,4 +148,3 @@ def test_a_path_is_read_as_utf_8_with_escapes_for_the_rest() -> None:
     assert path_text(Path("a")) == "a"
     assert path_text("\ud800") == "\\ud800"
     assert path_text("a\udcffb\udcc3\udcbc") == "a\\xffb\u00fc"
-    assert printable("\ud800") == "\\ud800"

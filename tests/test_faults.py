@@ -45,12 +45,12 @@ def run(cwd: Path, *arguments: str, env: dict[str, str]) -> tuple[int, str]:
 
 
 def test_a_fault_of_ours_has_a_status_of_its_own_and_one_line(tmp_path: Path) -> None:
-    env = broken(tmp_path, "report.html")
+    env = broken(tmp_path, "page.html")
     capture(tmp_path / "a.pcap", CLOSED)
     status, err = run(tmp_path, "analyze", "a.pcap", "--fail-on", "info", env=env)
     assert (status, err.count("\n")) == (70, 1)
     assert err.startswith("pcapflow: this is a fault in pcapflow: UndefinedError: 'what_nobody_set' is undefined at ")
-    assert "report" in err
+    assert "page.html" in err
     assert err.endswith("; PCAPFLOW_TRACEBACK=1 shows the traceback\n")
     assert not list(tmp_path.glob("*.html"))
     status, err = run(tmp_path, "analyze", "a.pcap", env={**env, "PCAPFLOW_TRACEBACK": "1"})
@@ -59,7 +59,7 @@ def test_a_fault_of_ours_has_a_status_of_its_own_and_one_line(tmp_path: Path) ->
 
 
 def test_in_a_batch_it_is_one_captures_outcome(tmp_path: Path) -> None:
-    env = broken(tmp_path, "report.html")
+    env = broken(tmp_path, "page.html")
     for name in ("a.pcap", "b.pcap"):
         capture(tmp_path / name, CLOSED)
     status, err = run(tmp_path, "batch", "a.pcap", "b.pcap", "-o", "out", "--fail-on", "info", env=env)
@@ -85,8 +85,8 @@ def test_too_little_memory_is_one_clear_line(tmp_path: Path, command: str) -> No
 import importlib, os, resource, sys, threading
 threading.stack_size(256 << 10)
 for name in ("analysis", "anomalies.catalogue", "anomalies.run", "cli.main", "batch.run", "engine.collect",
-             "engine.join", "report.html", "report.index", "export.json", "export.terminal", "export.sarif",
-             "export.junit"):
+             "engine.join", "report.html", "report.page", "report.index", "export.json", "export.terminal",
+             "export.sarif", "export.junit"):
     importlib.import_module(f"pcapflow.{name}")
 with open("/proc/self/statm") as file:
     size = int(file.read().split()[0]) * resource.getpagesize()

@@ -109,7 +109,7 @@ def test_a_compiled_wheel_and_every_other_way_give_the_same_report(
         pytest.skip("no C compiler")
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"pcapflow/templates/report.html", "pcapflow/templates/index.html", "pcapflow/py.typed"} <= set(names)
+    assert {"pcapflow/templates/page.html", "pcapflow/templates/index.html", "pcapflow/py.typed"} <= set(names)
     assert not any(name.startswith(("tests", "fixtures", "reports", "benchmarks")) for name in names)
     pip(python, "install", "--no-deps", wheel)
     report, summary, compiled = analyse(python, tmp_path / "with compiled wheel")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from pcapflow.anomalies.severity import Severity as Severity  # noqa: PLC0414 -- named here for the rules as well
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -25,20 +26,6 @@ NOBODY: Final = -1
 
 MAX_FRAMES: Final = 12
 MAX_FLOWS: Final = 100
-
-
-class Severity(enum.IntEnum):
-    """How much it matters; ``info`` is ordinary behaviour worth knowing, never an alarm."""
-
-    INFO = 0
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-
-    @property
-    def label(self) -> str:
-        """The name as the tables and the command line spell it."""
-        return self.name.lower()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from rich.text import Text
 from pcapflow.export.terminal import SEVERITY_STYLES, console, grid
 from pcapflow.tables.segments import Segment
 from pcapflow.tcp.endings import END_REASONS
-from pcapflow.tcp.flags import ACK, FIN, PSH, RST, SYN
 from pcapflow.tcp.marks import MARK_NAMES
 from pcapflow.tcp.states import BASIS_NAMES, CLIENT, ENDPOINT_NAMES, EVENT_NAMES, SERVER, STATE_NAMES
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import duration
 from pcapflow.text.times import rfc3339
+from pcapflow.views import display_filter
+from pcapflow.views.ladder_rows import flag_words, ladder_rows, packets_of
 from pcapflow.views.proofs import reasons, withdrawals
 
 if TYPE_CHECKING:
@@ -25,16 +26,15 @@ if TYPE_CHECKING:
     from pcapflow.tables.table import Tables
 
 SEGMENTS_SHOWN: Final = 200
-_FLAG_WORDS: Final = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (PSH, "PSH"), (ACK, "ACK"))
 
 
 def print_ladder(result: Result, flow: int, stream: TextIO) -> None:
     """Prints the segments of one connection with both states, each transition and its reason, and the anomalies."""
     out = console(stream)
     tables = result.tables
-    findings = [anomaly for anomaly in result.findings if flow == anomaly.flow or flow in anomaly.flows]
+    anomalies = [anomaly for anomaly in result.findings if flow == anomaly.flow or flow in anomaly.flows]
     out.print(_heading(tables, flow))
-    wanted = {frame for anomaly in findings for frame in anomaly.frames}
+    wanted = {frame for anomaly in anomalies for frame in anomaly.frames}
     wanted |= {int(frame) for frame in tables.transitions["frame"][tables.transitions_of(flow)]}
     segments = result.segments([flow], SEGMENTS_SHOWN, wanted).get(flow, [])
     out.print()
@@ -46,51 +46,48 @@ def print_ladder(result: Result, flow: int, stream: TextIO) -> None:
     out.print(_transitions(tables, flow, reasons(tables, flow, segments, round(result.config.rto_s * 1e9))))
     for frame, text in withdrawals(tables, flow, segments):
         out.print(Text(f"Taken back at frame {frame}: {text}."))
-    for anomaly in findings:
+    for anomaly in anomalies:
         out.print()
-        out.print(_finding(anomaly))
+        out.print(_anomaly(anomaly))
 
 
 def _heading(tables: Tables, flow: int) -> Text:
-    row = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
+    (row,) = tables.flows.rows([flow])
     text = Text(f"Flow {flow}", style="bold")
     text.append(f"  client {tables.client(flow)}, server {tables.server(flow)}\n", style="not bold")
     text.append(
-        f"{END_REASONS[row['end_reason']]}; {row['client_packets'] + row['server_packets']} segments in "
+        f"{END_REASONS[row['end_reason']]}; {packets_of(tables, flow)} segments in "
         f"{duration(row['end_ns'] - row['start_ns'])} from {rfc3339(row['start_ns'])}, frames {row['first_frame']} to "
-        f"{row['last_frame']}; Wireshark: tcp.stream == {row['stream']}",
+        f"{row['last_frame']}; Wireshark: {display_filter.of_streams([row['stream']])}",
         style="not bold",
     )
     return text
 
 
 def _rungs(tables: Tables, flow: int, segments: Sequence[Segment]) -> Grid:
-    changes = _changes(tables, flow)
-    marks = _marks(tables, flow)
+    rows = ladder_rows(tables, flow, segments)
     start_ns = int(tables.flows["start_ns"][flow])
-    total = int(tables.flows["client_packets"][flow] + tables.flows["server_packets"][flow])
     table = grid(">frame", ">ms", "client", "segment", "server", "marks")
-    hidden = total - len(segments)
+    hidden = packets_of(tables, flow) - len(segments)
     # The second pass keeps the first half without a gap; what it left out begins after that.
     gap_at = SEGMENTS_SHOWN - SEGMENTS_SHOWN // 2 if hidden > 0 else -1
     for i, segment in enumerate(segments):
         if i == gap_at:
             table.add_row("", "", "", f"... {hidden} segments are left out from here on ...", "", "")
-        client, server = (changes.get((segment.frame, side), "") for side in (CLIENT, SERVER))
+        row = rows[segment.frame]
         table.add_row(
             str(segment.frame),
             f"{(segment.time_ns - start_ns) / 1e6:.3f}",
-            client,
+            ", ".join(row.states_entered(CLIENT)),
             _arrow(segment),
-            server,
-            Text(", ".join(marks.get(segment.frame, ())), style="yellow"),
+            ", ".join(row.states_entered(SERVER)),
+            Text(", ".join(MARK_NAMES[mark] for mark in row.marks), style="yellow"),
         )
     return table
 
 
 def _arrow(segment: Segment) -> str:
-    words = " ".join(word for bit, word in _FLAG_WORDS if segment.flags & bit)
-    text = f"{words or 'no flags'}  seq {segment.rel_seq}"
+    text = f"{flag_words(segment.flags) or 'no flags'}  seq {segment.rel_seq}"
     if segment.rel_ack >= 0:
         text += f" ack {segment.rel_ack}"
     if segment.payload_len:
@@ -98,40 +95,22 @@ def _arrow(segment: Segment) -> str:
     return f"{text} -->" if segment.endpoint == CLIENT else f"<-- {text}"
 
 
-def _changes(tables: Tables, flow: int) -> dict[tuple[int, int], str]:
-    t = tables.transitions
-    changes: dict[tuple[int, int], str] = {}
-    for row in tables.transitions_of(flow):
-        key = (int(t["frame"][row]), int(t["endpoint"][row]))
-        name = STATE_NAMES[int(t["new"][row])]
-        changes[key] = f"{changes[key]}, {name}" if key in changes else name
-    return changes
-
-
-def _marks(tables: Tables, flow: int) -> dict[int, list[str]]:
-    marks: dict[int, list[str]] = {}
-    for row in tables.marks_of(flow):
-        marks.setdefault(int(tables.marks["frame"][row]), []).append(MARK_NAMES[int(tables.marks["mark"][row])])
-    return marks
-
-
 def _transitions(tables: Tables, flow: int, why: Sequence[str]) -> Grid:
-    t = tables.transitions
     table = grid(">frame", "endpoint", "from", "to", "because of", "basis", "known because")
-    for row, reason in zip(tables.transitions_of(flow), why, strict=True):
+    for row, reason in zip(tables.transitions.rows(tables.transitions_of(flow)), why, strict=True):
         table.add_row(
-            str(int(t["frame"][row])),
-            ENDPOINT_NAMES[int(t["endpoint"][row])],
-            STATE_NAMES[int(t["old"][row])],
-            STATE_NAMES[int(t["new"][row])],
-            EVENT_NAMES[int(t["event"][row])],
-            BASIS_NAMES[int(t["basis"][row])],
+            str(row["frame"]),
+            ENDPOINT_NAMES[row["endpoint"]],
+            STATE_NAMES[row["old"]],
+            STATE_NAMES[row["new"]],
+            EVENT_NAMES[row["event"]],
+            BASIS_NAMES[row["basis"]],
             reason,
         )
     return table
 
 
-def _finding(anomaly: Anomaly) -> Text:
+def _anomaly(anomaly: Anomaly) -> Text:
     label = anomaly.severity.label
     text = Text()
     text.append(f"{label}  ", style=SEVERITY_STYLES[label])

@@ -12,7 +12,7 @@ from rich.text import Text
 from pcapflow.tcp.states import CLIENT, SERVER, STATE_NAMES
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import counted, duration
-from pcapflow.views.summary import Group, Summary, summarise
+from pcapflow.views.summary import CodeCount, Summary, summarise
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -56,9 +56,9 @@ def print_summary(result: Result, stream: TextIO) -> None:
     for line in _quality_lines(result.capture):
         out.print(Text(line, style="yellow"))
     out.print(_verdict(summary))
-    if summary.groups:
+    if summary.codes:
         out.print()
-        out.print(_groups(summary.groups))
+        out.print(_codes(summary.codes))
     if summary.flows:
         out.print()
         out.print(_states(summary))
@@ -147,15 +147,15 @@ def _verdict(summary: Summary) -> Text:
     return text.append(".")
 
 
-def _groups(groups: Sequence[Group]) -> Grid:
+def _codes(codes: Sequence[CodeCount]) -> Grid:
     table = grid("severity", "code", "anomaly", ">count", ">flow", ">frame", "the worst of them")
-    for group in groups:
-        worst = group.worst
+    for code in codes:
+        worst = code.worst
         table.add_row(
-            Text(group.severity.label, SEVERITY_STYLES[group.severity.label]),
-            group.code,
-            group.name,
-            _number(group.count),
+            Text(code.severity.label, SEVERITY_STYLES[code.severity.label]),
+            code.code,
+            code.name,
+            _number(code.count),
             str(worst.flow) if worst.flow >= 0 else "-",
             str(worst.frames[0]) if worst.frames else "-",
             Text(printable(worst.detail)),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pcapflow.report.html import render
-from pcapflow.report.view import ReportView, build
+from pcapflow.report.page import ReportView, build
 
 __all__ = ["ReportView", "build", "render"]

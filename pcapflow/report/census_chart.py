@@ -34,7 +34,7 @@ STACK: Final = (
     SYN_RCVD,
     SYN_SENT,
 )
-"""From the bottom up: what is healthy carries what piles up, so that both can be read off."""
+"""From the bottom up: healthy states are below those that pile up, so that both heights can be read."""
 
 WIDTH: Final = 720.0
 HEIGHT: Final = 172.0

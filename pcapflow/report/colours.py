@@ -1,8 +1,8 @@
 """One look per state, wherever a state is drawn: census, ladders and lifelines all take it from here.
 
-States that end well are calm, states that pile up are loud. The tones keep apart for the three kinds of colour
-blindness too (a test computes it), and none speaks alone: a letter goes with every colour, and the states that
-pile up carry a pattern.
+States of connections that end well have quiet tones, states that pile up have strong ones. The tones differ for the
+three kinds of colour blindness too (a test computes it). No state is shown by its colour alone: a letter goes with
+every colour, and the states that pile up have a pattern as well.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
-"""The report as one self-contained HTML page. It writes down what :mod:`pcapflow.report.view` computed, no more."""
+"""The report as one self-contained HTML page. It writes down what :mod:`pcapflow.report.page` computed, no more."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 from markupsafe import Markup
 
-from pcapflow.report.ladder import wanted_flows
-from pcapflow.report.templating import environment
-from pcapflow.report.view import ReportView, build
+from pcapflow.report.ladder_choice import wanted_flows
+from pcapflow.report.page import ReportView, build
+from pcapflow.report.templating import environment, policy_source
 from pcapflow.result import Result
 from pcapflow.text.escape import encodable, printable
 
@@ -29,17 +26,13 @@ def render(view: ReportView) -> str:
     Its content security policy lets in the page's own style and script, by their hashes, and nothing else.
     """
     templates = environment()
-    style = templates.get_template("report.css").render(looks=view.looks)
-    script = templates.get_template("report.js").render()
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
-    page = templates.get_template("report.html").render(
+    style = templates.get_template("page.css").render(looks=view.looks)
+    script = templates.get_template("page.js").render()
+    policy = f"default-src 'none'; style-src {policy_source(style)}; script-src {policy_source(script)}"
+    page = templates.get_template("page.html").render(
         view=view._replace(title=printable(view.title)),
         style=Markup(style),  # noqa: S704 -- rendered from the project's own file
         script=Markup(script),  # noqa: S704 -- likewise
         policy=policy,
     )
     return encodable(page)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

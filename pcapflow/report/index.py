@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pcapflow.outcome import SEVERITY_ORDER, interruption
-from pcapflow.report.templating import environment
+from pcapflow.report.templating import environment, policy_source
 from pcapflow.text.escape import encodable, printable
 from pcapflow.text.phrases import counted
 from pcapflow.version import __version__
@@ -60,11 +58,10 @@ def render_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> s
     """
     templates = environment()
     style = templates.get_template("index.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = templates.get_template("index.html").render(
         view=build_index(outcomes, left_out),
         style=Markup(style),  # noqa: S704 -- our own file
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'",
+        policy=f"default-src 'none'; style-src {policy_source(style)}",
     )
     return encodable(page)
 

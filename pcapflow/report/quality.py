@@ -25,14 +25,14 @@ class QualityItem(NamedTuple):
     loud: bool
 
 
-class Quality(NamedTuple):
+class QualityNote(NamedTuple):
     """``good`` without a loud item; loud items come first."""
 
     good: bool
     items: tuple[QualityItem, ...]
 
 
-def quality(tables: Tables, anomalies: Iterable[Anomaly]) -> Quality:
+def quality_note(tables: Tables, anomalies: Iterable[Anomaly]) -> QualityNote:
     """Gathers what limits the evidence, from the capture's metadata and from the rules about captures."""
     capture = tables.capture
     told = {a.code: a for a in anomalies if a.code.startswith(CAPTURE_FAMILY) and a.severity.label != "info"}
@@ -48,7 +48,7 @@ def quality(tables: Tables, anomalies: Iterable[Anomaly]) -> Quality:
     if capture.frames == 0:
         items = [QualityItem("no packets", True), *(QualityItem(note, True) for note in capture.notes)]
     items.sort(key=lambda item: not item.loud)
-    return Quality(not any(item.loud for item in items), tuple(items))
+    return QualityNote(not any(item.loud for item in items), tuple(items))
 
 
 def vantage(tables: Tables) -> str:

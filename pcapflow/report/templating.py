@@ -1,9 +1,11 @@
-"""Where the templates are, and how they are rendered: everything shown is escaped, nothing is guessed."""
+"""Where the templates are, and how they are rendered: everything shown is escaped, and an unknown name is an error."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
+import hashlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +23,7 @@ _INSTALLED: Final = Path(__file__).resolve().parents[1] / "templates"
 def environment() -> jinja2.Environment:
     """An environment that escapes by default and fails on a name that nobody set; it keeps compiled templates."""
     # Those of a checkout, where this is one, or those of the installed package.
-    directory = _CHECKOUT if (_CHECKOUT / "report.html").is_file() else _INSTALLED
+    directory = _CHECKOUT if (_CHECKOUT / "page.html").is_file() else _INSTALLED
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(directory),
         autoescape=True,
@@ -30,6 +32,11 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         bytecode_cache=_bytecode_cache(),
     )
+
+
+def policy_source(text: str) -> str:
+    """A style or script as a content security policy lets it in: by its hash (CSP Level 3, 2.3.1)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 class _Cache(jinja2.FileSystemBytecodeCache):

@@ -6,15 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from pcapflow.report.rich_text import Rich, rich
+from pcapflow.report.prose import Prose, prose, side_words
 from pcapflow.tables.table import Tables
-from pcapflow.tcp.endings import END_REASONS
-from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.tcp.states import CLIENT
 from pcapflow.text.phrases import counted, number, sentence
 from pcapflow.text.times import Clock
-from pcapflow.views.groups import Group, blamed
+from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
+from pcapflow.views.summary import end_reasons
 
 CAPTURE_FAMILY: Final = "PF9"
 """Codes that speak of the capture, not of the connections in it."""
@@ -97,12 +95,12 @@ class Verdict(NamedTuple):
 
     tone: str
     lead: str
-    rest: Rich
+    rest: Prose
     chips: tuple[Chip, ...]
 
 
 def verdict(
-    tables: Tables, findings: Sequence[Group], titles: dict[str, str], clock: Clock, *, doubtful: bool
+    tables: Tables, findings: Sequence[AnomalyGroup], titles: dict[str, str], clock: Clock, *, doubtful: bool
 ) -> Verdict:
     """Puts the worst finding into a sentence.
 
@@ -121,7 +119,7 @@ def verdict(
     lead = _lead(tables, finding, titles)
     chips = [
         Chip(worst.severity.label, worst.severity.label),
-        Chip(_side(worst.endpoint)),
+        Chip(side_words(worst.endpoint)),
         Chip(worst.confidence),
     ]
     if worst.frames:
@@ -129,28 +127,11 @@ def verdict(
         chips.append(Chip(f"frame {shown}" if len(worst.frames) == 1 else f"frames {shown}"))
     if others := _others(findings, finding):
         chips.append(Chip(others))
-    rest = rich(_rest(tables, finding, lead, clock))
+    rest = prose(_rest(tables, finding, lead, clock))
     return Verdict(worst.severity.label, lead, rest, tuple(chips))
 
 
-def side_words(endpoint: int) -> str:
-    """Whose side a rule puts a fault on."""
-    return _side(endpoint)
-
-
-def flows_to_same_servers(tables: Tables, finding: Group) -> int:
-    """How many connections of the capture go to the servers that a finding concerns."""
-    f = tables.flows
-    servers = {(int(f["server_hi"][i]), int(f["server_lo"][i]), int(f["server_port"][i])) for i in finding.flows[:200]}
-    if not servers or len(servers) > 3:
-        return len(f)
-    same = np.zeros(len(f), dtype=bool)
-    for hi, lo, port in servers:
-        same |= (f["server_lo"] == lo) & (f["server_port"] == port) & (f["server_hi"] == hi)
-    return int(np.count_nonzero(same))
-
-
-def _lead(tables: Tables, finding: Group, titles: dict[str, str]) -> str:
+def _lead(tables: Tables, finding: AnomalyGroup, titles: dict[str, str]) -> str:
     code, endpoint = finding.worst.code, finding.worst.endpoint
     if not finding.flows:
         return sentence(titles[code])
@@ -169,16 +150,16 @@ def _lead(tables: Tables, finding: Group, titles: dict[str, str]) -> str:
     )
 
 
-def _rest(tables: Tables, finding: Group, lead: str, clock: Clock) -> str:
+def _rest(tables: Tables, finding: AnomalyGroup, lead: str, clock: Clock) -> str:
     """What follows the lead: how often and since when, and the worst case in the words of its rule."""
     worst = finding.worst
     head, _, tail = worst.detail.partition(": ")
     if tail and sentence(head) == lead:
         return sentence(tail)
     if worst.flow < 0:
-        told = sentence(worst.detail)
-        since = "" if _TIME_OF_DAY.search(told) else f" First seen at {clock.text(worst.time_ns)}."
-        return told + since
+        detail = sentence(worst.detail)
+        since = "" if _TIME_OF_DAY.search(detail) else f" First seen at {clock.text(worst.time_ns)}."
+        return detail + since
     first = clock.text(min(a.time_ns for a in finding.anomalies))
     total = flows_to_same_servers(tables, finding)
     if finding.count == 1:
@@ -188,18 +169,14 @@ def _rest(tables: Tables, finding: Group, lead: str, clock: Clock) -> str:
     return f"In {share} connections, since {first}. The worst: {worst.detail.rstrip('.')}."
 
 
-def _side(endpoint: int) -> str:
-    return {CLIENT: "on the client's side", SERVER: "on the server's side"}.get(endpoint, "neither side alone")
-
-
-def _others(findings: Sequence[Group], shown: Group | None) -> str:
+def _others(findings: Sequence[AnomalyGroup], shown: AnomalyGroup | None) -> str:
     rest = [f for f in findings if f is not shown]
     notices = sum(f.worst.severity.label == "info" for f in rest)
     words = [(len(rest) - notices, "more finding" if shown else "finding"), (notices, "notice")]
     return ", ".join(counted(count, word) for count, word in words if count)
 
 
-def _nothing(tables: Tables, findings: Sequence[Group], *, doubtful: bool) -> Verdict:
+def _nothing(tables: Tables, findings: Sequence[AnomalyGroup], *, doubtful: bool) -> Verdict:
     count = len(tables.flows)
     if count == 0:
         lead, rest = "There is no TCP connection in this capture.", "So there is nothing to judge."
@@ -207,7 +184,7 @@ def _nothing(tables: Tables, findings: Sequence[Group], *, doubtful: bool) -> Ve
         lead = "Nothing went wrong."
         whose = "the one TCP connection" if count == 1 else f"any of the {number(count)} TCP connections"
         rest = f"No fault was found in {whose}, as far as the capture shows."
-        still_open = int(np.count_nonzero(tables.flows["end_reason"] == END_REASONS.index("open")))
+        still_open = end_reasons(tables).get("open", 0)
         if still_open:
             rest += f" {number(still_open)} {'was' if still_open == 1 else 'were'} still open when it ends."
     if doubtful:
@@ -215,4 +192,4 @@ def _nothing(tables: Tables, findings: Sequence[Group], *, doubtful: bool) -> Ve
         rest += " What is missing from it, listed below, may hide a fault."
     others = _others(findings, None)
     chips = (Chip(others),) if others else ()
-    return Verdict("medium" if doubtful else "good", lead, rich(rest), chips)
+    return Verdict("medium" if doubtful else "good", lead, prose(rest), chips)

@@ -57,7 +57,7 @@ class _Traffic:
         return came - went
 
     def peak(self) -> tuple[int, int]:
-        """The most at once and when; entering and leaving within one frame is never there for anybody to see."""
+        """The most at once and when; an endpoint that enters and leaves within one frame does not count."""
         if len(self.entries_ns) == 0:
             return 0, 0
         # A count can only be highest just after an entry; of entries at the same time the last one counts all.

@@ -1,8 +1,8 @@
 """Why each change of state is known, in words that name the frames, so that a verdict can be followed by hand.
 
-The tracker keeps no proofs: what proves a transition is looked up here among the connection's segments, by the rules
-that :mod:`pcapflow.tracker.flow` applied. A segment that was left out of a long connection proves nothing here; then
-the reason is given without its frame.
+The tracker stores no proofs. What proves a transition is looked up here among the connection's segments, by the rules
+that :mod:`pcapflow.tracker.flow` applied. Where the segment that proves it was left out of a long connection, the
+reason is given without a frame.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def _proof(segments: Sequence[Segment], endpoint: int, event: int, frame: int) -
         return f"no {word} passed here, but it could not have sent frame {frame} without one"
     own = [segment for segment in segments if segment.endpoint == endpoint and segment.frame > frame]
     if event == ACK_OF_FIN_RX:
-        told = _acknowledged_with(segments, own, endpoint, frame)
+        reason = _acknowledged_with(segments, own, endpoint, frame)
     elif event == ACK_OF_SYN_RX:
-        told = _beyond_the_handshake(own)
+        reason = _beyond_the_handshake(own)
     else:
-        told = _acknowledgement(own, word, 1 if event in (SYN_RX, SYN_ACK_RX) else _fin_end(segments, 1 - endpoint))
-    return told or "a later segment of its own could not have been sent otherwise"
+        reason = _acknowledgement(own, word, 1 if event in (SYN_RX, SYN_ACK_RX) else _fin_end(segments, 1 - endpoint))
+    return reason or "a later segment of its own could not have been sent otherwise"
 
 
 def _unseen(event: int, frame: int) -> str:

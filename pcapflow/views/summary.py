@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.severity import Severity
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import ENDPOINT_NAMES, N_STATES, STATE_NAMES
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Group:
-    """All anomalies of one code and severity.
+class CodeCount:
+    """How often one rule spoke with one severity: the anomalies of a code, counted.
 
     Attributes:
         code, name, severity: what they share.
@@ -43,19 +43,18 @@ class Summary:
         end_reasons: connections by how they ended; reasons that do not occur are left out.
         states: per endpoint (client, server) the connections by that side's state at the end, likewise.
         severities: connections named by anomalies, by severity, worst first; all severities are there.
-        groups: the anomalies by code, worst first.
+        codes: the anomalies by code and severity, worst first.
     """
 
     flows: int
     end_reasons: dict[str, int]
     states: tuple[dict[str, int], dict[str, int]]
     severities: dict[str, int]
-    groups: tuple[Group, ...]
+    codes: tuple[CodeCount, ...]
 
 
 def summarise(tables: Tables, findings: Sequence[Anomaly]) -> Summary:
     """Counts the connections and the anomalies of an analysis."""
-    reasons = np.bincount(tables.flows["end_reason"], minlength=len(END_REASONS)).tolist()
     client, server = (
         np.bincount(tables.flows[f"{side}_state"], minlength=N_STATES).tolist() for side in ENDPOINT_NAMES
     )
@@ -64,22 +63,28 @@ def summarise(tables: Tables, findings: Sequence[Anomaly]) -> Summary:
         severities[anomaly.severity.label] += anomaly.count
     return Summary(
         flows=len(tables.flows),
-        end_reasons=_present(END_REASONS, reasons),
+        end_reasons=end_reasons(tables),
         states=(_present(STATE_NAMES, client), _present(STATE_NAMES, server)),
         severities=severities,
-        groups=_groups(findings),
+        codes=_codes(findings),
     )
+
+
+def end_reasons(tables: Tables) -> dict[str, int]:
+    """Connections by how they ended; reasons that do not occur are left out."""
+    counts = np.bincount(tables.flows["end_reason"], minlength=len(END_REASONS)).tolist()
+    return _present(END_REASONS, counts)
 
 
 def _present(names: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
     return {name: count for name, count in zip(names, counts, strict=False) if count}
 
 
-def _groups(findings: Sequence[Anomaly]) -> tuple[Group, ...]:
+def _codes(findings: Sequence[Anomaly]) -> tuple[CodeCount, ...]:
     first: dict[tuple[str, Severity], Anomaly] = {}
     counts: dict[tuple[str, Severity], int] = {}
     for anomaly in findings:
         key = (anomaly.code, anomaly.severity)
         first.setdefault(key, anomaly)
         counts[key] = counts.get(key, 0) + anomaly.count
-    return tuple(Group(worst.code, worst.name, worst.severity, counts[key], worst) for key, worst in first.items())
+    return tuple(CodeCount(worst.code, worst.name, worst.severity, counts[key], worst) for key, worst in first.items())

@@ -203,7 +203,7 @@ def test_the_summary_obeys_nothing_in_a_name(analysis: Analysis) -> None:
 
 def test_templates_are_compiled_once() -> None:
     assert environment() is environment()
-    assert environment().get_template("report.html") is environment().get_template("report.html")
+    assert environment().get_template("page.html") is environment().get_template("page.html")
 
 
 def test_bytes_that_are_no_text_reach_no_output(analysis: Analysis) -> None:

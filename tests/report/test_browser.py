@@ -10,7 +10,7 @@ import pytest
 from pcapflow.config import Config
 from pcapflow.report import build, render
 from pcapflow.report.colours import STATE_LOOKS
-from pcapflow.report.ladder import wanted_flows
+from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.tcp.states import CLOSE_WAIT, FIN_WAIT_2
 from tests.report.browser import Page, browser
 from tests.report.scenes import checkout

@@ -10,7 +10,7 @@ from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.config import Config
 from pcapflow.reader.capture import Undecoded
 from pcapflow.report import build, render
-from pcapflow.report.ladder import wanted_flows
+from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.tcp import states as s
 from tests.report.scenes import Scene, checkout
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pcapflow.report.ladder import MOST_RUNGS, Ladder, ladder
+from pcapflow.report.ladder import Ladder, ladder
+from pcapflow.report.ladder_choice import MOST_RUNGS
 from pcapflow.tcp import marks as m
 from pcapflow.tcp import states as s
 from pcapflow.tcp.flags import ACK, FIN, PSH

@@ -10,8 +10,8 @@ from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.config import Config
 from pcapflow.reader.capture import Undecoded, no_checksum
 from pcapflow.report import build
-from pcapflow.report.ladder import wanted_flows
-from pcapflow.report.view import ReportView
+from pcapflow.report.ladder_choice import wanted_flows
+from pcapflow.report.page import ReportView
 from pcapflow.tcp import states as s
 from tests.report.scenes import SECOND, Scene, checkout
 

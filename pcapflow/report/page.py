@@ -1,0 +1,107 @@
+"""The whole page as plain data: everything that is shown, computed here once, so that a renderer only writes it down.
+
+The order of the fields of :class:`ReportView` is the order of the page. Each part has a module that makes it, and a
+template of the same name that writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pcapflow.anomalies.model import Anomaly
+from pcapflow.anomalies.severity import Severity
+from pcapflow.config import Config
+from pcapflow.report.cards import Card, cards
+from pcapflow.report.census_chart import CensusView, census_view
+from pcapflow.report.colours import STATE_LOOKS, StateLook
+from pcapflow.report.connections import Connections, connections
+from pcapflow.report.footer import Fact, facts
+from pcapflow.report.ladder import Ladder, ladder
+from pcapflow.report.ladder_choice import wanted_flows
+from pcapflow.report.prose import rule_text
+from pcapflow.report.quality import QualityNote, quality_note, vantage
+from pcapflow.report.verdict import Verdict, verdict
+from pcapflow.tables.segments import Segment
+from pcapflow.tables.table import Tables
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import Clock, day_and_time
+from pcapflow.version import __version__
+from pcapflow.views.census import census
+from pcapflow.views.groups import AnomalyGroup, anomaly_groups
+
+
+class ReportView(NamedTuple):
+    """One report."""
+
+    title: str
+    meta: tuple[str, ...]
+    sha256: str
+    verdict: Verdict
+    quality: QualityNote
+    cards: tuple[Card, ...]
+    notices: tuple[Card, ...]
+    census: CensusView
+    connections: Connections
+    looks: tuple[StateLook, ...]
+    facts: tuple[Fact, ...]
+    version: str
+
+
+def build(
+    tables: Tables,
+    anomalies: Sequence[Anomaly],
+    config: Config,
+    segments: Mapping[int, Sequence[Segment]] | None = None,
+) -> ReportView:
+    """Computes everything a report shows.
+
+    Args:
+        tables: of one capture.
+        anomalies: worst first.
+        config: the thresholds that were used.
+        segments: of the connections that :func:`pcapflow.report.ladder_choice.wanted_flows` names, as far as they could
+            be collected.
+    """
+    capture = tables.capture
+    clock = Clock(capture.first_ns, capture.last_ns)
+    groups = anomaly_groups(anomalies)
+    drawn = wanted_flows(tables, anomalies, config)
+    ladders = {flow: _ladder(tables, flow, groups, (segments or {}).get(flow, ())) for flow in drawn}
+    texts = {group.worst.code: rule_text(group.worst.code, group.worst.name) for group in groups}
+    titles = {code: text.title for code, text in texts.items()}
+    quality = quality_note(tables, anomalies)
+    shown = cards(tables, groups, texts, ladders, clock)
+    return ReportView(
+        title=capture.name,
+        meta=_meta(tables),
+        verdict=verdict(tables, groups, titles, clock, doubtful=not quality.good),
+        quality=quality,
+        cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
+        notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
+        census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
+        connections=connections(tables, groups, drawn, clock, config),
+        looks=STATE_LOOKS,
+        version=__version__,
+        # Asked for last: the checksum may still be running in another thread.
+        sha256=capture.sha256,
+        facts=facts(tables, config),
+    )
+
+
+def _meta(tables: Tables) -> tuple[str, ...]:
+    """The line under the title: when, how much, and from where it was seen."""
+    capture = tables.capture
+    items = []
+    if capture.frames:
+        first, last = day_and_time(capture.first_ns), day_and_time(capture.last_ns)
+        same_day = first[:10] == last[:10]
+        span = duration(capture.last_ns - capture.first_ns)
+        items.append(f"{first} to {last[11:] if same_day else last} UTC ({span})")
+    items += [counted(capture.frames, "packet"), counted(len(tables.flows), "TCP connection"), vantage(tables)]
+    return tuple(item for item in items if item)
+
+
+def _ladder(tables: Tables, flow: int, groups: Sequence[AnomalyGroup], segments: Sequence[Segment]) -> Ladder:
+    evidence = frozenset().union(*(group.frames_of(flow) for group in groups))
+    return ladder(tables, flow, evidence=evidence, segments=segments)

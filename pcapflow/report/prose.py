@@ -1,0 +1,64 @@
+"""Sentences of the report whose marked-up parts a template sets as code, and what the catalogue says about a rule."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pcapflow.anomalies.catalogue import rule_of
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import sentence
+
+
+class Span(NamedTuple):
+    """A piece of running text; ``code`` is set in the fixed-width face."""
+
+    text: str
+    kind: Literal["plain", "code"] = "plain"
+
+
+Prose = tuple[Span, ...]
+"""Running text, cut into its plain and its code pieces."""
+
+
+class Advice(NamedTuple):
+    """What one side can do."""
+
+    who: str
+    text: Prose
+
+
+class RuleText(NamedTuple):
+    """One rule in words: what it is called, what it means, what to do, and what else it could be."""
+
+    title: str
+    means: Prose
+    advice: tuple[Advice, ...]
+    otherwise: Prose
+
+
+def prose(text: str) -> Prose:
+    """Cuts a text at its backquotes: what stands between a pair of them is code."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # an unpaired backquote is a character like any other
+        pieces[-2:] = ["`".join(pieces[-2:])]
+    return tuple(Span(piece, "code" if i % 2 else "plain") for i, piece in enumerate(pieces) if piece)
+
+
+def rule_text(code: str, name: str) -> RuleText:
+    """The words of a rule; one that is not in the catalogue is called by its name, and nothing is added."""
+    try:
+        rule = rule_of(code)
+    except KeyError:
+        return RuleText(name.replace("-", " ").capitalize(), (), (), ())
+    text = rule.help
+    return RuleText(
+        title=rule.title,
+        means=prose(sentence(text.means)),
+        advice=tuple(Advice(who, prose(advice)) for who, advice in text.do),
+        otherwise=prose(sentence(text.otherwise)),
+    )
+
+
+def side_words(endpoint: int) -> str:
+    """Whose side a rule puts a fault on; -1 stands for neither."""
+    return {CLIENT: "on the client's side", SERVER: "on the server's side"}.get(endpoint, "neither side alone")

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Final, Literal, TypeGuard, final
 from pcapflow.errors import CaptureError, EmptyCapture, UnknownFormat
 from pcapflow.reader import segment_batch as batch_module
 from pcapflow.reader.capture import Capture, Undecoded
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.pcap import PcapRecords, is_pcap
 from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
 from pcapflow.reader.records import CLOCK_STEP_NS
@@ -235,7 +235,7 @@ class OpenCapture:
         self._engines.append("native")
 
     def _open_with_tshark(self, item: Input, size: int) -> None:
-        from pcapflow.reader.tshark import WiresharkRecords
+        from pcapflow.reader.tshark.records import WiresharkRecords
 
         self._records = WiresharkRecords(item, self._decoder, size)
         self._engines.append("pyshark")

@@ -11,7 +11,8 @@ from typing import Final, final
 from librt.strings import read_i32_be, read_i32_le, read_i64_be, read_i64_le
 from mypy_extensions import i64
 
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
+from pcapflow.reader.decode.frame import decode_frame
 from pcapflow.reader.pcap_variants import FORMATS, record_header_bytes
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
 from pcapflow.reader.segment_batch import CAPACITY, Batch
@@ -122,7 +123,7 @@ class PcapRecords(Records):
             else:
                 wire_len = captured
             at += header_len
-            decoder.frame(data, at, at + captured, wire_len, link_type, time_ns, batch)
+            decode_frame(decoder, data, at, at + captured, wire_len, link_type, time_ns, batch)
             at += captured
         self._at = at
         self._clock_ns = clock_ns

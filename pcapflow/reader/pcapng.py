@@ -13,7 +13,8 @@ from typing import Final, final
 from librt.strings import read_i32_be, read_i32_le
 from mypy_extensions import i64
 
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
+from pcapflow.reader.decode.frame import decode_frame
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
 from pcapflow.reader.segment_batch import CAPACITY, Batch
 from pcapflow.reader.source import Source
@@ -256,7 +257,7 @@ class PcapngRecords(Records):
             self.cut_frames += 1
         else:
             wire_len = captured
-        decoder.frame(data, at, at + captured, wire_len, interface.link_type, time_ns, batch)
+        decode_frame(decoder, data, at, at + captured, wire_len, interface.link_type, time_ns, batch)
 
     def _interface(self, data: bytes, at: i64, end: i64) -> None:
         if len(self._interfaces) >= MAX_INTERFACES:

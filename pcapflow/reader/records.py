@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.link import LINK_TYPES
 from pcapflow.reader.segment_batch import Batch
 from pcapflow.reader.source import Source

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from fixtures.frames import Segment, unreachable
-from pcapflow.reader.decode.frame import MAX_HEADERS, MAX_REASONS, Decoder
+from pcapflow.reader.decode.decoder import MAX_HEADERS, MAX_REASONS, Decoder
 from pcapflow.reader.segment_batch import CUT_OPTIONS, ICMP_QUOTE, IS_IPV6
 from tests.reader.frames import (
     ACK,

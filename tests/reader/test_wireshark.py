@@ -20,9 +20,9 @@ import pytest
 from fixtures.containers import Section, pcap
 from fixtures.frames import Segment, unreachable
 from pcapflow.errors import CaptureError
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.segment_batch import ICMP_QUOTE, Batch
-from pcapflow.reader.tshark import WiresharkRecords
+from pcapflow.reader.tshark.records import WiresharkRecords
 from tests.reader import test_link, test_tunnels
 from tests.reader.frames import (
     MORE,

@@ -32,7 +32,7 @@ class Decoder:
         tunnels: names of the tunnels met, ``""`` first; a segment's ``tunnel`` indexes it.
         fragments: the fragmented datagrams under way.
         time_ns: time stamp of the current frame.
-        headers: its headers walked so far, extension headers and tunnels included.
+        headers: its headers met so far, extension headers and tunnels included.
         limit: offset at which the current packet ends, or would have ended had all of it been captured: payload
             lengths are taken from here, bytes are not.
         vlan: identifier of its innermost VLAN tag, -1 without.

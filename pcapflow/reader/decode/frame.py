@@ -48,7 +48,7 @@ def decode_frame(
     decoder.frames += 1
     decoder.time_ns = time_ns
     decoder.limit = start + wire_len
-    decoder.headers = 0
+    decoder.headers = 1
     decoder.vlan = -1
     decoder.tunnel = 0
     if link_type == LINKTYPE_ETHERNET:
@@ -59,8 +59,7 @@ def decode_frame(
         decoder.skip_link(step, link_type)
         return
     at: i64 = start
-    while decoder.headers < MAX_HEADERS:
-        decoder.headers += 1
+    while decoder.headers <= MAX_HEADERS:
         at += step & M16
         proto: i64 = step >> 16
         if proto == ETHERTYPE_IPV4:
@@ -73,6 +72,7 @@ def decode_frame(
             step = tunnel_header(decoder, data, at, end, proto)
         if step < 0:
             return
+        decoder.headers += 1
     decoder.skip("frame", "too many headers")
 
 

@@ -53,13 +53,13 @@ def ipv4(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
         decoder.skip("ipv4", "bad version or header length")
         return DONE
     total: i64 = (word >> 32) & M16
+    limit: i64 = decoder.limit
     if total != 0:
         # Total length 0 is a segment that the card was still to cut up (TSO): the frame's end counts.
         if total < header_len:
             decoder.skip("ipv4", "total length below header length")
             return DONE
-        if at + total < decoder.limit:
-            decoder.limit = at + total
+        limit = min(limit, at + total)
     fragment: i64 = word & (_MORE_FRAGMENTS | _FRAGMENT_OFFSET)
     ip_id: i64 = (word >> 16) & M16
     word = read_i64_be(data, at + 8)
@@ -72,14 +72,16 @@ def ipv4(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
     decoder.ip_id = ip_id
     decoder.ttl = (word >> 56) & 0xFF
     if fragment:
+        decoder.limit = limit
         _fragment(decoder, data, data[at + 12 : at + 20], at + header_len, end, proto, ip_id, fragment, batch)
         return DONE
     if proto == PROTO_TCP:
-        write_segment(decoder, data, at + header_len, end, batch)
+        write_segment(decoder, data, at + header_len, end, limit, batch)
         return DONE
     if proto == PROTO_ICMP:
         icmp(decoder, data, at + header_len, end, batch)
         return DONE
+    decoder.limit = limit
     return proto << 16 | header_len
 
 
@@ -116,7 +118,7 @@ def ipv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
         proto = step >> 16
         headers_len = step & M16
     if proto == PROTO_TCP:
-        write_segment(decoder, data, at + headers_len, end, batch)
+        write_segment(decoder, data, at + headers_len, end, decoder.limit, batch)
         return DONE
     if proto == PROTO_ICMPV6:
         icmpv6(decoder, data, at + headers_len, end, batch)
@@ -208,5 +210,4 @@ def _fragment(
     if head is None:
         decoder.other += 1
         return
-    decoder.limit = decoder.fragments.length
-    write_segment(decoder, head, 0, len(head), batch)
+    write_segment(decoder, head, 0, len(head), decoder.fragments.length, batch)

@@ -57,14 +57,15 @@ _ALIGNED_TIMESTAMPS: Final = 0x0101_080A
 """Two NOPs, then kind and length of the time stamps: the only options of nearly every segment (RFC 7323, A)."""
 
 
-def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> None:
+def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, batch: Batch) -> None:
     """Counts a segment and writes its row, where the batch is to have one.
 
     Args:
-        decoder: knows the addresses, and in ``limit`` where the payload ends on the wire.
+        decoder: knows what the headers around it say.
         data: holds the TCP header.
         at: where it begins.
         end: offset after the last captured byte.
+        limit: offset at which the payload ends on the wire.
         batch: where the row goes; it must have room for one.
     """
     if at + 16 > end:
@@ -75,7 +76,7 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch
     ack: i64 = (word >> 32) & M32
     header_len: i64 = (word >> 26) & 0x3C
     flags: i64 = (word >> 16) & TCP_FLAGS | decoder.facts
-    payload_len: i64 = decoder.limit - at - header_len
+    payload_len: i64 = limit - at - header_len
     if header_len < MIN_TCP_HEADER_BYTES or payload_len < 0:
         # The stream is known all the same, and Wireshark counts the frame in it.
         decoder.skip("tcp", "bad header length")
@@ -96,7 +97,13 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch
         flags |= CUT_OPTIONS
     cells = batch.cells
     row: i64 = batch.size * COLUMNS
-    _write_addresses(decoder, ports, cells, row)
+    cells[row + COL_FRAME] = decoder.frames
+    cells[row + COL_TIME_NS] = decoder.time_ns
+    cells[row + COL_SRC_HI] = decoder.src_hi
+    cells[row + COL_SRC_LO] = decoder.src_lo
+    cells[row + COL_DST_HI] = decoder.dst_hi
+    cells[row + COL_DST_LO] = decoder.dst_lo
+    cells[row + COL_PORTS] = ports
     cells[row + COL_SEQ] = begin & M32
     cells[row + COL_ACK] = ack
     cells[row + COL_FLAGS] = flags
@@ -106,13 +113,20 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch
     cells[row + COL_TTL] = decoder.ttl
     cells[row + COL_VLAN] = decoder.vlan
     cells[row + COL_TUNNEL] = decoder.tunnel
+    tsval: i64 = -1
+    tsecr: i64 = -1
     if header_len == 32 and options_end == at + 32 and read_i32_be(data, at + 20) == _ALIGNED_TIMESTAMPS:
         stamps: i64 = read_i64_be(data, at + 24)
-        _write_options(0, (stamps >> 32) & M32, stamps & M32, -1, -1, cells, row)
-    elif header_len > MIN_TCP_HEADER_BYTES:
+        tsval = (stamps >> 32) & M32
+        tsecr = stamps & M32
+        header_len = MIN_TCP_HEADER_BYTES
+    cells[row + COL_SYN_OPTIONS] = 0
+    cells[row + COL_TSVAL] = tsval
+    cells[row + COL_TSECR] = tsecr
+    cells[row + COL_SACK_LEFT] = -1
+    cells[row + COL_SACK_RIGHT] = -1
+    if header_len > MIN_TCP_HEADER_BYTES:
         _read_options(data, at + MIN_TCP_HEADER_BYTES, options_end, flags & SYN != 0, cells, row)
-    else:
-        _write_options(0, -1, -1, -1, -1, cells, row)
     batch.size += 1
 
 
@@ -135,7 +149,13 @@ def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, bat
         return
     cells = batch.cells
     row: i64 = batch.size * COLUMNS
-    _write_addresses(decoder, ports, cells, row)
+    cells[row + COL_FRAME] = decoder.frames
+    cells[row + COL_TIME_NS] = decoder.time_ns
+    cells[row + COL_SRC_HI] = decoder.src_hi
+    cells[row + COL_SRC_LO] = decoder.src_lo
+    cells[row + COL_DST_HI] = decoder.dst_hi
+    cells[row + COL_DST_LO] = decoder.dst_lo
+    cells[row + COL_PORTS] = ports
     cells[row + COL_SEQ] = begin & M32
     cells[row + COL_ACK] = 0
     cells[row + COL_FLAGS] = ICMP_QUOTE | decoder.facts
@@ -145,18 +165,12 @@ def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, bat
     cells[row + COL_TTL] = -1
     cells[row + COL_VLAN] = -1
     cells[row + COL_TUNNEL] = 0
-    _write_options(0, -1, -1, -1, -1, cells, row)
+    cells[row + COL_SYN_OPTIONS] = 0
+    cells[row + COL_TSVAL] = -1
+    cells[row + COL_TSECR] = -1
+    cells[row + COL_SACK_LEFT] = -1
+    cells[row + COL_SACK_RIGHT] = -1
     batch.size += 1
-
-
-def _write_addresses(decoder: Decoder, ports: i64, cells: vec[i64], row: i64) -> None:
-    cells[row + COL_FRAME] = decoder.frames
-    cells[row + COL_TIME_NS] = decoder.time_ns
-    cells[row + COL_SRC_HI] = decoder.src_hi
-    cells[row + COL_SRC_LO] = decoder.src_lo
-    cells[row + COL_DST_HI] = decoder.dst_hi
-    cells[row + COL_DST_LO] = decoder.dst_lo
-    cells[row + COL_PORTS] = ports
 
 
 def _read_options(data: bytes, at: i64, end: i64, is_syn: bool, cells: vec[i64], row: i64) -> None:
@@ -195,12 +209,6 @@ def _read_options(data: bytes, at: i64, end: i64, is_syn: bool, cells: vec[i64],
             elif kind == OPTION_SACK_PERMITTED and length == 2:
                 syn_options |= 1 << 24
         at += length
-    _write_options(syn_options, tsval, tsecr, sack_left, sack_right, cells, row)
-
-
-def _write_options(
-    syn_options: i64, tsval: i64, tsecr: i64, sack_left: i64, sack_right: i64, cells: vec[i64], row: i64
-) -> None:
     cells[row + COL_SYN_OPTIONS] = syn_options
     cells[row + COL_TSVAL] = tsval
     cells[row + COL_TSECR] = tsecr

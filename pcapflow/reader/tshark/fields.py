@@ -86,14 +86,14 @@ def segment_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: B
             options = bytes.fromhex(fields.get("tcp_options", [""])[0].replace(":", ""))
             header += options[: header_len - len(header)]
     # Without a length Wireshark found the header longer than its packet, and so will the decoder.
-    decoder.limit = header_len + number(fields, "tcp_len") if "tcp_len" in fields else 0
+    wire_len = header_len + number(fields, "tcp_len") if "tcp_len" in fields else 0
     _set_addresses(fields, layout, decoder)
     is_ipv6 = layout.ip == "ipv6"
     decoder.ip_id = -1 if is_ipv6 else number(fields, "ip_id", layout.ip_at)
     decoder.ttl = number(fields, "ipv6_hlim" if is_ipv6 else "ip_ttl", layout.ip_at)
     decoder.vlan = number(fields, layout.vlan, layout.vlan_at) if layout.vlan else -1
     decoder.enter_tunnel(layout.tunnel)
-    write_segment(decoder, header, 0, len(header), batch)
+    write_segment(decoder, header, 0, len(header), wire_len, batch)
 
 
 def quote_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: Batch) -> None:

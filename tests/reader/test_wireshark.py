@@ -23,7 +23,7 @@ from pcapflow.errors import CaptureError
 from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.segment_batch import ICMP_QUOTE, Batch
 from pcapflow.reader.tshark.records import WiresharkRecords
-from tests.reader import test_link, test_tunnels
+from tests.reader.decode import test_link, test_tunnels
 from tests.reader.frames import (
     MORE,
     SYN,

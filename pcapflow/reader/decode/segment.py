@@ -113,19 +113,20 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, 
     cells[row + COL_TTL] = decoder.ttl
     cells[row + COL_VLAN] = decoder.vlan
     cells[row + COL_TUNNEL] = decoder.tunnel
-    tsval: i64 = -1
-    tsecr: i64 = -1
-    if header_len == 32 and options_end == at + 32 and read_i32_be(data, at + 20) == _ALIGNED_TIMESTAMPS:
+    if header_len == MIN_TCP_HEADER_BYTES:
+        cells[row + COL_SYN_OPTIONS] = 0
+        cells[row + COL_TSVAL] = -1
+        cells[row + COL_TSECR] = -1
+        cells[row + COL_SACK_LEFT] = -1
+        cells[row + COL_SACK_RIGHT] = -1
+    elif header_len == 32 and options_end == at + 32 and read_i32_be(data, at + 20) == _ALIGNED_TIMESTAMPS:
         stamps: i64 = read_i64_be(data, at + 24)
-        tsval = (stamps >> 32) & M32
-        tsecr = stamps & M32
-        header_len = MIN_TCP_HEADER_BYTES
-    cells[row + COL_SYN_OPTIONS] = 0
-    cells[row + COL_TSVAL] = tsval
-    cells[row + COL_TSECR] = tsecr
-    cells[row + COL_SACK_LEFT] = -1
-    cells[row + COL_SACK_RIGHT] = -1
-    if header_len > MIN_TCP_HEADER_BYTES:
+        cells[row + COL_SYN_OPTIONS] = 0
+        cells[row + COL_TSVAL] = (stamps >> 32) & M32
+        cells[row + COL_TSECR] = stamps & M32
+        cells[row + COL_SACK_LEFT] = -1
+        cells[row + COL_SACK_RIGHT] = -1
+    else:
         _read_options(data, at + MIN_TCP_HEADER_BYTES, options_end, flags & SYN != 0, cells, row)
     batch.size += 1
 

@@ -133,7 +133,7 @@ class PcapngRecords(Records):
         return not self._done
 
     def _block(self, batch: Batch) -> bool:
-        """Reads one block; False at the end of the file or of what can be read of it."""
+        """Reads one block, or steps over it; False at the end of the file or of what can be read of it."""
         at: i64 = self._at
         if at + 12 > len(self._data):
             if not self.more(at, 12):
@@ -168,9 +168,12 @@ class PcapngRecords(Records):
             if not self.more(at, length):
                 return False
             at = 0
-        data = self._data
-        end: i64 = at + length - 4
         self._at = at + length
+        return self._contents(self._data, kind, at, length, batch)
+
+    def _contents(self, data: bytes, kind: i64, at: i64, length: i64, batch: Batch) -> bool:
+        """Takes a block of a known kind, all of which is at ``at``; False where it is too short for its kind."""
+        end: i64 = at + length - 4
         if kind == ENHANCED_PACKET:
             if length < 32:
                 self.damage(at, f"is an Enhanced Packet Block of {length} bytes")

@@ -263,7 +263,7 @@ def test_who_is_the_client_is_guessed_without_a_syn(sport: int, dport: int, clie
 
 @pytest.mark.parametrize("quoted", [40_000, 40_001, 40_003])
 def test_streams_are_counted_over_both_halves(quoted: int) -> None:
-    """Ports 40000 and 40003 are in one half, 40001 and 40002 in the other; an ICMP error came first for one of them."""
+    """Ports 40000 and 40003 are in one half, 40001 and 40002 in the other; an ICMP error came first for one."""
     syns = [up("192.0.2.1", 40_000 + n, SYN, 1000) for n in range(4)]
     quote = dataclasses.replace(syns[quoted - 40_000], window=3 << 8 | 13, payload=b"\0" * 20)
     first, *others = rows(quote, *syns)

@@ -31,7 +31,14 @@ from pcapflow.reader.segment_batch import Batch
 
 
 def decode_frame(
-    decoder: Decoder, data: bytes, start: i64, end: i64, wire_len: i64, link_type: i64, time_ns: i64, batch: Batch
+    decoder: Decoder,
+    data: bytes,
+    start: i64,
+    end: i64,
+    wire_len: i64,
+    link_type: i64,
+    time_ns: i64,
+    batch: Batch,
 ) -> None:
     """Decodes one frame and appends its TCP segment, if it has one, to the batch.
 

@@ -28,7 +28,10 @@ INTERPRETED: Final = (
     "reader/members.py",
     "reader/open.py",
     "reader/stream.py",  # the interpreter looks for Ctrl-C between its steps, compiled code does not
-    "reader/tshark.py",  # subclasses of pyshark's classes
+    "reader/tshark/fields.py",  # text, as tshark prints it
+    "reader/tshark/layout.py",
+    "reader/tshark/process.py",  # subclasses of pyshark's classes
+    "reader/tshark/records.py",
     "reader/waypoints.py",
 )
 """Modules there that stay as they are."""

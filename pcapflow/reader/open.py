@@ -10,11 +10,11 @@ from typing import IO, TYPE_CHECKING, Final, Literal, TypeGuard, final
 from pcapflow.errors import CaptureError, EmptyCapture, UnknownFormat
 from pcapflow.reader import segment_batch as batch_module
 from pcapflow.reader.capture import Capture, Undecoded
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.pcap import PcapRecords, is_pcap
 from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
 from pcapflow.reader.records import CLOCK_STEP_NS
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 from pcapflow.reader.source import Source, open_source
 from pcapflow.reader.waypoints import Waypoint, Waypoints
 from pcapflow.text.escape import path_text
@@ -60,7 +60,7 @@ class OpenCapture:
         self._may_fall_back = engine == "auto" and is_file(inputs[0])
         self._open_next()
 
-    def read(self, batch: Batch) -> bool:
+    def read(self, batch: SegmentBatch) -> bool:
         """Fills the batch anew.
 
         Returns:
@@ -242,7 +242,7 @@ class OpenCapture:
         self._engines.append("native")
 
     def _open_with_tshark(self, item: Input, size: int) -> None:
-        from pcapflow.reader.tshark import WiresharkRecords
+        from pcapflow.reader.tshark.records import WiresharkRecords
 
         self._records = WiresharkRecords(item, self._decoder, size)
         self._engines.append("pyshark")

@@ -11,10 +11,11 @@ from typing import Final, final
 from librt.strings import read_i32_be, read_i32_le, read_i64_be, read_i64_le
 from mypy_extensions import i64
 
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
+from pcapflow.reader.decode.frame import decode_frame
 from pcapflow.reader.pcap_variants import FORMATS, record_header_bytes
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
-from pcapflow.reader.segment_batch import CAPACITY, Batch
+from pcapflow.reader.segment_batch import CAPACITY, SegmentBatch
 from pcapflow.reader.source import Source
 
 FILE_HEADER_BYTES: Final = 24
@@ -66,7 +67,7 @@ class PcapRecords(Records):
             self._header_len = record_header_bytes(self._data, big, header_len, self._link_type)
             self.format = FORMATS[int(self._header_len), header_len]
 
-    def fill(self, batch: Batch) -> bool:
+    def fill(self, batch: SegmentBatch) -> bool:
         """See :meth:`Records.fill`."""
         if self._done:
             return False
@@ -123,7 +124,7 @@ class PcapRecords(Records):
             else:
                 wire_len = captured
             at += header_len
-            decoder.frame(data, at, at + captured, wire_len, link_type, time_ns, batch)
+            decode_frame(decoder, data, at, at + captured, wire_len, link_type, time_ns, batch)
             at += captured
         self._at = at
         self._clock_ns = clock_ns

@@ -13,9 +13,10 @@ from typing import Final, final
 from librt.strings import read_i32_be, read_i32_le
 from mypy_extensions import i64
 
-from pcapflow.reader.decode.frame import Decoder
+from pcapflow.reader.decode.decoder import Decoder
+from pcapflow.reader.decode.frame import decode_frame
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
-from pcapflow.reader.segment_batch import CAPACITY, Batch
+from pcapflow.reader.segment_batch import CAPACITY, SegmentBatch
 from pcapflow.reader.source import Source
 
 SECTION_HEADER: Final = 0x0A0D0D0A
@@ -66,7 +67,7 @@ class Interface:
         self.dropped = -1
 
     def time_ns(self, high: i64, low: i64) -> i64:
-        """Nanoseconds since 1970 of a time stamp in two halves; what no 64-bit clock can show is clamped."""
+        """Nanoseconds since 1970 of a time stamp in two shards; what no 64-bit clock can show is clamped."""
         shift: i64 = self.shift
         divisor: i64 = self.divisor
         if shift >= 32:
@@ -120,7 +121,7 @@ class PcapngRecords(Records):
         self._interfaces = [Interface(*declared) for declared in self._declared]
         return True
 
-    def fill(self, batch: Batch) -> bool:
+    def fill(self, batch: SegmentBatch) -> bool:
         """See :meth:`Records.fill`."""
         if self._done:
             return False
@@ -131,8 +132,8 @@ class PcapngRecords(Records):
                 break
         return not self._done
 
-    def _block(self, batch: Batch) -> bool:
-        """Reads one block; False at the end of the file or of what can be read of it."""
+    def _block(self, batch: SegmentBatch) -> bool:
+        """Reads one block, or steps over it; False at the end of the file or of what can be read of it."""
         at: i64 = self._at
         if at + 12 > len(self._data):
             if not self.more(at, 12):
@@ -167,9 +168,12 @@ class PcapngRecords(Records):
             if not self.more(at, length):
                 return False
             at = 0
-        data = self._data
-        end: i64 = at + length - 4
         self._at = at + length
+        return self._contents(self._data, kind, at, length, batch)
+
+    def _contents(self, data: bytes, kind: i64, at: i64, length: i64, batch: SegmentBatch) -> bool:
+        """Takes a block of a known kind, all of which is at ``at``; False where it is too short for its kind."""
+        end: i64 = at + length - 4
         if kind == ENHANCED_PACKET:
             if length < 32:
                 self.damage(at, f"is an Enhanced Packet Block of {length} bytes")
@@ -235,7 +239,7 @@ class PcapngRecords(Records):
         end: i64,
         captured: i64,
         wire_len: i64,
-        batch: Batch,
+        batch: SegmentBatch,
     ) -> None:
         decoder = self.decoder
         if interface_id >= len(self._interfaces):
@@ -256,7 +260,7 @@ class PcapngRecords(Records):
             self.cut_frames += 1
         else:
             wire_len = captured
-        decoder.frame(data, at, at + captured, wire_len, interface.link_type, time_ns, batch)
+        decode_frame(decoder, data, at, at + captured, wire_len, interface.link_type, time_ns, batch)
 
     def _interface(self, data: bytes, at: i64, end: i64) -> None:
         if len(self._interfaces) >= MAX_INTERFACES:

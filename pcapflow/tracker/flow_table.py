@@ -18,6 +18,7 @@ from librt.vecs import append, pop, vec
 from mypy_extensions import i64
 
 from pcapflow.reader.segment_batch import (
+    ALL_SHARDS,
     CAPACITY,
     COL_ACK,
     COL_DST_HI,
@@ -42,9 +43,8 @@ from pcapflow.reader.segment_batch import (
     COLUMNS,
     ICMP_QUOTE,
     IS_IPV6,
-    WHOLE,
-    Batch,
-    half_of,
+    SegmentBatch,
+    shard_of,
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN, TCP_FLAGS
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
@@ -105,7 +105,7 @@ class FlowTable:
         max_open_flows: int,
         rto_ns: int,
         max_closed: int = MAX_CLOSED,
-        half: int = WHOLE,
+        shard: int = ALL_SHARDS,
     ) -> None:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
@@ -118,7 +118,7 @@ class FlowTable:
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
         self._max_closed: i64 = max_closed
-        self._half: i64 = half
+        self._shard: i64 = shard
         self._open_count: i64 = 0
         self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
         self._index = ConnectionIndex()
@@ -135,17 +135,17 @@ class FlowTable:
         self._oldest: i64 = 0
         self._finished: i64 = 0
 
-    def consume(self, batch: Batch) -> None:
+    def consume(self, batch: SegmentBatch) -> None:
         """Takes those segments of a batch that are of its shard; writes connections that have been closed for long."""
         cells = batch.cells
         # A batch that holds this shard alone need not be sifted.
-        half: i64 = WHOLE if batch.half == self._half else self._half
+        shard: i64 = ALL_SHARDS if batch.shard == self._shard else self._shard
         end: i64 = batch.size * COLUMNS
         row: i64 = 0
         while row < end:
             ports: i64 = cells[row + COL_PORTS]
             mixed: i64 = cells[row + COL_SRC_LO] ^ cells[row + COL_DST_LO] ^ ports >> 16 ^ ports & 0xFFFF
-            if half < 0 or half_of(mixed) == half:
+            if shard < 0 or shard_of(mixed) == shard:
                 self._take(batch, row)
             row += COLUMNS
         if batch.latest_ns > self.last_ns:
@@ -188,7 +188,7 @@ class FlowTable:
 
     # One segment.
 
-    def _take(self, batch: Batch, row: i64) -> None:
+    def _take(self, batch: SegmentBatch, row: i64) -> None:
         """Takes the segment whose row begins at a cell of a batch."""
         cells = batch.cells
         src_hi: i64 = cells[row + COL_SRC_HI]
@@ -268,7 +268,7 @@ class FlowTable:
         if flow.ended_ns >= 0 and flow.queued_ns < 0:
             self._closed.push(flow)
 
-    def _take_quote(self, batch: Batch, row: i64, number: i64) -> None:
+    def _take_quote(self, batch: SegmentBatch, row: i64, number: i64) -> None:
         """An ICMP error that quotes a segment: of a connection, or of a tuple that has none yet (-1)."""
         cells = batch.cells
         frame: i64 = cells[row + COL_FRAME]
@@ -290,7 +290,7 @@ class FlowTable:
             if ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
                 self._quoted_first[ends] = frame
 
-    def _which_of_two(self, flow: Flow, before: Flow, batch: Batch, row: i64) -> Flow:
+    def _which_of_two(self, flow: Flow, before: Flow, batch: SegmentBatch, row: i64) -> Flow:
         """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered."""
         if before.is_written:
             flow.before = None
@@ -304,7 +304,7 @@ class FlowTable:
         )
         return found
 
-    def _come_late(self, number: i64, batch: Batch, row: i64) -> None:
+    def _come_late(self, number: i64, batch: SegmentBatch, row: i64) -> None:
         """Counts a segment of a connection that was written."""
         cells = batch.cells
         endpoint: i64 = CLIENT if self._from_client else SERVER
@@ -325,7 +325,7 @@ class FlowTable:
     # Beginning.
 
     def _open(
-        self, batch: Batch, row: i64, slot: i64, hashed: i64, number: i64, before: Flow | None, is_reuse: bool
+        self, batch: SegmentBatch, row: i64, slot: i64, hashed: i64, number: i64, before: Flow | None, is_reuse: bool
     ) -> Flow | None:
         """Opens a connection with its first segment; nothing where the SYN cache takes it.
 
@@ -532,7 +532,7 @@ def _roles(flags: i64, sport: i64, dport: i64) -> tuple[bool, bool]:
     return not sport < 32768 <= dport, True
 
 
-def _ends(batch: Batch, row: i64) -> tuple[int, int, int, int, int, int]:
+def _ends(batch: SegmentBatch, row: i64) -> tuple[int, int, int, int, int, int]:
     """Both ends of a segment's tuple, in an order that does not depend on direction."""
     cells = batch.cells
     source = cells[row + COL_SRC_HI], cells[row + COL_SRC_LO], cells[row + COL_PORTS] >> 16

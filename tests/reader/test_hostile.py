@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fixtures.containers import Resolution, Section, pcap
 from pcapflow.errors import CaptureError
-from tests.reader import test_tunnels
+from tests.reader.decode import test_tunnels
 from tests.reader.frames import (
     DESTINATION,
     FRAGMENT,

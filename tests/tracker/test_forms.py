@@ -347,7 +347,7 @@ def test_addresses_and_ports_cannot_be_chosen_to_collide() -> None:
 
 
 def test_both_halves_of_an_ipv6_address_are_hashed() -> None:
-    """Networks that share the lower half, as hosts numbered ``::1`` do, are not one chain of the table."""
+    """Networks that share the lower shard, as hosts numbered ``::1`` do, are not one chain of the table."""
     table = FlowTable(1000, 1000, RTO_NS)
     hashes = {table._index.hash(0x2001_0DB8_0000_0000 + network, 1, 80) for network in range(60_000)}
 

@@ -1,9 +1,13 @@
-"""Link layers: each a function that says which protocol a frame carries and how long its link header is.
+"""Link layers: which protocol a frame of each link type carries, and how long its link header is.
 
-To add one, write its function and add it to :func:`link_header` and :data:`LINK_TYPES`; the numbers are those of the
-registry at https://www.tcpdump.org/linktypes.html.
+To add one, and nothing outside this file:
 
-A link layer returns ``EtherType << 16 | header length``, or one of the negative codes below.
+1. give its number a name: it is that of the registry at https://www.tcpdump.org/linktypes.html;
+2. list the number in :data:`LINK_TYPES`, with the registry's name;
+3. write its header function, and call it for the number in :func:`link_header`.
+
+A header function gets the frame as ``data[at:end]`` and returns ``EtherType << 16 | header length``, or one of the
+negative codes below; it reads nothing at ``end`` or after. An example frame belongs in the test of link layers.
 """
 
 from __future__ import annotations
@@ -13,17 +17,18 @@ from typing import Final
 from librt.strings import read_i16_be, read_i32_be, read_i32_le, read_i64_be
 from mypy_extensions import i64
 
+from pcapflow.reader.decode.protocols import ETHERTYPE_IPV4, ETHERTYPE_IPV6, M16, MIN_ETHERTYPE, PPP_IPV4, PPP_IPV6
+
 TRUNCATED: Final = -1
 UNKNOWN_LINK_TYPE: Final = -2
 ETHERTYPE_NOT_IP: Final = -3
 """Understood, and nothing that could carry TCP."""
 
-ETHERTYPE_IPV4: Final = 0x0800
-ETHERTYPE_IPV6: Final = 0x86DD
-
 LINKTYPE_NULL: Final = 0
 LINKTYPE_ETHERNET: Final = 1
 LINKTYPE_PPP: Final = 9
+LINKTYPE_RAW_OF_BSD: Final = 12
+LINKTYPE_RAW_OF_OPENBSD: Final = 14
 LINKTYPE_PPP_HDLC: Final = 50
 LINKTYPE_RAW: Final = 101
 LINKTYPE_C_HDLC: Final = 104
@@ -37,8 +42,8 @@ LINK_TYPES: Final[dict[int, str]] = {
     LINKTYPE_NULL: "NULL",
     LINKTYPE_ETHERNET: "ETHERNET",
     LINKTYPE_PPP: "PPP",
-    12: "RAW",
-    14: "RAW",
+    LINKTYPE_RAW_OF_BSD: "RAW",
+    LINKTYPE_RAW_OF_OPENBSD: "RAW",
     LINKTYPE_PPP_HDLC: "PPP_HDLC",
     LINKTYPE_RAW: "RAW",
     LINKTYPE_C_HDLC: "C_HDLC",
@@ -48,30 +53,18 @@ LINK_TYPES: Final[dict[int, str]] = {
     LINKTYPE_IPV6: "IPV6",
     LINKTYPE_LINUX_SLL2: "LINUX_SLL2",
 }
-"""Every link type decoded here; 12 and 14 are what BSDs wrote for RAW."""
-
-M16: Final = 0xFFFF
-
-
-def ethernet(data: bytes, at: i64, end: i64) -> i64:
-    """Ethernet II, and IEEE 802.3 with LLC and SNAP (RFC 1042)."""
-    if at + 14 > end:
-        return TRUNCATED
-    ethertype: i64 = read_i64_be(data, at + 6) & M16
-    if ethertype >= 0x600:
-        return ethertype << 16 | 14
-    return _llc(data, at + 14, end, 14)
+"""Every link type decoded here, with its name; BSDs write numbers of their own for RAW."""
 
 
 def link_header(data: bytes, at: i64, end: i64, link_type: i64) -> i64:
-    """The link header at ``at`` of any known link type."""
+    """The header of a frame of any known link type."""
     if link_type == LINKTYPE_ETHERNET:
         return ethernet(data, at, end)
     if link_type == LINKTYPE_LINUX_SLL:
         return _linux_sll(data, at, end)
     if link_type == LINKTYPE_LINUX_SLL2:
         return _linux_sll2(data, at, end)
-    if link_type == LINKTYPE_RAW or link_type == 12 or link_type == 14:
+    if link_type == LINKTYPE_RAW or link_type == LINKTYPE_RAW_OF_BSD or link_type == LINKTYPE_RAW_OF_OPENBSD:
         return _raw(data, at, end)
     if link_type == LINKTYPE_IPV4:
         return ETHERTYPE_IPV4 << 16
@@ -86,12 +79,22 @@ def link_header(data: bytes, at: i64, end: i64, link_type: i64) -> i64:
     return UNKNOWN_LINK_TYPE
 
 
+def ethernet(data: bytes, at: i64, end: i64) -> i64:
+    """Ethernet II, and IEEE 802.3 with LLC and SNAP (RFC 1042)."""
+    if at + 14 > end:
+        return TRUNCATED
+    ethertype: i64 = read_i64_be(data, at + 6) & M16
+    if ethertype >= MIN_ETHERTYPE:
+        return ethertype << 16 | 14
+    return _llc(data, at + 14, end, 14)
+
+
 def _llc(data: bytes, at: i64, end: i64, header_len: i64) -> i64:
     """LLC at ``at``: followed by SNAP with an EtherType, or nothing that carries IP."""
     if at + 8 > end or i64(read_i32_be(data, at)) & 0xFFFF_FF00 != 0xAAAA_0300:
         return ETHERTYPE_NOT_IP
     protocol: i64 = i64(read_i16_be(data, at + 6)) & M16
-    return protocol << 16 | (header_len + 8) if protocol >= 0x600 else ETHERTYPE_NOT_IP
+    return protocol << 16 | (header_len + 8) if protocol >= MIN_ETHERTYPE else ETHERTYPE_NOT_IP
 
 
 def _linux_sll(data: bytes, at: i64, end: i64) -> i64:
@@ -101,7 +104,7 @@ def _linux_sll(data: bytes, at: i64, end: i64) -> i64:
     protocol: i64 = i64(read_i16_be(data, at + 14)) & M16
     if protocol == 4:
         return _llc(data, at + 16, end, 16)
-    return protocol << 16 | 16 if protocol >= 0x600 else ETHERTYPE_NOT_IP
+    return protocol << 16 | 16 if protocol >= MIN_ETHERTYPE else ETHERTYPE_NOT_IP
 
 
 def _linux_sll2(data: bytes, at: i64, end: i64) -> i64:
@@ -111,7 +114,7 @@ def _linux_sll2(data: bytes, at: i64, end: i64) -> i64:
     protocol: i64 = i64(read_i16_be(data, at)) & M16
     if protocol == 4:
         return _llc(data, at + 20, end, 20)
-    return protocol << 16 | 20 if protocol >= 0x600 else ETHERTYPE_NOT_IP
+    return protocol << 16 | 20 if protocol >= MIN_ETHERTYPE else ETHERTYPE_NOT_IP
 
 
 def _raw(data: bytes, at: i64, end: i64) -> i64:
@@ -146,7 +149,7 @@ def _c_hdlc(data: bytes, at: i64, end: i64) -> i64:
     if at + 4 > end:
         return TRUNCATED
     protocol: i64 = i64(read_i16_be(data, at + 2)) & M16
-    return protocol << 16 | 4 if protocol >= 0x600 else ETHERTYPE_NOT_IP
+    return protocol << 16 | 4 if protocol >= MIN_ETHERTYPE else ETHERTYPE_NOT_IP
 
 
 def ppp(data: bytes, at: i64, end: i64) -> i64:
@@ -163,8 +166,8 @@ def ppp(data: bytes, at: i64, end: i64) -> i64:
     else:
         protocol = protocol << 8 | i64(data[at + header_len + 1])
         header_len += 2
-    if protocol == 0x0021:
+    if protocol == PPP_IPV4:
         return ETHERTYPE_IPV4 << 16 | header_len
-    if protocol == 0x0057:
+    if protocol == PPP_IPV6:
         return ETHERTYPE_IPV6 << 16 | header_len
     return ETHERTYPE_NOT_IP

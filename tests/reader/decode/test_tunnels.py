@@ -9,7 +9,7 @@ import pytest
 
 import pcapflow
 from fixtures.containers import pcap
-from pcapflow.reader.decode.frame import TUNNELS
+from pcapflow.reader.decode.tunnels import TUNNELS
 from tests.reader.frames import (
     ACK,
     CLIENT,

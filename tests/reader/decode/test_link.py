@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from fixtures.containers import pcap
 from pcapflow.reader.decode.link import LINK_TYPES, UNKNOWN_LINK_TYPE, link_header
 from tests.reader.frames import IPV4, IPV6, MAC, QINQ, VLAN, decode, ethernet, ip_ethertype, ipv4, ipv6, one, tcp, vlan
 
@@ -63,10 +69,63 @@ def test_a_frame_cut_inside_its_link_header_is_counted_and_gives_nothing(name: s
         assert sum(count for count, _ in reading.undecoded.values()) + reading.capture.other == 1
 
 
-def test_every_link_type_with_a_name_is_decoded() -> None:
+def test_link_types_with_a_name_are_those_with_a_header_function() -> None:
     assert {link for link, _ in FRAMES.values()} == set(LINK_TYPES)
-    for link in LINK_TYPES:
-        assert link_header(ethernet(V4), 0, 60, link) != UNKNOWN_LINK_TYPE
+    decoded = {link for link in range(1 << 16) if link_header(ethernet(V4), 0, 60, link) != UNKNOWN_LINK_TYPE}
+    assert decoded == set(LINK_TYPES)
+
+
+HEADER_FUNCTION = """\
+    if link_type == LINKTYPE_USER0:
+        return _user0(data, at, end)
+    return UNKNOWN_LINK_TYPE
+
+
+def _user0(data: bytes, at: i64, end: i64) -> i64:
+    return TRUNCATED if at + 6 > end else ETHERTYPE_IPV4 << 16 | 6
+"""
+RECIPE = (
+    ("LINKTYPE_PPP: Final = 9\n", "LINKTYPE_PPP: Final = 9\nLINKTYPE_USER0: Final = 147\n"),
+    ('    LINKTYPE_PPP: "PPP",\n', '    LINKTYPE_PPP: "PPP",\n    LINKTYPE_USER0: "USER0",\n'),
+    ("    return UNKNOWN_LINK_TYPE\n", HEADER_FUNCTION),
+)
+"""The three steps that link.py asks of whoever adds a link layer: a header of six bytes, always followed by IPv4."""
+
+READ = """
+import sys
+import pcapflow.reader.decode.link as link
+from pcapflow.reader import open_capture
+from pcapflow.reader.segment_batch import COL_SEQ, COLUMNS, SegmentBatch
+opened, batch = open_capture([sys.argv[1]], "native"), SegmentBatch()
+while opened.read(batch):
+    pass
+capture = opened.capture()
+print(link.__file__)
+print([batch.cells[row * COLUMNS + COL_SEQ] for row in range(batch.size)])
+print(capture.link_types, [(kind.layer, kind.reason) for kind in capture.undecoded])
+"""
+
+
+def test_a_link_layer_is_added_in_one_file(tmp_path: Path) -> None:
+    """A copy of the package, interpreted, of which link.py alone is edited as it says itself."""
+    package = Path(__file__).parents[3] / "pcapflow"
+    shutil.copytree(package, tmp_path / "pcapflow", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    link = tmp_path / "pcapflow/reader/decode/link.py"
+    source = link.read_text(encoding="utf-8")
+    for before, after in RECIPE:
+        assert source.count(before) == 1
+        source = source.replace(before, after)
+    link.write_text(source, encoding="utf-8")
+    capture = tmp_path / "user0.pcap"
+    capture.write_bytes(pcap([(0, bytes(6) + V4), (1, bytes(5))], link=147))
+    run = subprocess.run(
+        [sys.executable, "-c", READ, str(capture)], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    edited, seqs, summary = run.stdout.splitlines()
+    assert edited == str(link)
+    assert seqs == "[77]"
+    assert summary == "('USER0',) [('link', 'truncated header')]"
 
 
 def test_an_unknown_link_type_is_counted_frame_by_frame_and_named() -> None:

@@ -1,4 +1,4 @@
-"""IPv4, IPv6, TCP and ICMP: what a row of the batch holds, and how bad headers are counted."""
+"""A TCP header becomes a row: every column, options, and headers that are cut or lie."""
 
 from __future__ import annotations
 
@@ -6,31 +6,19 @@ import struct
 
 import pytest
 
-from fixtures.frames import Segment, unreachable
-from pcapflow.reader.decode.frame import MAX_HEADERS, MAX_REASONS, Decoder
-from pcapflow.reader.segment_batch import CUT_OPTIONS, ICMP_QUOTE, IS_IPV6
+from pcapflow.reader.segment_batch import CUT_OPTIONS, IS_IPV6
 from tests.reader.frames import (
     ACK,
-    AUTHENTICATION,
     CLIENT,
     CLIENT6,
-    DESTINATION,
     DONT,
     FIN,
-    HOP_BY_HOP,
-    ICMP,
-    IPV4,
     PSH,
-    ROUTING,
-    RST,
     SERVER,
     SERVER6,
     SYN,
-    TCP,
-    authentication,
     decode,
     ethernet,
-    extension,
     ipv4,
     ipv6,
     one,
@@ -78,85 +66,6 @@ def test_a_column_holds_no_trace_of_the_row_before() -> None:
     rich = ethernet(ipv4(tcp(flags=SYN, options=MSS + WSCALE + TIMES + SACK)))
     row = decode([rich, ethernet(ipv4(tcp()))]).rows[1]
     assert (row.syn_options, row.tsval, row.tsecr, row.sack_left, row.sack_right) == (0, -1, -1, -1, -1)
-
-
-# IPv4
-
-
-@pytest.mark.parametrize("length", [4, 20, 40])
-def test_ipv4_options_are_stepped_over(length: int) -> None:
-    row = one(ethernet(ipv4(tcp(b"abc", seq=9), options=bytes([1]) * length)))
-    assert (row.seq, row.payload_len) == (9, 3)
-
-
-def test_total_length_zero_means_the_frame_tells_the_length() -> None:
-    """A card that cuts up large segments (TSO) is handed packets whose total length nobody has filled in."""
-    assert one(ethernet(ipv4(tcp(b"x" * 4000), total_len=0))).payload_len == 4000
-
-
-def test_the_length_comes_from_the_ip_header_even_where_the_frame_was_cut() -> None:
-    row = one(ethernet(ipv4(tcp(b"x" * 1400))), snaplen=60)
-    assert row.payload_len == 1400
-
-
-def test_a_total_length_beyond_the_frame_ends_at_the_frame() -> None:
-    assert one(ethernet(ipv4(tcp(b"abc"), total_len=65_535))).payload_len == 3
-
-
-@pytest.mark.parametrize(
-    ("packet", "reason"),
-    [
-        (ipv4(tcp())[:19], "truncated header"),
-        (ipv4(tcp(), header_len=16), "bad version or header length"),
-        (b"\x65" + ipv4(tcp())[1:], "bad version or header length"),
-        (ipv4(tcp(), total_len=19), "total length below header length"),
-    ],
-)
-def test_bad_ipv4_headers_are_counted(packet: bytes, reason: str) -> None:
-    reading = decode([ethernet(packet, IPV4)])
-    assert (reading.rows, reading.undecoded) == ([], {("ipv4", reason): (1, 1)})
-
-
-# IPv6
-
-
-def test_an_extension_chain_is_followed() -> None:
-    chain = extension(
-        ROUTING,
-        extension(AUTHENTICATION, authentication(DESTINATION, extension(TCP, tcp(b"abcd", seq=3), data=bytes(30)))),
-    )
-    row = one(ethernet(ipv6(chain, HOP_BY_HOP)))
-    assert (row.seq, row.payload_len) == (3, 4)
-
-
-def test_a_chain_longer_than_any_real_one_is_given_up() -> None:
-    chain, following = tcp(), TCP
-    for _ in range(10 * MAX_HEADERS):
-        chain, following = extension(following, chain), DESTINATION
-    reading = decode([ethernet(ipv6(chain, following))])
-    assert (reading.rows, reading.undecoded) == ([], {("ipv6", "endless extension headers"): (1, 1)})
-
-
-def test_an_extension_header_that_is_cut_off_is_counted() -> None:
-    frame = ethernet(ipv6(extension(TCP, tcp()), HOP_BY_HOP))
-    reading = decode([frame], snaplen=14 + 40 + 7)
-    assert reading.undecoded == {("ipv6", "truncated extension header"): (1, 1)}
-
-
-def test_payload_length_zero_means_the_frame_tells_the_length() -> None:
-    assert one(ethernet(ipv6(tcp(b"x" * 3000), payload_len=0))).payload_len == 3000
-
-
-def test_an_atomic_fragment_is_no_fragment() -> None:
-    """A fragment header with offset 0 and nothing to follow (RFC 6946)."""
-    carried = struct.pack("!BBHI", TCP, 0, 0, 1) + tcp(seq=5)
-    assert one(ethernet(ipv6(carried, 44))).seq == 5
-
-
-def test_bad_ipv6_headers_are_counted() -> None:
-    short, wrong = ipv6(tcp())[:39], b"\x40" + ipv6(tcp())[1:]
-    reading = decode([ethernet(short, 0x86DD), ethernet(wrong, 0x86DD)])
-    assert reading.undecoded == {("ipv6", "truncated header"): (1, 1), ("ipv6", "bad version"): (1, 2)}
 
 
 # TCP and its options
@@ -247,58 +156,3 @@ def test_a_header_length_that_lies_leaves_a_segment_without_payload(header_len: 
     (row,) = reading.rows
     assert (row.seq, row.payload_len, row.syn_options, row.flags) == (6, 0, 0, flags)
     assert reading.undecoded == {("tcp", "bad header length"): (1, 1)}
-
-
-# ICMP
-
-
-QUOTED = Segment("192.0.2.1", "198.51.100.2", 50_000, 80, 4_000_000_000, flags=SYN, window=1)
-QUOTED6 = Segment("2001:db8::1", "2001:db8::2", 50_000, 80, 4_000_000_000, flags=SYN | RST, window=1)
-
-
-def test_an_icmp_error_gives_the_head_of_what_it_quotes() -> None:
-    row = one(ethernet(unreachable("203.0.113.9", QUOTED, code=13)))
-    assert row.flags & ICMP_QUOTE
-    assert (row.src, row.dst, row.sport, row.dport, row.seq) == (CLIENT, SERVER, 50_000, 80, 4_000_000_000)
-    assert (row.window, row.payload_len) == (3 << 8 | 13, 20)
-
-
-def test_an_icmpv6_error_likewise() -> None:
-    row = one(ethernet(unreachable("2001:db8::9", QUOTED6, code=4)))
-    assert (row.flags, row.window, row.seq) == (ICMP_QUOTE | IS_IPV6, 1 << 8 | 4, 4_000_000_000)
-    assert (row.src, row.dst) == (CLIENT6, SERVER6)
-
-
-def test_a_quote_of_eight_bytes_is_enough_and_of_seven_is_not() -> None:
-    head = struct.pack("!BBHI", 3, 1, 0, 0) + ipv4(tcp(seq=12))
-    assert one(ethernet(ipv4(head[: 8 + 20 + 8], ICMP))).seq == 12
-    reading = decode([ethernet(ipv4(head[: 8 + 20 + 7], ICMP))])
-    assert (reading.rows, reading.undecoded, reading.capture.other) == ([], {}, 1)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        struct.pack("!BBHI", 8, 0, 0, 0) + ipv4(tcp()),
-        struct.pack("!BBHI", 3, 1, 0, 0) + ipv4(tcp(), 17),
-        struct.pack("!BBHI", 3, 1, 0, 0) + ipv4(tcp(), fragment=100),
-        struct.pack("!BBHI", 3, 1, 0, 0) + ipv6(tcp()),
-        b"\x03",
-    ],
-    ids=["an echo", "a UDP datagram", "a later fragment", "IPv6 in ICMP", "one byte"],
-)
-def test_what_quotes_no_tcp_header_gives_no_row(body: bytes) -> None:
-    reading = decode([ethernet(ipv4(body, ICMP))])
-    assert (reading.rows, reading.undecoded, reading.capture.other) == ([], {}, 1)
-
-
-# Counting
-
-
-def test_reasons_are_bounded_and_nothing_is_lost_from_the_sum() -> None:
-    decoder = Decoder()
-    for number in range(10 * MAX_REASONS):
-        decoder.frames += 1
-        decoder.skip("layer", f"reason {number}")
-    assert len(decoder.skips) <= MAX_REASONS + 1
-    assert sum(count for count, _ in decoder.skips.values()) == 10 * MAX_REASONS

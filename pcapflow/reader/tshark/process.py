@@ -1,0 +1,218 @@
+"""tshark at work: started and read by pyshark, in a thread with an event loop of its own.
+
+pyshark needs an event loop, and its caller may already be inside another, as in a notebook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import queue
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyshark
+from packaging.version import Version
+from pyshark.capture.capture import StopCapture
+from pyshark.tshark.output_parser.tshark_ek import TsharkEkJsonParser
+from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
+
+from pcapflow.errors import CaptureError
+from pcapflow.reader.tshark.fields import FIELDS, Fields
+
+INSTALL: Final = (
+    "the pyshark engine needs tshark, which is not installed: `apt install tshark`, `dnf install wireshark-cli`, "
+    "`brew install wireshark`, or https://www.wireshark.org/download.html"
+)
+
+_PREFERENCES: Final = {
+    # Numbers as on the wire, and no analysis of streams: the tracker does that.
+    "tcp.relative_sequence_numbers": "FALSE",
+    "tcp.analyze_sequence_numbers": "FALSE",
+    "tcp.desegment_tcp_streams": "FALSE",
+    "tcp.check_checksum": "FALSE",
+    # What is Wireshark's default, whatever the user's profile says.
+    "ip.defragment": "TRUE",
+    "ip.check_checksum": "FALSE",
+    "ip.tso_support": "TRUE",
+    "ipv6.defragment": "TRUE",
+}
+_FRAMES_PER_CHUNK: Final = 512
+_CHUNKS_AHEAD: Final = 8
+_MAX_COMPLAINT: Final = 2000
+_POLL_S: Final = 0.2
+_EXIT_S: Final = 5.0
+
+
+def find_tshark() -> str:
+    """The path of tshark.
+
+    Raises:
+        CaptureError: it is not installed; says how to get it.
+    """
+    found = shutil.which("tshark")
+    if found is not None:
+        return found
+    try:
+        return str(get_process_path())
+    except (TSharkNotFoundException, OSError, LookupError, ValueError) as error:
+        raise CaptureError("tshark", INSTALL) from error
+
+
+class FieldParser(TsharkEkJsonParser):  # type: ignore[misc]
+    """pyshark's parser of EK output, for a list of fields in place of layers."""
+
+    def _parse_single_packet(self, packet: bytes) -> Fields | None:
+        try:
+            layers = json.loads(packet)["layers"]
+        except (ValueError, LookupError):
+            # The frame is missed by its number, and counted there.
+            return None
+        return layers if isinstance(layers, dict) else None
+
+
+class FieldCapture(pyshark.FileCapture):  # type: ignore[misc]
+    """pyshark's capture, yielding the fields of each frame; keeps what tshark says on standard error.
+
+    Attributes:
+        said: lines of tshark's standard error.
+        status: tshark's exit status once it has ended.
+    """
+
+    def __init__(self, program: str, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.said: list[str] = []
+        self.status = 0
+        self._program = program
+        selection = [word for field in FIELDS for word in ("-e", field)]
+        super().__init__(
+            path,
+            keep_packets=False,
+            use_ek=True,
+            eventloop=loop,
+            override_prefs=_PREFERENCES,
+            custom_parameters=selection,
+        )
+
+    def _get_tshark_path(self) -> str:
+        return self._program
+
+    def _get_tshark_version(self) -> Version:
+        # pyshark asks whether tshark knows EK, which came with 2.2 in 2016: starting tshark once more would cost more
+        # than many a capture.
+        return Version("3.0.0")
+
+    def _setup_tshark_output_parser(self) -> FieldParser:
+        return FieldParser()
+
+    async def _handle_process_stderr_forever(self, stderr: asyncio.StreamReader) -> None:
+        size = 0
+        while line := await stderr.read(_MAX_COMPLAINT):
+            size += len(line)
+            if size <= _MAX_COMPLAINT:
+                self.said.append(line.decode(errors="replace"))
+
+    async def _cleanup_subprocess(self, process: asyncio.subprocess.Process) -> None:
+        # pyshark kills a tshark that has closed its output but not ended yet, and its status with it.
+        if self._eof_reached:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), _EXIT_S)
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            if process.stdout is not None:
+                # asyncio knows of an end only when the pipes have ended too, and one that is full is not read on.
+                await process.stdout.read()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), _EXIT_S)
+        self.status = process.returncode or 0
+
+
+class Tshark:
+    """tshark at work in a thread of its own, a few chunks of frames ahead.
+
+    Attributes:
+        path: the file it reads.
+        complaint: what it said against the file, "" nothing.
+        status: its exit status.
+        failure: what went wrong in pyshark itself.
+    """
+
+    def __init__(self, program: str, path: Path) -> None:
+        self.path = path
+        self.complaint = ""
+        self.status = 0
+        self.failure: Exception | None = None
+        self._program = program
+        self._chunks: queue.Queue[Sequence[Fields]] = queue.Queue(_CHUNKS_AHEAD)
+        self._chunk: list[Fields] = []
+        self._closing = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._reading: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="pcapflow-tshark", daemon=True)
+        self._thread.start()
+
+    def next_chunk(self) -> list[Fields]:
+        """The next frames; empty when there are no more."""
+        return list(self._chunks.get())
+
+    def close(self) -> None:
+        """Ends tshark, wherever it is, and waits until it is gone."""
+        self._closing.set()
+        with contextlib.suppress(RuntimeError):
+            # The loop may be closed already.
+            self._loop.call_soon_threadsafe(self._cancel)
+        self._thread.join()
+
+    def _cancel(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def _run(self) -> None:
+        loop = self._loop
+        try:
+            capture = FieldCapture(self._program, self.path, loop)
+            # Ending tshark is no part of the task that may be cancelled.
+            self._reading = loop.create_task(capture.packets_from_tshark(self._take, close_tshark=False))
+            try:
+                with contextlib.suppress(asyncio.CancelledError):
+                    loop.run_until_complete(self._reading)
+            finally:
+                loop.run_until_complete(capture.close_async())
+                self.status = capture.status
+                self.complaint = _complaint("".join(capture.said))
+        except Exception as error:  # noqa: BLE001 - whatever pyshark raises is told in the caller's thread
+            self.failure = error
+        finally:
+            loop.close()
+            self._put(self._chunk)
+            if self._chunk:
+                self._put([])
+
+    def _take(self, fields: Fields) -> None:
+        self._chunk.append(fields)
+        if len(self._chunk) == _FRAMES_PER_CHUNK:
+            chunk, self._chunk = self._chunk, []
+            self._put(chunk)
+        if self._closing.is_set():
+            raise StopCapture
+
+    def _put(self, chunk: list[Fields]) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(queue.Full):
+                self._chunks.put(chunk, timeout=_POLL_S)
+                return
+
+
+def _complaint(said: str) -> str:
+    """What tshark says against the file, on one line, without its name and its remark on running as root."""
+    _, _, words = said.partition("tshark: ")
+    return " ".join(words.split())
+
+
+def exit_words(status: int) -> str:
+    """How tshark ended, as the end of a sentence."""
+    return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"

@@ -35,6 +35,7 @@ from pcapflow.engine.collect import Collector
 from pcapflow.engine.join import join
 from pcapflow.reader.capture import Capture
 from pcapflow.reader.segment_batch import (
+    ALL_SHARDS,
     CAPACITY,
     COL_ACK,
     COL_DST_HI,
@@ -59,8 +60,7 @@ from pcapflow.reader.segment_batch import (
     COL_WINDOW,
     COLUMNS,
     IS_IPV6,
-    WHOLE,
-    Batch,
+    SegmentBatch,
 )
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.endings import END_REASONS
@@ -218,13 +218,13 @@ def run(
     max_open_flows: int = 1 << 20,
     rows_per_batch: int = CAPACITY,
     table: FlowTable | None = None,
-    halves: Sequence[int] = (WHOLE,),
+    shards: Sequence[int] = (ALL_SHARDS,),
 ) -> Tables:
-    """Feeds segments to a flow table, or to one for each of these halves, and finishes it."""
+    """Feeds segments to a flow table, or to one for each of these shards, and finishes it."""
     collectors = [
-        Collector(table or FlowTable(marks_per_flow, max_open_flows, RTO_NS, MAX_LINGERING, half)) for half in halves
+        Collector(table or FlowTable(marks_per_flow, max_open_flows, RTO_NS, MAX_LINGERING, shard)) for shard in shards
     ]
-    batch = Batch()
+    batch = SegmentBatch()
     for frame, row in enumerate(rows, 1):
         _fill(batch, row, frame)
         if batch.size == rows_per_batch:
@@ -287,7 +287,7 @@ def _options(words: dict[str, int], sack_left: int) -> bytes:
     return options
 
 
-def _fill(batch: Batch, row: Row, frame: int) -> None:
+def _fill(batch: SegmentBatch, row: Row, frame: int) -> None:
     batch.wants(row.time_ns, 0)
     cell, segment = int(batch.size) * COLUMNS, row.segment
     src_hi, src_lo = _halves(segment.src)

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.workloads import generate
 from pcapflow.engine.run import LARGE_BYTES
 from pcapflow.reader import open_capture
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKETS = 20_000
@@ -274,7 +274,7 @@ def test_what_cannot_be_opened_again_is_read_once(web: Path, tmp_path: Path) -> 
         twice = []
         for item in (web, packed, stream):
             opened = open_capture([item])
-            opened.read(Batch())
+            opened.read(SegmentBatch())
             twice.append(opened.can_be_read_twice)
             opened.close()
 

@@ -15,7 +15,7 @@ from fixtures.containers import Section, pcap
 from pcapflow.analysis import Analysis
 from pcapflow.reader import waypoints
 from pcapflow.reader.open import OpenCapture
-from pcapflow.reader.segment_batch import CAPACITY, Batch
+from pcapflow.reader.segment_batch import CAPACITY, SegmentBatch
 from pcapflow.reader.waypoints import Waypoint, Waypoints
 from pcapflow.result import SEGMENTS_PER_FLOW
 from tests.reader.frames import CLIENT, SERVER, ethernet, ipv4, tcp
@@ -56,7 +56,7 @@ def batches_read(analysis: Analysis, flows: Sequence[int], monkeypatch: pytest.M
     reads = 0
     read = OpenCapture.read
 
-    def counted(self: OpenCapture, batch: Batch) -> bool:
+    def counted(self: OpenCapture, batch: SegmentBatch) -> bool:
         nonlocal reads
         reads += 1
         return read(self, batch)

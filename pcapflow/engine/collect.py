@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.engine.partition import JOINED_LATER, MARKS_LOGGED, TRANSITIONS_LOGGED, PartitionResult
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 from pcapflow.tables.schema import FLOWS, Column
 from pcapflow.tables.sorting import reorder
 from pcapflow.tcp.states import ENDPOINT_NAMES
@@ -31,7 +31,7 @@ class Collector:
         self._table = table
         self._columns = {name: GrowingColumn(dtype) for name, dtype in FLOWS.items() if name not in JOINED_LATER}
 
-    def consume(self, batch: Batch) -> None:
+    def consume(self, batch: SegmentBatch) -> None:
         """Gives the flow table a batch."""
         self._table.consume(batch)
         if self._table.flows.rows >= ENOUGH:

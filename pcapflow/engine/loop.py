@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pcapflow.config import Config
 from pcapflow.reader import OpenCapture
-from pcapflow.reader.segment_batch import HALVES, Batch
+from pcapflow.reader.segment_batch import SHARDS, SegmentBatch
 from pcapflow.tracker import FlowTable
 from pcapflow.tracker.flow_table import MAX_LINGERING
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 def follow(
     opened: OpenCapture,
-    batch: Batch,
+    batch: SegmentBatch,
     more: bool,
-    halves: Sequence[int],
+    shards: Sequence[int],
     config: Config,
     on_batch: Callable[[], None] | None = None,
 ) -> list[PartitionResult]:
-    """Follows halves of the connections to the end of a capture.
+    """Follows shards of the connections to the end of a capture.
 
     Args:
         opened: the capture.
-        batch: its first batch, which was read from it; those after it hold no segments of a half that is not followed.
+        batch: its first batch, which was read from it; those after it hold no segments of a shard that is not followed.
         more: whether there may be more.
-        halves: of :data:`HALVES`, those to follow.
-        config: thresholds; limits are for all connections, and each half has its share.
+        shards: of :data:`SHARDS`, those to follow.
+        config: thresholds; limits are for all connections, and each shard has its share.
         on_batch: is called after each batch.
 
     Returns:
-        What each half came to.
+        What each shard came to.
 
     Raises:
         CaptureError: a later file cannot be read.
@@ -42,7 +42,7 @@ def follow(
     # A second process is started before numpy is imported, which may start threads of its own.
     from pcapflow.engine.collect import Collector
 
-    share = len(HALVES)
+    share = len(SHARDS)
     collectors = [
         Collector(
             FlowTable(
@@ -50,10 +50,10 @@ def follow(
                 -(-config.max_open_flows // share),
                 int(config.rto_s * 1e9),
                 MAX_LINGERING // share,
-                half,
+                shard,
             )
         )
-        for half in halves
+        for shard in shards
     ]
     while True:
         for collector in collectors:
@@ -62,8 +62,8 @@ def follow(
             on_batch()
         if not more:
             break
-        if len(halves) == 1:
+        if len(shards) == 1:
             # The first batch was read before anybody knew, and holds all.
-            (batch.half,) = halves
+            (batch.shard,) = shards
         more = opened.read(batch)
     return [collector.finish(opened.last_ns) for collector in collectors]

@@ -33,7 +33,7 @@ from pcapflow.reader.segment_batch import (
     COL_WINDOW,
     COLUMNS,
     ICMP_QUOTE,
-    Batch,
+    SegmentBatch,
 )
 from pcapflow.tables.segments import Segment
 from pcapflow.tcp.flags import ACK, SYN
@@ -98,7 +98,7 @@ def _read(
     rows_of = {flow: _Rows(limit, frames, window) for flow, window in windows.items()}
     try:
         with contextlib.closing(open_capture(inputs, engine=engine)) as opened:
-            batch = Batch()
+            batch = SegmentBatch()
             for first, last in sorted({span for window in windows.values() for span in window.spans(frames)}):
                 # What an earlier one has covered is neither leapt over nor read again.
                 opened.skip_to(first - MARGIN, waypoints)

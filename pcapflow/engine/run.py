@@ -22,7 +22,7 @@ from pcapflow.reader import open_capture
 from pcapflow.reader.capture import Capture, no_checksum
 from pcapflow.reader.file_state import FileState, change, state_of
 from pcapflow.reader.open import Engine, Input, is_compiled
-from pcapflow.reader.segment_batch import HALVES, Batch
+from pcapflow.reader.segment_batch import SHARDS, SegmentBatch
 from pcapflow.reader.waypoints import Waypoints
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _follow(
         if progress is not None:
             progress(opened.bytes_read, total)
 
-    batch = Batch()
+    batch = SegmentBatch()
     with contextlib.closing(open_capture(inputs, reader, sizes)) as opened:
         # The first batch decides which engine it is, before anything is shared out.
         more = opened.read(batch)
@@ -115,11 +115,11 @@ def _follow(
         if second is None:
             is_one_file = len(inputs) == 1 and states[0] is not None
             checksum = sha256_beside(os.fspath(inputs[0]), sizes[0]) if is_one_file else no_checksum  # type: ignore[arg-type]
-            results = follow(opened, batch, more, HALVES, config, on_batch)
+            results = follow(opened, batch, more, SHARDS, config, on_batch)
         else:
             checksum = second.checksum
             with second:
-                results = follow(opened, batch, more, HALVES[:1], config, on_batch)
+                results = follow(opened, batch, more, SHARDS[:1], config, on_batch)
                 if meanwhile is not None:
                     meanwhile()
                 rest = second.result(opened.frames)

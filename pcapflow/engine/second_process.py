@@ -24,7 +24,7 @@ from pcapflow.engine.checksum import sha256_by_mapping, sha256_of
 from pcapflow.engine.loop import follow
 from pcapflow.reader import open_capture
 from pcapflow.reader.open import Input
-from pcapflow.reader.segment_batch import HALVES, Batch
+from pcapflow.reader.segment_batch import SHARDS, SegmentBatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pcapflow.engine.partition import PartitionResult
     from pcapflow.tables.schema import Column
 
-SECOND: Final = HALVES[1:]
+SECOND: Final = SHARDS[1:]
 _ALIGNMENT: Final = mmap.PAGESIZE
 
 
@@ -167,7 +167,7 @@ def _work(
     try:
         # Ctrl-C reaches both; the first process ends this one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        batch = Batch()
+        batch = SegmentBatch()
         with contextlib.closing(open_capture(inputs, "native", sizes)) as opened:
             more = opened.read(batch)
             (result,) = follow(opened, batch, more, SECOND, config)

@@ -13,7 +13,7 @@ from typing import Final
 
 from pcapflow.errors import CaptureError, EmptyCapture
 from pcapflow.reader.open import Engine, Input, is_file, open_capture
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 
 GLANCE_BYTES: Final = 64 * 1024
 """What is read of a member to see its first time stamp; where no frame begins within, all of it is."""
@@ -41,7 +41,7 @@ def _first_ns(item: Input, engine: Engine) -> int:
     """The earliest time stamp near the beginning of a file, -1 without a frame."""
     for size in (GLANCE_BYTES, -1):
         with contextlib.suppress(EmptyCapture), contextlib.closing(open_capture([item], engine, [size])) as opened:
-            batch = Batch()
+            batch = SegmentBatch()
             while opened.read(batch) and opened.first_ns < 0:
                 pass
             if opened.first_ns >= 0:

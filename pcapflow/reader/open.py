@@ -14,7 +14,7 @@ from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.pcap import PcapRecords, is_pcap
 from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
 from pcapflow.reader.records import CLOCK_STEP_NS
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 from pcapflow.reader.source import Source, open_source
 from pcapflow.reader.waypoints import Waypoint, Waypoints
 from pcapflow.text.times import rfc3339
@@ -58,7 +58,7 @@ class OpenCapture:
         self._may_fall_back = engine == "auto" and is_file(inputs[0])
         self._open_next()
 
-    def read(self, batch: Batch) -> bool:
+    def read(self, batch: SegmentBatch) -> bool:
         """Fills the batch anew.
 
         Returns:

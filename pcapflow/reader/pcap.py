@@ -15,7 +15,7 @@ from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.frame import decode_frame
 from pcapflow.reader.pcap_variants import FORMATS, record_header_bytes
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
-from pcapflow.reader.segment_batch import CAPACITY, Batch
+from pcapflow.reader.segment_batch import CAPACITY, SegmentBatch
 from pcapflow.reader.source import Source
 
 FILE_HEADER_BYTES: Final = 24
@@ -66,7 +66,7 @@ class PcapRecords(Records):
             self._header_len = record_header_bytes(self._data, big, header_len, self._link_type)
             self.format = FORMATS[int(self._header_len), header_len]
 
-    def fill(self, batch: Batch) -> bool:
+    def fill(self, batch: SegmentBatch) -> bool:
         """See :meth:`Records.fill`."""
         if self._done:
             return False

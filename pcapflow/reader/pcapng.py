@@ -16,7 +16,7 @@ from mypy_extensions import i64
 from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.frame import decode_frame
 from pcapflow.reader.records import MAX_RECORD_BYTES, Records
-from pcapflow.reader.segment_batch import CAPACITY, Batch
+from pcapflow.reader.segment_batch import CAPACITY, SegmentBatch
 from pcapflow.reader.source import Source
 
 SECTION_HEADER: Final = 0x0A0D0D0A
@@ -121,7 +121,7 @@ class PcapngRecords(Records):
         self._interfaces = [Interface(*declared) for declared in self._declared]
         return True
 
-    def fill(self, batch: Batch) -> bool:
+    def fill(self, batch: SegmentBatch) -> bool:
         """See :meth:`Records.fill`."""
         if self._done:
             return False
@@ -132,7 +132,7 @@ class PcapngRecords(Records):
                 break
         return not self._done
 
-    def _block(self, batch: Batch) -> bool:
+    def _block(self, batch: SegmentBatch) -> bool:
         """Reads one block, or steps over it; False at the end of the file or of what can be read of it."""
         at: i64 = self._at
         if at + 12 > len(self._data):
@@ -171,7 +171,7 @@ class PcapngRecords(Records):
         self._at = at + length
         return self._contents(self._data, kind, at, length, batch)
 
-    def _contents(self, data: bytes, kind: i64, at: i64, length: i64, batch: Batch) -> bool:
+    def _contents(self, data: bytes, kind: i64, at: i64, length: i64, batch: SegmentBatch) -> bool:
         """Takes a block of a known kind, all of which is at ``at``; False where it is too short for its kind."""
         end: i64 = at + length - 4
         if kind == ENHANCED_PACKET:
@@ -239,7 +239,7 @@ class PcapngRecords(Records):
         end: i64,
         captured: i64,
         wire_len: i64,
-        batch: Batch,
+        batch: SegmentBatch,
     ) -> None:
         decoder = self.decoder
         if interface_id >= len(self._interfaces):

@@ -8,7 +8,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.link import LINK_TYPES
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 from pcapflow.reader.source import Source
 
 MAX_RECORD_BYTES: Final = 16 << 20
@@ -57,7 +57,7 @@ class Records:
         self._clock_ns: i64 = -1
         self._done = False
 
-    def fill(self, batch: Batch) -> bool:
+    def fill(self, batch: SegmentBatch) -> bool:
         """Decodes frames until the batch is full or the file ends.
 
         Returns:

@@ -49,14 +49,14 @@ COL_SACK_RIGHT: Final = 20
 COLUMNS: Final = 21
 
 
-WHOLE: Final = -1
-"""In place of a half: the segments of all connections."""
-HALVES: Final = (0, 1)
-"""Connections fall into two halves, which have nothing to do with one another."""
+ALL_SHARDS: Final = -1
+"""In place of a shard: the segments of all connections."""
+SHARDS: Final = (0, 1)
+"""Connections fall into two shards, which have nothing to do with one another."""
 
 
-def half_of(mixed: i64) -> i64:
-    """Which half a connection belongs to, by the exclusive or of its addresses' lower halves and its two ports.
+def shard_of(mixed: i64) -> i64:
+    """Which shard a connection belongs to, by the exclusive or of its addresses' lower halves and its two ports.
 
     It is the parity of the bits, which changes evenly along whatever steps addresses and ports are given out in.
     """
@@ -68,12 +68,12 @@ def half_of(mixed: i64) -> i64:
 
 
 @final
-class Batch:
-    """Columns of the segments among the next :data:`CAPACITY` that are of one half, or of all; ``size`` are filled.
+class SegmentBatch:
+    """Columns of the segments among the next :data:`CAPACITY` that are of one shard, or of all; ``size`` are filled.
 
     Attributes:
-        half: the half whose segments it is filled with. Whichever it is, batches begin and end at the same segments.
-        seen: segments of either half that the batch stands for.
+        shard: the shard whose segments it is filled with. Whichever it is, batches begin and end at the same segments.
+        seen: segments of either shard that the batch stands for.
         last_ns: time of the last of these.
         latest_ns: the latest of their times, and of all before.
 
@@ -101,7 +101,7 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self.half: i64 = WHOLE
+        self.shard: i64 = ALL_SHARDS
         self.size: i64 = 0
         self.seen: i64 = 0
         self.last_ns: i64 = -1
@@ -114,9 +114,9 @@ class Batch:
         self.seen = 0
 
     def wants(self, time_ns: i64, mixed: i64) -> bool:
-        """Counts a segment; whether it is to have a row, by ``mixed`` as for :func:`half_of`."""
+        """Counts a segment; whether it is to have a row, by ``mixed`` as for :func:`shard_of`."""
         self.seen += 1
         self.last_ns = time_ns
         if time_ns > self.latest_ns:
             self.latest_ns = time_ns
-        return self.half < 0 or half_of(mixed) == self.half
+        return self.shard < 0 or shard_of(mixed) == self.shard

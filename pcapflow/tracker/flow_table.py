@@ -3,8 +3,8 @@
 Flows are found by a hash over both ends that does not depend on direction, in an open-addressing table of integers.
 A SYN with another sequence number than the one its flow began with is a new incarnation of the tuple, and a new flow.
 
-A table follows all connections or one half of them: nothing that happens to one has to do with another, so the two
-halves can be followed by two processes, each of which reads the whole capture.
+A table follows all connections or one shard of them: nothing that happens to one has to do with another, so the two
+shards can be followed by two processes, each of which reads the whole capture.
 
 A connection passes through up to three forms: an embryo while nothing but a SYN and its answer has passed, a
 :class:`Flow` while it is followed, and a row of the log soon after both ends have closed. Memory thus follows the
@@ -20,6 +20,7 @@ from librt.vecs import append, pop, vec
 from mypy_extensions import i64
 
 from pcapflow.reader.segment_batch import (
+    ALL_SHARDS,
     CAPACITY,
     COL_ACK,
     COL_DST_HI,
@@ -44,9 +45,8 @@ from pcapflow.reader.segment_batch import (
     COLUMNS,
     ICMP_QUOTE,
     IS_IPV6,
-    WHOLE,
-    Batch,
-    half_of,
+    SegmentBatch,
+    shard_of,
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN, TCP_FLAGS
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
@@ -92,7 +92,7 @@ PLACE: Final = 5
 
 @final
 class FlowTable:
-    """All connections of one capture, or one half of them; they are numbered from 0 in order of their first frame.
+    """All connections of one capture, or one shard of them; they are numbered from 0 in order of their first frame.
 
     Attributes:
         flows, transitions, marks: the logs. :class:`~pcapflow.engine.collect.Collector` drains ``flows`` after each
@@ -110,7 +110,7 @@ class FlowTable:
         max_open_flows: int,
         rto_ns: int,
         max_lingering: int = MAX_LINGERING,
-        half: int = WHOLE,
+        shard: int = ALL_SHARDS,
     ) -> None:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
@@ -123,7 +123,7 @@ class FlowTable:
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
         self._max_lingering: i64 = max_lingering
-        self._half: i64 = half
+        self._shard: i64 = shard
         self._open_count: i64 = 0
         self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
         # By number of the connection: what and where it is, and its two ends.
@@ -147,11 +147,11 @@ class FlowTable:
         self._k2: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
         self._k3: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
 
-    def consume(self, batch: Batch) -> None:
-        """Takes those segments of a batch that are of its half; writes connections that have been closed for long."""
+    def consume(self, batch: SegmentBatch) -> None:
+        """Takes those segments of a batch that are of its shard; writes connections that have been closed for long."""
         cells = batch.cells
-        # A batch that holds this half alone need not be sifted.
-        half: i64 = WHOLE if batch.half == self._half else self._half
+        # A batch that holds this shard alone need not be sifted.
+        shard: i64 = ALL_SHARDS if batch.shard == self._shard else self._shard
         end: i64 = batch.size * COLUMNS
         row: i64 = -COLUMNS
         while row + COLUMNS < end:
@@ -160,7 +160,7 @@ class FlowTable:
             dst_lo: i64 = cells[row + COL_DST_LO]
             sport: i64 = cells[row + COL_PORTS] >> 16
             dport: i64 = cells[row + COL_PORTS] & 0xFFFF
-            if half >= 0 and half_of(src_lo ^ dst_lo ^ sport ^ dport) != half:
+            if shard >= 0 and shard_of(src_lo ^ dst_lo ^ sport ^ dport) != shard:
                 continue
             src_hi: i64 = cells[row + COL_SRC_HI]
             dst_hi: i64 = cells[row + COL_DST_HI]

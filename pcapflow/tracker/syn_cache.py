@@ -27,7 +27,7 @@ from pcapflow.reader.segment_batch import (
     COL_TTL,
     COL_VLAN,
     COL_WINDOW,
-    Batch,
+    SegmentBatch,
 )
 from pcapflow.tcp.flags import TCP_FLAGS
 from pcapflow.tracker.endpoint import Endpoint
@@ -46,7 +46,7 @@ NO_SEGMENT: Final = -1
 REUSE: Final = 0x8000_0000_0000
 
 
-def fits(batch: Batch, cell: i64) -> bool:
+def fits(batch: SegmentBatch, cell: i64) -> bool:
     """Whether a SYN or SYN-ACK is as plain as nearly all are, so that six numbers hold it.
 
     ``cell``, here and below, is where its row begins in ``batch.cells``.
@@ -74,7 +74,7 @@ class Embryos:
         self._free: vec[i64] = vec[i64]()
         self._size: i64 = 0
 
-    def add(self, batch: Batch, cell: i64, is_reuse: bool) -> i64:
+    def add(self, batch: SegmentBatch, cell: i64, is_reuse: bool) -> i64:
         """Keeps a SYN, for which :func:`fits` holds, and returns its row."""
         if len(self._free) > 0:
             self._free, row = pop(self._free)
@@ -94,7 +94,7 @@ class Embryos:
         block[at + SEGMENT] = NO_SEGMENT
         return row
 
-    def answer(self, row: i64, batch: Batch, cell: i64) -> bool:
+    def answer(self, row: i64, batch: SegmentBatch, cell: i64) -> bool:
         """Keeps a SYN-ACK, if it fits, is the first, and acknowledges this SYN."""
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH
@@ -146,7 +146,7 @@ class Embryos:
         assert block is not None
         return block
 
-    def _put(self, row: i64, offset: i64, batch: Batch, cell: i64) -> None:
+    def _put(self, row: i64, offset: i64, batch: SegmentBatch, cell: i64) -> None:
         cells = batch.cells
         block = self._block(row)
         at: i64 = row % ROWS * WIDTH + offset

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fixtures.containers import pcap
 from pcapflow.reader import open_capture
 from pcapflow.reader.capture import Capture
-from pcapflow.reader.segment_batch import COLUMNS, Batch
+from pcapflow.reader.segment_batch import COLUMNS, SegmentBatch
 
 IPV4, IPV6, VLAN, QINQ, MPLS, PPPOE, TEB = 0x0800, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8864, 0x6558
 TCP, UDP, GRE, IPIP, SIX_IN_FOUR, ICMP, ICMPV6 = 6, 17, 47, 4, 41, 1, 58
@@ -228,7 +228,7 @@ def read_inputs(items: Sequence[str | io.BytesIO], engine: str) -> Reading:
     """What an engine makes of several inputs, one after another."""
     assert engine in ("native", "pyshark", "auto")
     opened = open_capture(items, engine=engine)  # type: ignore[arg-type]
-    batch, raw, more = Batch(), [], True
+    batch, raw, more = SegmentBatch(), [], True
     try:
         while more:
             more = opened.read(batch)
@@ -252,7 +252,7 @@ def one(frame: bytes, link: int = 1, *, snaplen: int = 262_144) -> Row:
     return row
 
 
-def _raw_row(batch: Batch, i: int) -> tuple[int, ...]:
+def _raw_row(batch: SegmentBatch, i: int) -> tuple[int, ...]:
     return tuple(int(batch.cells[i * COLUMNS + column]) for column in range(COLUMNS))
 
 

@@ -119,8 +119,8 @@ def test_bzip2_keeps_the_blocks_before_the_damage() -> None:
 def test_standard_input_is_read_as_it_comes() -> None:
     code = (
         "from pcapflow.reader import open_capture\n"
-        "from pcapflow.reader.segment_batch import COL_SEQ, COLUMNS, Batch\n"
-        "opened, batch, seqs, more = open_capture(['-']), Batch(), [], True\n"
+        "from pcapflow.reader.segment_batch import COL_SEQ, COLUMNS, SegmentBatch\n"
+        "opened, batch, seqs, more = open_capture(['-']), SegmentBatch(), [], True\n"
         "while more:\n    more = opened.read(batch)\n"
         "    seqs += [batch.cells[i * COLUMNS + COL_SEQ] for i in range(batch.size)]\n"
         "print(*seqs)"

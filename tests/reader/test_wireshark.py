@@ -21,7 +21,7 @@ from fixtures.containers import Section, pcap
 from fixtures.frames import Segment, unreachable
 from pcapflow.errors import CaptureError
 from pcapflow.reader.decode.decoder import Decoder
-from pcapflow.reader.segment_batch import ICMP_QUOTE, Batch
+from pcapflow.reader.segment_batch import ICMP_QUOTE, SegmentBatch
 from pcapflow.reader.tshark.records import WiresharkRecords
 from tests.reader.decode import test_link, test_tunnels
 from tests.reader.frames import (
@@ -310,7 +310,7 @@ def children() -> set[str]:
 def test_tshark_is_ended_when_nobody_reads_on(how: str, wait_s: float, tmp_path: Path) -> None:
     path = write(tmp_path / "long.pcap", [ethernet(ipv4(tcp(seq=n))) for n in range(30_000)])
     records = WiresharkRecords(str(path), Decoder())
-    records.fill(Batch())
+    records.fill(SegmentBatch())
     assert children()
     time.sleep(wait_s)
     if how == "close":
@@ -325,9 +325,9 @@ def test_tshark_is_ended_when_nobody_reads_on(how: str, wait_s: float, tmp_path:
 def test_nothing_is_printed_and_no_warning_is_given(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pcap", [ethernet(ipv4(tcp(seq=n))) for n in range(3000)])
     code = (
-        "import sys; from pcapflow.reader import open_capture; from pcapflow.reader.segment_batch import Batch\n"
-        f"whole = open_capture([{str(path)!r}], 'pyshark')\nwhile whole.read(Batch()): pass\n"
-        f"part = open_capture([{str(path)!r}], 'pyshark'); part.read(Batch())\n"
+        "import sys; from pcapflow.reader import open_capture; from pcapflow.reader.segment_batch import SegmentBatch\n"
+        f"whole = open_capture([{str(path)!r}], 'pyshark')\nwhile whole.read(SegmentBatch()): pass\n"
+        f"part = open_capture([{str(path)!r}], 'pyshark'); part.read(SegmentBatch())\n"
         "sys.exit(0)"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=False, timeout=120)

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.frames import ACK, FIN, SYN, Segment
 from fixtures.ladder import START_NS
-from pcapflow.reader.segment_batch import HALVES, ICMP_QUOTE, WHOLE, half_of
+from pcapflow.reader.segment_batch import ALL_SHARDS, ICMP_QUOTE, SHARDS, shard_of
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.marks import MARK_NAMES
 from pcapflow.tcp.states import CLIENT, STATE_NAMES
@@ -262,17 +262,17 @@ def test_who_is_the_client_is_guessed_without_a_syn(sport: int, dport: int, clie
 
 
 @pytest.mark.parametrize("quoted", [40_000, 40_001, 40_003])
-def test_streams_are_counted_over_both_halves(quoted: int) -> None:
-    """Ports 40000 and 40003 are in one half, 40001 and 40002 in the other; an ICMP error came first for one."""
+def test_streams_are_counted_over_both_shards(quoted: int) -> None:
+    """Ports 40000 and 40003 are in one shard, 40001 and 40002 in the other; an ICMP error came first for one."""
     syns = [up("192.0.2.1", 40_000 + n, SYN, 1000) for n in range(4)]
     quote = dataclasses.replace(syns[quoted - 40_000], window=3 << 8 | 13, payload=b"\0" * 20)
     first, *others = rows(quote, *syns)
     segments = [dataclasses.replace(first, flags=ICMP_QUOTE), *others]
 
-    halves = [run(segments, halves=[half]) for half in HALVES]
-    tables = run(segments, halves=HALVES)
+    shards = [run(segments, shards=[shard]) for shard in SHARDS]
+    tables = run(segments, shards=SHARDS)
 
-    assert [list(half.flows["client_port"]) for half in halves] == [[40_001, 40_002], [40_000, 40_003]]
+    assert [list(shard.flows["client_port"]) for shard in shards] == [[40_001, 40_002], [40_000, 40_003]]
     assert list(tables.flows["client_port"]) == [40_000, 40_001, 40_002, 40_003]
     assert list(tables.flows["stream"]) == list(run(segments).flows["stream"])
     assert tables.flows["stream"][quoted - 40_000] == 0
@@ -285,37 +285,37 @@ def test_a_quote_of_what_never_comes_keeps_its_stream() -> None:
     first, *others = rows(up("192.0.2.1", 40_000, SYN, 1000), quote, up("192.0.2.1", 40_001, SYN, 1000))
     segments = [first, dataclasses.replace(others[0], flags=ICMP_QUOTE), others[1]]
 
-    for halves in ((WHOLE,), HALVES):
-        assert list(run(segments, halves=halves).flows["stream"]) == [0, 2]
+    for shards in ((ALL_SHARDS,), SHARDS):
+        assert list(run(segments, shards=shards).flows["stream"]) == [0, 2]
 
 
 @pytest.mark.parametrize("step", [1, 2, 4, 1000], ids="ports {} apart".format)
-def test_the_halves_are_halves_however_ports_are_given_out(step: int) -> None:
-    """Linux gives even ports to those that connect: a bit of the port would put all of them into one half."""
+def test_the_shards_are_halves_however_ports_are_given_out(step: int) -> None:
+    """Linux gives even ports to those that connect: a bit of the port would put all of them into one shard."""
     tuples = [(0xC000_0201 ^ 0xC633_6402 ^ (1024 + n * step) ^ 443) for n in range(60)]
 
-    ones = sum(half_of(mixed) for mixed in tuples)
+    ones = sum(shard_of(mixed) for mixed in tuples)
 
     assert 20 <= ones <= 40
 
 
-def test_both_halves_together_are_the_whole() -> None:
+def test_both_shards_together_are_the_whole() -> None:
     """Whatever comes, every column says the same, and each flow's transitions are the same in the same order."""
     made = random_rows()
 
-    whole, halves = run(made), run(made, halves=HALVES)
+    whole, shards = run(made), run(made, shards=SHARDS)
 
     for name in whole.flows.schema:
-        assert list(whole.flows[name]) == list(halves.flows[name]), name
+        assert list(whole.flows[name]) == list(shards.flows[name]), name
     for name in whole.marks.schema:
-        assert list(whole.marks[name]) == list(halves.marks[name]), name
-    by_flow = [table.transitions["flow"].argsort(kind="stable") for table in (whole, halves)]
+        assert list(whole.marks[name]) == list(shards.marks[name]), name
+    by_flow = [table.transitions["flow"].argsort(kind="stable") for table in (whole, shards)]
     for name in whole.transitions.schema:
-        assert list(whole.transitions[name][by_flow[0]]) == list(halves.transitions[name][by_flow[1]]), name
+        assert list(whole.transitions[name][by_flow[0]]) == list(shards.transitions[name][by_flow[1]]), name
 
 
-def test_the_time_of_one_half_is_that_of_the_whole() -> None:
-    """A FIN drew nothing for twenty seconds: that these passed is known from the other half alone."""
+def test_the_time_of_one_shard_is_that_of_the_whole() -> None:
+    """A FIN drew nothing for twenty seconds: that these passed is known from the other shard alone."""
     segments = [
         *handshake("192.0.2.1", 40_000),
         up("192.0.2.1", 40_000, FIN | ACK, 1001, 5001),
@@ -325,8 +325,8 @@ def test_the_time_of_one_half_is_that_of_the_whole() -> None:
     *made, last = rows(*segments)
     made.append(dataclasses.replace(last, time_ns=last.time_ns + 20 * 10**9))
 
-    for halves in ((WHOLE,), HALVES):
-        tables = run(made, halves=halves)
+    for shards in ((ALL_SHARDS,), SHARDS):
+        tables = run(made, shards=shards)
         assert list(tables.flows["client_port"]) == [40_000, 40_000, 40_001]
         assert STATE_NAMES[tables.flows["server_state"][0]] == "ESTABLISHED"
 

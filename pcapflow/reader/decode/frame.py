@@ -27,7 +27,7 @@ from pcapflow.reader.decode.protocols import (
     MIN_ETHERTYPE,
 )
 from pcapflow.reader.decode.tunnels import tunnel_header
-from pcapflow.reader.segment_batch import Batch
+from pcapflow.reader.segment_batch import SegmentBatch
 
 
 def decode_frame(
@@ -38,7 +38,7 @@ def decode_frame(
     wire_len: i64,
     link_type: i64,
     time_ns: i64,
-    batch: Batch,
+    batch: SegmentBatch,
 ) -> None:
     """Decodes one frame and appends its TCP segment, if it has one, to the batch.
 

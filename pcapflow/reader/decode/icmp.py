@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.protocols import M32, PROTO_TCP
 from pcapflow.reader.decode.segment import write_quote
-from pcapflow.reader.segment_batch import IS_IPV6, Batch
+from pcapflow.reader.segment_batch import IS_IPV6, SegmentBatch
 
 DESTINATION_UNREACHABLE: Final = 3
 SOURCE_QUENCH: Final = 4
@@ -25,7 +25,7 @@ FIRST_ICMPV6_INFORMATION: Final = 128
 """ICMPv6 messages of lower types are errors (RFC 4443, 2.1)."""
 
 
-def icmp(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> None:
+def icmp(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch) -> None:
     """Counts an ICMP message at ``at``; a segment that it quotes goes to the batch."""
     decoder.other += 1
     if at + 8 + 20 > end:
@@ -49,7 +49,7 @@ def icmp(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> None
     write_quote(decoder, data, ip_at + header_len, end, kind << 8 | i64(data[at + 1]), batch)
 
 
-def icmpv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> None:
+def icmpv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch) -> None:
     """Counts an ICMPv6 message at ``at``; a segment that it quotes goes to the batch."""
     decoder.other += 1
     if at + 8 + 40 > end or data[at] >= FIRST_ICMPV6_INFORMATION or data[at + 8 + 6] != PROTO_TCP:

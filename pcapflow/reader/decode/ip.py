@@ -30,7 +30,7 @@ from pcapflow.reader.decode.protocols import (
     PROTO_TCP,
 )
 from pcapflow.reader.decode.segment import write_segment
-from pcapflow.reader.segment_batch import IS_IPV6, Batch
+from pcapflow.reader.segment_batch import IS_IPV6, SegmentBatch
 
 IPV6_HEADER_BYTES: Final = 40
 
@@ -38,7 +38,7 @@ _MORE_FRAGMENTS: Final = 0x2000
 _FRAGMENT_OFFSET: Final = 0x1FFF
 
 
-def ipv4(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
+def ipv4(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch) -> i64:
     """An IPv4 header at ``at``; a segment or a quote goes to the batch.
 
     Returns:
@@ -85,7 +85,7 @@ def ipv4(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
     return proto << 16 | header_len
 
 
-def ipv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
+def ipv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch) -> i64:
     """An IPv6 header at ``at`` with its extension headers; a segment or a quote goes to the batch.
 
     Returns:
@@ -126,7 +126,7 @@ def ipv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: Batch) -> i64:
     return proto << 16 | headers_len
 
 
-def _extension_headers(decoder: Decoder, data: bytes, ip_at: i64, end: i64, proto: i64, batch: Batch) -> i64:
+def _extension_headers(decoder: Decoder, data: bytes, ip_at: i64, end: i64, proto: i64, batch: SegmentBatch) -> i64:
     """Steps over the extension headers that follow an IPv6 header at ``ip_at``, of which ``proto`` names the first.
 
     Returns:
@@ -180,7 +180,7 @@ def _fragment(
     proto: i64,
     ip_id: i64,
     fragment: i64,
-    batch: Batch,
+    batch: SegmentBatch,
 ) -> None:
     """Takes one IP fragment; the one that makes its datagram whole yields the segment, as in Wireshark.
 

@@ -39,7 +39,7 @@ from pcapflow.reader.segment_batch import (
     COLUMNS,
     CUT_OPTIONS,
     ICMP_QUOTE,
-    Batch,
+    SegmentBatch,
 )
 from pcapflow.tcp.flags import SYN, TCP_FLAGS
 
@@ -57,7 +57,7 @@ _ALIGNED_TIMESTAMPS: Final = 0x0101_080A
 """Two NOPs, then kind and length of the time stamps: the only options of nearly every segment (RFC 7323, A)."""
 
 
-def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, batch: Batch) -> None:
+def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, batch: SegmentBatch) -> None:
     """Counts a segment and writes its row, where the batch is to have one.
 
     Args:
@@ -131,7 +131,7 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, 
     batch.size += 1
 
 
-def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, batch: Batch) -> None:
+def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, batch: SegmentBatch) -> None:
     """Writes the quoted head of a segment, where the batch is to have it.
 
     Args:

@@ -12,7 +12,7 @@ from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.icmp import FIRST_ICMPV6_INFORMATION, is_icmp_error
 from pcapflow.reader.decode.segment import MIN_TCP_HEADER_BYTES, write_quote, write_segment
 from pcapflow.reader.pcapng import LARGEST
-from pcapflow.reader.segment_batch import IS_IPV6, Batch
+from pcapflow.reader.segment_batch import IS_IPV6, SegmentBatch
 from pcapflow.reader.tshark.layout import Layout
 
 Fields = dict[str, list[str]]
@@ -56,7 +56,7 @@ _QUOTE_WITHOUT_STREAM: Final = 8
 """Bytes of a quoted TCP header, which Wireshark does not give: by whether it counts the frame in a stream."""
 
 
-def segment_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: Batch) -> None:
+def segment_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: SegmentBatch) -> None:
     """Puts the TCP header of a frame together and has its row written; the decoder knows the time of the frame.
 
     Raises:
@@ -96,7 +96,7 @@ def segment_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: B
     write_segment(decoder, header, 0, len(header), wire_len, batch)
 
 
-def quote_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: Batch) -> None:
+def quote_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: SegmentBatch) -> None:
     """Puts the head of a segment together that an ICMP error quotes, and has its row written.
 
     Raises:

@@ -13,7 +13,7 @@ from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.pcap import is_pcap
 from pcapflow.reader.pcapng import is_pcapng
 from pcapflow.reader.records import Records
-from pcapflow.reader.segment_batch import CAPACITY, Batch
+from pcapflow.reader.segment_batch import CAPACITY, SegmentBatch
 from pcapflow.reader.source import Source, open_source
 from pcapflow.reader.tshark.fields import Fields, number, quote_of_fields, segment_of_fields, time_ns_of
 from pcapflow.reader.tshark.layout import layout_of
@@ -68,7 +68,7 @@ class WiresharkRecords(Records):
             return self._frame_bytes
         return self._size if self._done else min(self._frame_bytes, self._size)
 
-    def fill(self, batch: Batch) -> bool:
+    def fill(self, batch: SegmentBatch) -> bool:
         """See :meth:`Records.fill`."""
         while batch.seen < CAPACITY:
             if self._next == len(self._chunk) and not self._more_frames():
@@ -142,7 +142,7 @@ class WiresharkRecords(Records):
         if tshark.status and not self.truncated:
             self.truncated = f"tshark read up to frame {frames}: {words or exit_words(tshark.status)}"
 
-    def _frame(self, fields: Fields, batch: Batch) -> None:
+    def _frame(self, fields: Fields, batch: SegmentBatch) -> None:
         decoder = self.decoder
         frame = int(self.frames_before) + number(fields, "frame_number")
         while decoder.frames + 1 < frame:

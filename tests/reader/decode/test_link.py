@@ -95,8 +95,8 @@ READ = """
 import sys
 import pcapflow.reader.decode.link as link
 from pcapflow.reader import open_capture
-from pcapflow.reader.segment_batch import COL_SEQ, COLUMNS, Batch
-opened, batch = open_capture([sys.argv[1]], "native"), Batch()
+from pcapflow.reader.segment_batch import COL_SEQ, COLUMNS, SegmentBatch
+opened, batch = open_capture([sys.argv[1]], "native"), SegmentBatch()
 while opened.read(batch):
     pass
 capture = opened.capture()

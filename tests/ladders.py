@@ -67,7 +67,7 @@ from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.marks import MARK_NAMES, PORT_REUSE
 from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, STATE_NAMES, TRANSITIONS
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flow_table import MAX_CLOSED
+from pcapflow.tracker.closed_queue import MAX_CLOSED
 
 ISNS: Final = {"plain": (1000, 5000), "seq wraps": (2**32 - 1, 2**32 - 1)}
 """Every ladder is climbed from these initial sequence numbers of client and server."""

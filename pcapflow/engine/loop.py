@@ -9,7 +9,7 @@ from pcapflow.config import Config
 from pcapflow.reader import OpenCapture
 from pcapflow.reader.segment_batch import SHARDS, SegmentBatch
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flow_table import MAX_CLOSED
+from pcapflow.tracker.closed_queue import MAX_CLOSED
 
 if TYPE_CHECKING:
     from pcapflow.engine.partition import PartitionResult

@@ -25,18 +25,12 @@ from pcapflow.reader.segment_batch import (
     COL_DST_LO,
     COL_FLAGS,
     COL_FRAME,
-    COL_IP_ID,
     COL_PAYLOAD_LEN,
     COL_PORTS,
-    COL_SACK_LEFT,
     COL_SEQ,
     COL_SRC_HI,
     COL_SRC_LO,
-    COL_SYN_OPTIONS,
     COL_TIME_NS,
-    COL_TSECR,
-    COL_TSVAL,
-    COL_TTL,
     COL_TUNNEL,
     COL_VLAN,
     COL_WINDOW,
@@ -46,37 +40,27 @@ from pcapflow.reader.segment_batch import (
     SegmentBatch,
     shard_of,
 )
-from pcapflow.tcp.flags import ACK, FIN, RST, SYN, TCP_FLAGS
+from pcapflow.tcp.flags import ACK, FIN, RST, SYN
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
-from pcapflow.tcp.seq import delta
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.tracker.closed_queue import ClosedQueue
+from pcapflow.tracker.closed_queue import MAX_CLOSED, ClosedConnections
 from pcapflow.tracker.counts import completeness
 from pcapflow.tracker.end_of_capture import settle
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flow_log import ROWS, FlowLog
-from pcapflow.tracker.index import M31, M32, TAG, ConnectionIndex
+from pcapflow.tracker.index import M31, TAG, ConnectionIndex
 from pcapflow.tracker.late import Late
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import NO_RESET
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
 from pcapflow.tracker.syn_cache import SynCache, fits
+from pcapflow.tracker.tuples import ends, is_at, nearer, roles
 
 MAX_QUOTED_FIRST: Final = 50_000
 """Tuples remembered that no connection has yet and an ICMP error quoted."""
 WIRESHARK_MIN_QUOTE: Final = 16
 """TCP bytes that an ICMP error must quote for Wireshark to open a stream for it."""
-
-LINGER_NS: Final = 15_000_000_000
-"""A connection that both ends have closed is followed for this long after its last segment: several retransmission
-time-outs, within which a repeated FIN would show that its ACK was lost."""
-LONG_LINGER_NS: Final = 120_000_000_000
-"""The same for one with a repeated FIN, whose next repeat may be far off, or with a RST, which whoever goes on sending
-did not get (TCP_RTO_MAX of Linux)."""
-MAX_CLOSED: Final = 1 << 14
-"""Closed connections followed at once; past it the one closed first is written early."""
 
 # What a connection is now, in the low two bits of its place; the rest is where.
 IN_SYN_CACHE: Final = 0
@@ -117,7 +101,6 @@ class FlowTable:
         self._marks_per_flow: i64 = marks_per_flow
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
-        self._max_closed: i64 = max_closed
         self._shard: i64 = shard
         self._open_count: i64 = 0
         self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
@@ -129,8 +112,7 @@ class FlowTable:
         # Whether the sender of the segment at hand is the client.
         self._from_client = False
         # Closed connections in the order in which they closed, and where the search for victims stands.
-        self._closed = ClosedQueue()
-        self._closed_long = ClosedQueue()
+        self._closed = ClosedConnections(max_closed)
         self._oldest_syn: i64 = 0
         self._oldest: i64 = 0
         self._finished: i64 = 0
@@ -162,7 +144,6 @@ class FlowTable:
         end_ns: i64 = max(self.last_ns, last_ns)
         self._index.close_slots()
         self._closed.clear()
-        self._closed_long.clear()
         number: i64 = self._finished
         while number < self._index.count and self.flows.rows < ROWS:
             place: i64 = self._index.place(number)
@@ -248,19 +229,7 @@ class FlowTable:
             if flow is None:
                 return
         s = self._segment
-        s.frame = cells[row + COL_FRAME]
-        s.time_ns = time_ns
-        s.seq = cells[row + COL_SEQ]
-        s.ack = cells[row + COL_ACK]
-        s.flags = flags & TCP_FLAGS
-        s.window = cells[row + COL_WINDOW]
-        s.payload_len = cells[row + COL_PAYLOAD_LEN]
-        s.ip_id = cells[row + COL_IP_ID]
-        s.ttl = cells[row + COL_TTL]
-        s.syn_options = cells[row + COL_SYN_OPTIONS]
-        s.tsval = cells[row + COL_TSVAL]
-        s.tsecr = cells[row + COL_TSECR]
-        s.sack_left = cells[row + COL_SACK_LEFT]
+        s.read(batch, row)
         if self._from_client:
             segment_arrives(flow, flow.client, flow.server, s)
         else:
@@ -286,9 +255,9 @@ class FlowTable:
                 assert flow is not None
                 icmp_error_arrives(flow, flow.client if self._from_client else flow.server, frame, time_ns, code)
         elif cells[row + COL_PAYLOAD_LEN] >= WIRESHARK_MIN_QUOTE:
-            ends = _ends(batch, row)
-            if ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
-                self._quoted_first[ends] = frame
+            tuple_ends = ends(batch, row)
+            if tuple_ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
+                self._quoted_first[tuple_ends] = frame
 
     def _which_of_two(self, flow: Flow, before: Flow, batch: SegmentBatch, row: i64) -> Flow:
         """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered."""
@@ -296,10 +265,10 @@ class FlowTable:
             flow.before = None
             return flow
         cells = batch.cells
-        found = _nearer(
+        found = nearer(
             flow, before, self._from_client, cells[row + COL_SEQ], cells[row + COL_ACK], cells[row + COL_FLAGS]
         )
-        self._from_client = _is_at(
+        self._from_client = is_at(
             found.client, cells[row + COL_SRC_HI], cells[row + COL_SRC_LO], cells[row + COL_PORTS] >> 16
         )
         return found
@@ -339,13 +308,13 @@ class FlowTable:
         cells = batch.cells
         flags: i64 = cells[row + COL_FLAGS]
         ports: i64 = cells[row + COL_PORTS]
-        from_client, roles_assumed = _roles(flags, ports >> 16, ports & 0xFFFF)
+        from_client, roles_assumed = roles(flags, ports >> 16, ports & 0xFFFF)
         self._from_client = from_client
         if self._open_count >= self._max_open:
             self._evict()
         opened_before: int | None = None
         if self._quoted_first and number < 0:
-            opened_before = self._quoted_first.pop(_ends(batch, row), None)
+            opened_before = self._quoted_first.pop(ends(batch, row), None)
         tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
         client_hi: i64 = cells[row + COL_SRC_HI]
         client_lo: i64 = cells[row + COL_SRC_LO]
@@ -429,30 +398,11 @@ class FlowTable:
 
         Now is when the newest segment passed, not the latest time seen: a clock may have been set back.
         """
-        self._write_queue(self._closed, now_ns, LINGER_NS)
-        self._write_queue(self._closed_long, now_ns, LONG_LINGER_NS)
-
-    def _write_queue(self, queue: ClosedQueue, now_ns: i64, linger_ns: i64) -> None:
         while self.flows.rows < ROWS - CAPACITY:
-            flow = queue.first
+            flow = self._closed.next_done(now_ns)
             if flow is None:
                 break
-            if flow.is_written or (flow.ended_ns < 0 and not flow.is_superseded):
-                # It was evicted, or not over after all.
-                queue.pop()
-            elif queue.size > self._max_closed or now_ns - flow.end_ns >= linger_ns:
-                queue.pop()
-                is_slow = flow.reset is not NO_RESET or flow.client.fin_count > 1 or flow.server.fin_count > 1
-                if is_slow and linger_ns == LINGER_NS:
-                    self._closed_long.push(flow)
-                else:
-                    self._leave(flow, self.last_ns)
-            elif flow.end_ns > flow.queued_ns:
-                # It was not idle meanwhile: back to the end of the queue.
-                queue.pop()
-                queue.push(flow)
-            else:
-                break
+            self._leave(flow, self.last_ns)
 
     def _evict(self) -> None:
         """Gives a connection up; its next segment, if any, begins a new one.
@@ -489,52 +439,3 @@ class FlowTable:
         flow.is_written = True
         self._index.move(flow.number, (flow.client.isn + 1) << 2 | WRITTEN)
         self._open_count -= 1
-
-
-def _nearer(flow: Flow, before: Flow, from_client: bool, seq: i64, ack: i64, flags: i64) -> Flow:
-    """Which of two connections of one tuple the numbers of a segment go on from.
-
-    The older one's go on where the other side answers the SYN with a challenge ACK (RFC 5961, 4.2).
-    """
-    x = flow.client if from_client else flow.server
-    y = flow.server if from_client else flow.client
-    older = before.client if _is_at(before.client, x.hi, x.lo, x.port) else before.server
-    if flags & SYN:
-        if seq == older.isn and y.isn >= 0 and ack != (y.isn + 1) & M32:
-            # The older connection's SYN-ACK once more.
-            return before
-        flow.before = None
-        return flow
-    if flags & ACK and y.isn >= 0 and ack == (y.isn + y.next_rel) & M32:
-        return flow
-    if older.isn < 0:
-        return flow
-    if x.isn < 0:
-        return before
-    off: i64 = delta(seq, (x.isn + x.next_rel) & M32)
-    off_older: i64 = delta(seq, (older.isn + older.next_rel) & M32)
-    return flow if off * off <= off_older * off_older else before
-
-
-def _is_at(x: Endpoint, hi: i64, lo: i64, port: i64) -> bool:
-    """Whether an endpoint has this address and port."""
-    return x.port == port and x.lo == lo and x.hi == hi
-
-
-def _roles(flags: i64, sport: i64, dport: i64) -> tuple[bool, bool]:
-    """Whether the sender of a first segment is the client, which a SYN tells, and whether that had to be guessed."""
-    if flags & SYN:
-        return flags & ACK == 0, False
-    if sport < 1024 <= dport:
-        return False, True
-    if dport < 1024 <= sport:
-        return True, True
-    return not sport < 32768 <= dport, True
-
-
-def _ends(batch: SegmentBatch, row: i64) -> tuple[int, int, int, int, int, int]:
-    """Both ends of a segment's tuple, in an order that does not depend on direction."""
-    cells = batch.cells
-    source = cells[row + COL_SRC_HI], cells[row + COL_SRC_LO], cells[row + COL_PORTS] >> 16
-    target = cells[row + COL_DST_HI], cells[row + COL_DST_LO], cells[row + COL_PORTS] & 0xFFFF
-    return (*source, *target) if source <= target else (*target, *source)

@@ -6,6 +6,24 @@ from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
+from pcapflow.reader.segment_batch import (
+    COL_ACK,
+    COL_FLAGS,
+    COL_FRAME,
+    COL_IP_ID,
+    COL_PAYLOAD_LEN,
+    COL_SACK_LEFT,
+    COL_SEQ,
+    COL_SYN_OPTIONS,
+    COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
+    COL_TTL,
+    COL_WINDOW,
+    SegmentBatch,
+)
+from pcapflow.tcp.flags import TCP_FLAGS
+
 COPY_NS: Final = 50_000_000
 """A segment repeated with the same IP identification and time stamp within this is a copy made on the way, not a
 retransmission: the shortest retransmission time-out of Linux is 200 ms, and a retransmission has its own time stamp."""
@@ -51,3 +69,20 @@ class TapSegment:
         self.rel: i64 = 0
         self.end_rel: i64 = 0
         self.ack_rel: i64 = 0
+
+    def read(self, batch: SegmentBatch, row: i64) -> None:
+        """Takes what a batch holds of a segment, whose row begins at a cell; the rest is for the steps to fill in."""
+        cells = batch.cells
+        self.frame = cells[row + COL_FRAME]
+        self.time_ns = cells[row + COL_TIME_NS]
+        self.seq = cells[row + COL_SEQ]
+        self.ack = cells[row + COL_ACK]
+        self.flags = cells[row + COL_FLAGS] & TCP_FLAGS
+        self.window = cells[row + COL_WINDOW]
+        self.payload_len = cells[row + COL_PAYLOAD_LEN]
+        self.ip_id = cells[row + COL_IP_ID]
+        self.ttl = cells[row + COL_TTL]
+        self.syn_options = cells[row + COL_SYN_OPTIONS]
+        self.tsval = cells[row + COL_TSVAL]
+        self.tsecr = cells[row + COL_TSECR]
+        self.sack_left = cells[row + COL_SACK_LEFT]

@@ -14,7 +14,7 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp.marks import MARK_NAMES
 from pcapflow.tcp.states import ENDPOINT_NAMES, STATE_NAMES
 from pcapflow.tracker import FlowTable
-from pcapflow.tracker.flow_table import LINGER_NS, LONG_LINGER_NS
+from pcapflow.tracker.closed_queue import LINGER_NS, LONG_LINGER_NS
 from pcapflow.tracker.syn_cache import ROWS
 from tests.ladders import RTO_NS, Row, check_chains, run
 

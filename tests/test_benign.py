@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 import pcapflow
-from fixtures.benign.record import MAX_BYTES, RECORDINGS, Recording
+from fixtures.benign.record import MAX_BYTES, recordings
+from fixtures.benign.room import Recording
 from fixtures.captures import BENIGN
 from pcapflow.anomalies.model import Severity
+
+RECORDINGS = recordings()
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)

@@ -11,9 +11,9 @@ import pytest
 
 import pcapflow
 from fixtures import build
+from fixtures.builders import BUILDERS
 from fixtures.captures import FORMATS, KERNEL, ROOT, VIEWS, format_capture, kernel_capture, kernel_truth
 from fixtures.containers import gzip_stored, pcap
-from fixtures.formats import BUILDERS
 from fixtures.frames import (
     ACK,
     FIN,

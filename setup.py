@@ -55,6 +55,9 @@ INLINED: Final = [
     "-finline-limit=2000",
     "--param=large-function-growth=1000",
     "--param=inline-unit-growth=200",
+    # Two numbers that were just stored one by one, loaded back as one vector, wait until both stores have reached the
+    # cache (store forwarding): a tenth of what following a segment took.
+    "-fno-tree-slp-vectorize",
 ]
 """gcc's limits are for code that people write; the functions that mypyc makes are long, and called from one place."""
 

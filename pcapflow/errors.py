@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from typing import Final
 
 from pcapflow.text.escape import path_text
@@ -68,6 +67,8 @@ def fault_line(error: BaseException) -> str:
 
     Where the environment variable PCAPFLOW_TRACEBACK is set and not empty, the traceback is printed to standard error.
     """
+    import traceback
+
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error, file=sys.stderr)
     frames = traceback.extract_tb(error.__traceback__)

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
 import pcapflow
-from pcapflow.cli.main import cli, run
+from pcapflow.cli.main import COMMANDS, cli, run
 from tests.samples import CLOSED, NO_FINAL_ACK, REFUSED, SERVER_IP, capture
 
 ESCAPE = "\x1b["
@@ -444,9 +445,15 @@ def test_a_command_imports_only_what_it_uses(closed: Path, tmp_path: Path) -> No
 # Documents
 
 
+def commands() -> dict[str, click.Command]:
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in COMMANDS}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def test_every_command_and_option_is_in_the_readme() -> None:
     text = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-    for name, command in cli.commands.items():
+    for name, command in commands().items():
         assert f"pcapflow {name}" in text
         for parameter in command.params:
             longest = max(parameter.opts, key=len)
@@ -456,6 +463,6 @@ def test_every_command_and_option_is_in_the_readme() -> None:
 
 def test_every_option_in_the_readme_exists() -> None:
     text = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-    known = {option for command in cli.commands.values() for parameter in command.params for option in parameter.opts}
+    known = {option for command in commands().values() for parameter in command.params for option in parameter.opts}
     described = set(re.findall(r"`(--[a-z-]+)", text))
     assert described - known <= {"--help", "--version"}

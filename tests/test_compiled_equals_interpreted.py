@@ -4,8 +4,8 @@ Where this runs with a compiled build (``nox -s tests``), another process of the
 analyses the same captures with the checkout's sources, which come first on its path. Both say what each column of
 each table comes to, and the anomalies, and what is known of the capture; for a damaged file, the error.
 
-The captures: every format and damage, every committed capture of the kernels from both ends of the wire, and one of
-each generated workload, which is longer than a batch.
+The captures: every format and damage, every committed capture of the kernels from both ends of the wire, those of one
+end with sequence numbers that wrap, and one of each generated workload, which is longer than a batch.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workloads import generate
+from fixtures.captures import format_captures, kernel_captures
+from fixtures.renumber import write_wrapped
 from tests.digests import digests
 
 ROOT = Path(__file__).resolve().parents[1]
-FIXTURES = [
-    *sorted((ROOT / "fixtures" / "formats").iterdir()),
-    *sorted((ROOT / "fixtures" / "kernel").glob("*.pcap")),
-]
 WORKLOADS = ("web", "bulk", "flood")
 PACKETS = 5000
 
@@ -36,7 +34,8 @@ def test_every_fixture_gives_the_same_tables(compiled: bool, tmp_path: Path) -> 
     generated = [tmp_path / f"{workload}.pcap" for workload in WORKLOADS]
     for path in generated:
         generate(path.stem, PACKETS, path)
-    captures = [*FIXTURES, *generated]
+    wrapped = [write_wrapped(path, tmp_path) for path in kernel_captures("client")]
+    captures = [*format_captures(), *kernel_captures(), *wrapped, *generated]
 
     interpreted = subprocess.run(
         [sys.executable, "-m", "tests.digests", *map(str, captures)],

@@ -9,11 +9,11 @@ from types import ModuleType
 
 import pytest
 
+from fixtures.captures import kernel_truth
 from pcapflow.tcp.states import RST_RX, RST_TX, STATE_NAMES, TRANSITIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-KERNEL = ROOT / "fixtures" / "kernel"
 
 
 @pytest.fixture
@@ -45,7 +45,9 @@ def test_the_diagram_has_every_edge_but_resets(make_diagram: ModuleType) -> None
 def test_scenarios_that_are_named_exist(name: str) -> None:
     page = (DOCS / name).read_text(encoding="utf-8")
 
-    named = re.findall(r"`(?:fixtures/kernel/)?((?:open|close|abort|reuse|random_loss)_\w+)`", page)
+    named = re.findall(r"`(?:fixtures/kernel/(\w+)/)?((?:open|close|abort|reuse|random_loss)_\w+)`", page)
     assert len(named) > 3
-    for scenario in named:
-        assert (KERNEL / f"{scenario}.truth.json").exists(), scenario
+    assert "`fixtures/kernel/" not in re.sub(r"`fixtures/kernel/\w+/\w+`|`fixtures/kernel/`", "", page)
+    for family, scenario in named:
+        assert kernel_truth(scenario).is_file()
+        assert family in ("", kernel_truth(scenario).parent.name)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 import pcapflow
 from fixtures import build
+from fixtures.builders import BUILDERS
+from fixtures.captures import FORMATS, KERNEL, ROOT, VIEWS, format_capture, kernel_capture, kernel_truth
 from fixtures.containers import gzip_stored, pcap
-from fixtures.formats import BUILDERS
 from fixtures.frames import (
     ACK,
     FIN,
@@ -23,20 +25,21 @@ from fixtures.frames import (
     ethernet,
     parse,
     parse_ip,
+    quoted,
     read_pcap,
     tcp_packet,
     unreachable,
     write_pcap,
 )
 from fixtures.lab.namespaces import MACS, Side
-from fixtures.lab.registry import WRAPPED_ISN, Group
-from fixtures.lab.renumber import Renumberer
+from fixtures.lab.registry import Group
 from fixtures.lab.run import all_scenarios, chosen
 from fixtures.lab.score import compare
 from fixtures.lab.trace import parse_trace
 from fixtures.lab.truth import Event, Reset, Truth, paths
 from fixtures.lab.wire import Wire, bare_ack, delay, drop, duplicate, inject, rewrite, sent_by
 from fixtures.ladder import climb
+from fixtures.renumber import WRAPPED_ISN, Renumberer
 
 CLIENT, SERVER = Side.CLIENT, Side.SERVER
 MS = 1_000_000
@@ -46,7 +49,8 @@ NAMES = [scenario.name for scenario in all_scenarios()]
 WHOLE = [
     name
     for name in BUILDERS
-    if not name.startswith("damage_") and name not in {"link_unknown.pcap", "link_raw.pcap", "pcap_no_packets.pcap"}
+    if not name.startswith("damage/")
+    and name not in {"link/link_unknown.pcap", "link/link_raw.pcap", "pcap/pcap_no_packets.pcap"}
 ]
 
 
@@ -238,6 +242,31 @@ def test_sequence_numbers_move_together_and_checksums_fit() -> None:
     assert checksum(packet[12:20] + b"\0\x06" + len(packet[20:]).to_bytes(2, "big") + packet[20:]) == 0
 
 
+@pytest.mark.parametrize("router", ["10.99.0.254", "fd99::254"])
+def test_what_an_icmp_error_quotes_moves_with_the_segment(router: str) -> None:
+    ends = ("10.99.0.1", "10.99.0.2") if "." in router else ("fd99::1", "fd99::2")
+    sent = [Segment(*ends, 40_000, 80, seq=7, flags=SYN), Segment(*ends, 40_000, 80, seq=8, ack=3, flags=ACK)]
+    syn = ethernet(tcp_packet(sent[0]), bytes(6), bytes(6))
+    errors = [ethernet(unreachable(router, each, code=1), bytes(6), bytes(6)) for each in sent]
+    renumber = Renumberer(WRAPPED_ISN)
+    renumber.learn(syn)
+
+    moved = [renumber.frame(each) for each in errors]
+
+    quotes = [quoted(each) for each in moved]
+    assert [(q.src, q.dport, q.seq, q.ack) for q in quotes if q] == [
+        (ends[0], 80, WRAPPED_ISN, 0),
+        (ends[0], 80, 0, 3),
+    ]
+    for each in moved:
+        if "." in router:
+            assert checksum(each[34:]) == 0
+        else:
+            assert checksum(each[22:54] + len(each[54:]).to_bytes(4, "big") + b"\0\0\0\x3a" + each[54:]) == 0
+    assert quoted(syn) is None
+    assert quoted(errors[0][:60]) is None
+
+
 def test_a_ladder_is_read_as_it_stands() -> None:
     syn, data = climb(" ms  segment\n  0 > S 0:0\n 1.5 < P. 1:11 ack 1\n", isn=(2**32 - 1, 7))
 
@@ -337,14 +366,13 @@ def test_a_truth_is_read_as_written(tmp_path: Path) -> None:
 def test_the_scenarios_cover_every_way_to_open_close_abort_and_reuse() -> None:
     groups = {
         group: [s for s in all_scenarios() if s.group == group]
-        for group in ("open", "close", "abort", "reuse", "random")
+        for group in ("opening", "closing", "aborting", "reusing", "random")
     }
 
     assert len(NAMES) == len(set(NAMES)) >= 40
     assert all(groups.values())
-    assert {s.family for s in groups["open"]} == {4, 6}
-    assert any(s.sysctls.get("tcp_timestamps") == 0 for s in groups["close"])
-    assert any(s.isn == WRAPPED_ISN for s in groups["abort"])
+    assert {s.family for s in groups["opening"]} == {4, 6}
+    assert any(s.sysctls.get("tcp_timestamps") == 0 for s in groups["closing"])
 
 
 def test_a_scenario_must_say_what_it_shows() -> None:
@@ -366,19 +394,36 @@ def test_synthetic_fixtures_and_the_index_are_as_they_would_be_made_now() -> Non
     assert build.differences() == []
 
 
-def test_every_scenario_is_committed_and_nothing_else_is() -> None:
-    expected = {f"{name}.{part}" for name in NAMES for part in ("client.pcap", "server.pcap", "truth.json")}
+def test_the_index_names_every_file_and_nothing_else() -> None:
+    """Read as a person reads it: the folder in the heading, the name in the first column."""
+    endings = {"kernel": (".client.pcap", ".server.pcap", ".truth.json"), "formats": ("",), "benign": (".pcap",)}
+    named, folder = [], ""
+    for line in build.INDEX.read_text(encoding="utf-8").splitlines():
+        if heading := re.match(r"##+ `([\w/]+)/`", line):
+            folder = heading[1]
+        elif (row := re.match(r"\| ([\w.]+) \|", line)) and row[1] not in ("name", "file"):
+            named += [f"{folder}/{row[1]}{ending}" for ending in endings[folder.partition("/")[0]]]
 
-    assert {path.name for path in build.KERNEL.iterdir()} == expected
+    there = [path for family in endings for path in (ROOT / family).rglob("*") if path.is_file()]
+    captures = [path.relative_to(ROOT).as_posix() for path in there if path.suffix not in (".py", ".pyc")]
+    assert sorted(named) == sorted(captures)
+    assert len(named) > 500
+
+
+def test_every_scenario_is_committed_and_nothing_else_is() -> None:
+    parts = ("client.pcap", "server.pcap", "truth.json")
+    expected = {f"{scenario.group}/{scenario.name}.{part}" for scenario in all_scenarios() for part in parts}
+
+    assert {str(path.relative_to(KERNEL)) for path in KERNEL.rglob("*") if path.is_file()} == expected
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_truth_and_its_captures_speak_of_the_same_connections(name: str) -> None:
     """Every endpoint that a kernel spoke of passed the tap on its own side, within the time of the capture."""
-    truth = Truth.read(build.KERNEL / f"{name}.truth.json")
+    truth = Truth.read(kernel_truth(name))
     assert truth.scenario == name
-    for view, address_end in (("client", "1"), ("server", "2")):
-        records = read_pcap(build.KERNEL / f"{name}.{view}.pcap")
+    for view, address_end in zip(VIEWS, ("1", "2"), strict=True):
+        records = read_pcap(kernel_capture(name, view))
         times = [time_ns for time_ns, _ in records]
         assert times == sorted(times)
         segments = [found for _, each in records if (found := parse(each))]
@@ -391,14 +436,6 @@ def test_a_truth_and_its_captures_speak_of_the_same_connections(name: str) -> No
                 assert found_paths[0][0][0] <= times[-1] / 1e9 + truth.delay_s + 0.01
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_wrapped")])
-def test_wrapped_captures_begin_at_the_end_of_the_number_space(name: str) -> None:
-    first = parse(read_pcap(build.KERNEL / f"{name}.client.pcap")[0][1])
-
-    assert first is not None
-    assert (first.flags & SYN, first.seq) == (SYN, WRAPPED_ISN)
-
-
 def test_the_gzip_that_is_made_here_is_gzip() -> None:
     data = bytes(range(256)) * 600
 
@@ -409,8 +446,8 @@ def test_the_gzip_that_is_made_here_is_gzip() -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_conversation_is_the_same_in_every_format(name: str) -> None:
     """Whatever the container, the states passed through are those of the plain pcap, at the same frames' events."""
-    plain = pcapflow.analyze(build.FORMATS / "pcap_microseconds_little_endian.pcap", reader="native")
-    other = pcapflow.analyze(build.FORMATS / name, reader="native")
+    plain = pcapflow.analyze(format_capture("pcap_microseconds_little_endian.pcap"), reader="native")
+    other = pcapflow.analyze(FORMATS / name, reader="native")
 
     columns = ["endpoint", "old", "new", "event", "basis"]
     assert other.transitions[columns].to_dict("list") == plain.transitions[columns].to_dict("list")

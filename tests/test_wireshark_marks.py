@@ -14,11 +14,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Final
 
+from fixtures.captures import kernel_captures
 from pcapflow.analysis import track
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.marks import FAST_RETRANSMISSION, MARK_NAMES, PORT_REUSE, RETRANSMISSION, SPURIOUS_RETRANSMISSION
-from tests.wireshark import KERNEL, fields, merge, sample
+from tests.wireshark import fields, merge, sample
 
 FIELDS: Final = (
     "retransmission",
@@ -42,7 +43,7 @@ FEW: Final = 20
 """Fewer than this of a mark say nothing of percentages."""
 SHARE: Final = 0.99
 
-_DIFFERENT: Final = re.compile(r"_wrapped|by_kernel|_challenged|half_open_recovered|old_syn_late|reuse_in_close_wait")
+_DIFFERENT: Final = re.compile(r"by_kernel|_challenged|half_open_recovered|old_syn_late|reuse_in_close_wait")
 
 
 def test_every_mark_of_wiresharks_has_its_field() -> None:
@@ -54,7 +55,7 @@ def test_every_mark_of_wiresharks_has_its_field() -> None:
 
 def test_marks_are_wiresharks(tshark: str, tmp_path: Path) -> None:
     """At least 99 % of ours are Wireshark's, and 99 % of Wireshark's are ours: all together, and of each kind."""
-    captures = sample(1) + [path for path in sorted(KERNEL.glob("*.pcap")) if not _DIFFERENT.search(path.name)][::3]
+    captures = sample(1) + [path for path in kernel_captures() if not _DIFFERENT.search(path.name)][::3]
     merged = tmp_path / "merged.pcap"
     merge(captures, merged)
     names = ["frame.number", "frame.time_epoch", "tcp.stream", "frame.protocols", "tcp.len"]

@@ -8,10 +8,12 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from fixtures.captures import kernel_captures
+from fixtures.renumber import write_wrapped
 from pcapflow.analysis import track
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT, SERVER
-from tests.wireshark import KERNEL, fields, merge, sample
+from tests.wireshark import fields, merge, sample
 
 FIELDS: Final = (
     "frame.number",
@@ -41,8 +43,9 @@ class Stream(NamedTuple):
 
 
 def test_fixtures_have_wiresharks_streams(tshark: str, tmp_path: Path) -> None:
-    """Every one of them, from both ends of the wire."""
-    captures = [path for path in sorted(KERNEL.glob("*.pcap")) if not _CHALLENGED.search(path.name)]
+    """Every one of them, from both ends of the wire, and those of one end with sequence numbers that wrap."""
+    captures = [path for path in kernel_captures() if not _CHALLENGED.search(path.name)]
+    captures += [write_wrapped(path, tmp_path) for path in captures if ".client." in path.name]
 
     same, total, complete = _compare(tshark, captures, tmp_path / "merged.pcap", numbers=True)
 

@@ -16,7 +16,6 @@ from typing import Final
 from fixtures.frames import ETHERTYPE_IPV4, ETHERTYPE_IPV6, write_pcap
 
 CORPUS: Final = Path(__file__).parents[2] / "shared" / "corpus"
-KERNEL: Final = Path(__file__).parents[1] / "fixtures" / "kernel"
 MAX_BYTES: Final = 1_000_000
 """Larger captures are left out."""
 

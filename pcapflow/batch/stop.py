@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    import socket
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _STATUS: Final = 128
@@ -39,6 +41,9 @@ class Stop:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
+            # It comes late: what has no workers needs none of it.
+            import socket
+
             # A handler runs only between two steps of the interpreter; a byte in this pair ends a wait as well.
             self._ends = socket.socketpair()
             for end in self._ends:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import importlib
 import io
 import os
 import sys
@@ -18,12 +19,7 @@ from typing import Final, NoReturn
 import click
 
 from pcapflow.batch.stop import Terminated
-from pcapflow.cli.analyze import analyze
-from pcapflow.cli.batch import batch
 from pcapflow.cli.console import STDOUT, complain, to_stderr
-from pcapflow.cli.rules import rules
-from pcapflow.cli.show import show
-from pcapflow.cli.states import states
 from pcapflow.cli.statuses import (
     EXIT_FAULT,
     EXIT_INTERRUPTED,
@@ -39,14 +35,27 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a system says of standard output that takes no more."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+COMMANDS: Final = ("analyze", "batch", "rules", "show", "states")
+"""Each has a module of its name beside this one, which holds a click command of that name."""
+
+
+class _Commands(click.Group):
+    """Imports the command that is run, and no other: start-up is most of the time that a small capture takes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- as click calls it
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- likewise
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"pcapflow.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="pcapflow %(version)s")
 def cli() -> None:
     """Says why TCP connections in a packet capture did not end as they should."""
-
-
-for command in (analyze, batch, states, show, rules):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

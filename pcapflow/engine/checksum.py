@@ -30,7 +30,8 @@ def sha256_of(path: str, size: int) -> str:
             while size and (count := file.readinto(piece[: min(len(piece), size)])):
                 digest.update(piece[:count])
                 size -= count
-    except OSError:
+    # A report without a checksum is better than none.
+    except (OSError, MemoryError):
         return ""
     return "" if size else digest.hexdigest()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -84,4 +83,8 @@ def _cut(text: str, limit: int) -> str:
 
 def _key(name: str) -> str:
     """Equal for names that some file system takes for one; the Unicode standard, definition D145."""
+    if name.isascii():
+        return name.casefold()
+    import unicodedata
+
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import stat
 import sys
 import time
@@ -98,6 +97,9 @@ class EndableStream(io.RawIOBase):
 
     def _wait(self) -> bool:
         """Waits until there is something to read, or the end; False when it was ended and the time is up."""
+        # It comes late: most captures are files.
+        import select
+
         while self._can_wait:
             left = self._until - time.monotonic()
             if self.is_ended and left <= 0:

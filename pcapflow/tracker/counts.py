@@ -176,8 +176,11 @@ def _note_syn_options(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         x.mss = options & 0xFFFF
     x.permits_sack = options & 1 << 24 != 0
     scale: i64 = (options >> 16 & 0xFF) - 1
-    x.ws_wscale = scale if scale >= 0 else WSCALE_UNUSED
-    x.wscale = max(scale, 0)
+    x.ws_wscale = WSCALE_UNUSED
+    x.wscale = 0
+    if scale >= 0:
+        x.ws_wscale = scale
+        x.wscale = scale
     x.ws_first_ack = True
     if scale < 0:
         y.ws_wscale = WSCALE_UNUSED

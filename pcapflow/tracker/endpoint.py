@@ -230,7 +230,9 @@ class Endpoint:
 
     def last_event(self, log: TransitionLog) -> i64:
         """The event of its last transition, -1 without any."""
-        return -1 if self.last_row < 0 else log.event(self.last_row)
+        if self.last_row < 0:
+            return -1
+        return log.event(self.last_row)
 
     def take_back(self, log: TransitionLog) -> i64:
         """Withdraws its last transition, which was an assumption.

@@ -58,7 +58,9 @@ def _ack_of_fin_passed(flow: Flow, y: Endpoint, s: TapSegment) -> None:
     fin = y.incoming
     state: i64 = y.state
     if fin.own_acked_ns < 0 and (state == FIN_WAIT_1 or state == LAST_ACK or state == CLOSING):
-        y.fin_acker_rel = s.rel if s.end_rel > s.rel else -1
+        y.fin_acker_rel = -1
+        if s.end_rel > s.rel:
+            y.fin_acker_rel = s.rel
     if state == FIN_WAIT_1:
         if fin.own_acked_ns >= 0:
             return

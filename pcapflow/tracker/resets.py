@@ -34,15 +34,25 @@ from pcapflow.tracker.segment import TapSegment
 def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """A RST from ``x`` to ``y``."""
     x.rst_count += 1
-    s.ack_rel = y.rel(s.ack) if s.has_ack and y.isn >= 0 else -1
-    s.rel = x.rel(s.seq) if x.isn >= 0 else 0
+    s.ack_rel = -1
+    if s.has_ack and y.isn >= 0:
+        s.ack_rel = y.rel(s.ack)
+    s.rel = 0
+    if x.isn >= 0:
+        s.rel = x.rel(s.seq)
     rel: i64 = s.rel
-    gap: i64 = rel - y.acked_rel if y.acked_rel >= 0 else 0
+    gap: i64 = 0
+    if y.acked_rel >= 0:
+        gap = rel - y.acked_rel
     if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
         flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
         _sender_is_gone(flow, x, y, s)
         return
-    pending: i64 = y.next_rel - max(s.ack_rel, x.acked_rel, 0) if y.isn >= 0 else 0
+    pending: i64 = 0
+    if y.isn >= 0:
+        acked_rel: i64 = max(s.ack_rel, x.acked_rel)
+        pending = y.next_rel - max(acked_rel, 0)
+        pending = max(pending, 0)
     if not _is_accepted(x, y, s):
         _reset_ignored(flow, x, y, s, gap, pending)
         return
@@ -61,7 +71,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         return
     if flow.reset is not NO_RESET and not flow.reset_not_taken:
         return
-    flow.mark(s.frame, s.time_ns, x, MARK_RESET, max(0, pending))
+    flow.mark(s.frame, s.time_ns, x, MARK_RESET, pending)
     if flow.first_closer < 0:
         flow.first_closer = x.which
     if flow.reset_not_taken:
@@ -104,7 +114,9 @@ def _reset_ignored(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64
 def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, pending: i64) -> None:
     """Notes a RST of ``x`` as the one that ends the connection."""
     # The segment that drew a RST without ACK is the one whose acknowledgment it took for its number.
-    drew_frame: i64 = y.previous_frame if s.flags & ACK == 0 and y.previous_ack == s.seq else -1
+    drew_frame: i64 = -1
+    if s.flags & ACK == 0 and y.previous_ack == s.seq:
+        drew_frame = y.previous_frame
     flow.reset = CountedReset(
         s.frame,
         s.time_ns,
@@ -114,7 +126,7 @@ def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, 
         s.ttl,
         1 if s.tsval >= 0 else 0,
         gap,
-        max(0, pending),
+        pending,
         drew_frame,
     )
 

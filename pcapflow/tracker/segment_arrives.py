@@ -151,7 +151,11 @@ def _learn_isns(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
 
 
 def _number(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
-    """Makes the segment's numbers relative."""
+    """Makes the segment's numbers relative.
+
+    It is written with statements in place of conditional expressions: mypyc makes objects of a native number and a
+    literal that meet in one.
+    """
     flags: i64 = s.flags
     s.rel = x.rel(s.seq)
     end_rel: i64 = s.rel + s.payload_len
@@ -160,4 +164,6 @@ def _number(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if flags & FIN:
         end_rel += 1
     s.end_rel = end_rel
-    s.ack_rel = y.rel(s.ack) if s.has_ack else -1
+    s.ack_rel = -1
+    if s.has_ack:
+        s.ack_rel = y.rel(s.ack)

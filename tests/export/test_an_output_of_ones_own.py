@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 import pcapflow
-from fixtures.build import KERNEL
+from fixtures.captures import kernel_capture
 from pcapflow.analysis import Analysis
 from pcapflow.export.files import write_text
 from pcapflow.report.page import build
@@ -43,7 +43,7 @@ def to_markdown(result: Result) -> str:
 
 @pytest.fixture(scope="module")
 def analysis() -> Analysis:
-    return pcapflow.analyze(KERNEL / "close_wait_leak.server.pcap")
+    return pcapflow.analyze(kernel_capture("close_wait_leak", "server"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import pcapflow
-from fixtures.build import KERNEL
+from fixtures.captures import kernel_capture
 from pcapflow.analysis import Analysis
 from pcapflow.anonymize import anonymized
 from pcapflow.errors import PcapflowError
@@ -163,7 +163,7 @@ def test_the_ladder_gives_every_transition_its_reason_and_every_anomaly_its_fram
 
 
 def test_the_ladder_shows_what_is_told_of_several_connections() -> None:
-    analysis = pcapflow.analyze(KERNEL / "close_wait_leak.server.pcap")
+    analysis = pcapflow.analyze(kernel_capture("close_wait_leak", "server"))
     (leak,) = (anomaly for anomaly in analysis.findings if anomaly.code == "PF204")
     out = io.StringIO()
     print_ladder(analysis, leak.flows[1], out)

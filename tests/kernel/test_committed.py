@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.build import KERNEL
+from fixtures.captures import KERNEL, scenarios_in
 from fixtures.lab.run import all_scenarios
 from fixtures.lab.score import Score, print_score, score_scenario
 
@@ -64,9 +64,7 @@ def test_causes_of_resets_are_the_kernels_reasons() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the other set of truths is not here")
 def test_another_set_of_truths_agrees_too() -> None:
     """Truths of another laboratory: no scripted one differs, and the random ones hardly."""
-    names = sorted(path.name.removesuffix(".truth.json") for path in SHARED.glob("*.truth.json"))
-
-    total = print_score(SHARED, names)
+    total = print_score(SHARED, scenarios_in(SHARED))
 
     assert total.share >= SHARED_SHARE
     assert [line for line in total.differences if not line.startswith("random")] == []

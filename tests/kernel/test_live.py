@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.captures import kernel_truth
 from fixtures.lab.run import chosen, run_all, unavailable
 from fixtures.lab.score import Score, score_scenario
 from fixtures.lab.truth import Truth, paths
@@ -19,7 +20,7 @@ LIVE = [
     "open_simultaneous",
     "open_filtered_by_icmp",
     "close_three_segments",
-    "close_simultaneous_wrapped",
+    "close_simultaneous",
     "close_client_first_final_ack_lost_once",
     "abort_linger_zero_by_client",
     "abort_unread_data_by_server",
@@ -32,7 +33,7 @@ STALL_S = 0.1
 
 
 def _has_stalled(laboratory: Path, name: str) -> bool:
-    return Truth.read(laboratory / f"{name}.truth.json").delay_s > STALL_S
+    return Truth.read(kernel_truth(name, laboratory)).delay_s > STALL_S
 
 
 @functools.cache
@@ -53,11 +54,11 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_kernels_are_heard(laboratory: Path) -> None:
     """A normal connection shows both kernels' paths, and an abort its reason."""
-    normal = paths(Truth.read(laboratory / "open_normal.truth.json").events)
+    normal = paths(Truth.read(kernel_truth("open_normal", laboratory)).events)
     assert sorted(path[-1][1] for incarnations in normal.values() for path in incarnations) == ["CLOSED"] * 6
-    aborted = Truth.read(laboratory / "abort_linger_zero_by_client.truth.json")
+    aborted = Truth.read(kernel_truth("abort_linger_zero_by_client", laboratory))
     assert {reset.reason for reset in aborted.resets} == {"TCP_STATE"}
-    unread = Truth.read(laboratory / "abort_unread_data_by_server.truth.json")
+    unread = Truth.read(kernel_truth("abort_unread_data_by_server", laboratory))
     assert {reset.reason for reset in unread.resets} == {"TCP_ABORT_ON_CLOSE"}
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.captures import format_capture
 from fixtures.containers import Section, pcap
 from fixtures.frames import Segment, unreachable
 from pcapflow.errors import CaptureError
@@ -42,7 +43,6 @@ from tests.reader.frames import (
 pytestmark = pytest.mark.usefixtures("tshark")
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
-FORMATS = Path(__file__).parents[2] / "fixtures" / "formats"
 SECOND = 1_000_000_000
 
 
@@ -155,7 +155,7 @@ def test_frames_that_were_cut_give_the_same_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pcapng_two_sections.pcapng", "pcapng_simple_packets.pcapng", "pcap_gzip.pcap.gz"])
 def test_containers_give_the_same_rows(name: str) -> None:
-    assert assert_same(FORMATS / name) == 10
+    assert assert_same(format_capture(name)) == 10
 
 
 def test_more_frames_than_a_batch_and_several_chunks_hold(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pcapflow
-from fixtures.build import KERNEL
+from fixtures.captures import kernel_capture
 from fixtures.frames import write_pcap
 from pcapflow.tables.segments import Segment
 from pcapflow.tables.table import Tables
@@ -137,7 +137,7 @@ def test_an_assumption_that_did_not_hold_is_told(tmp_path: Path) -> None:
 
 
 def test_a_reset_in_anothers_name_is_taken_back() -> None:
-    analysis = pcapflow.analyze(KERNEL / "abort_injected_to_client.client.pcap")
+    analysis = pcapflow.analyze(kernel_capture("abort_injected_to_client", "client"))
 
     found = list(withdrawals(analysis.tables, 0, analysis.segments([0])[0]))
 
@@ -157,7 +157,7 @@ SCENARIOS = [
     "open_normal",
     "open_simultaneous",
     "open_ack_lost_server_speaks_first",
-    "close_client_first_wrapped",
+    "close_client_first",
     "close_simultaneous",
     "close_half_close_then_reply",
     "close_second_fin_lost_twice",
@@ -168,7 +168,7 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_what_proves_a_transition_is_a_later_segment_of_the_same_endpoint(name: str) -> None:
-    analysis = pcapflow.analyze(KERNEL / f"{name}.client.pcap")
+    analysis = pcapflow.analyze(kernel_capture(name, "client"))
     t, flows = analysis.tables.transitions, range(len(analysis.flows))
     segments = analysis.segments(list(flows), 10_000)
     for flow in flows:

@@ -109,7 +109,7 @@ def _duplicates(tables: Tables, told: dict[str, Anomaly]) -> QualityItem:
 
 def _shape(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
     capture = tables.capture
-    items = [QualityItem(note, True) for note in capture.notes]
+    items: list[QualityItem] = []
     if capture.clock_steps > 0:
         times = counted(capture.clock_steps, "time")
         text = f"the clock went back {times}, first at frame {number(capture.first_clock_step_frame)}"

@@ -24,7 +24,12 @@ NOBODY: Final = -1
 """In place of an endpoint: neither side is to blame, or nobody can know."""
 
 MAX_FRAMES: Final = 12
+"""Frames that one finding cites at most."""
 MAX_FLOWS: Final = 100
+"""Connections that a finding of many names at most."""
+
+CAPTURE_FAMILY: Final = "PF9"
+"""How the codes of rules begin that speak of the capture, not of the connections in it."""
 
 
 class Severity(enum.IntEnum):
@@ -74,10 +79,20 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly(Finding):
-    """A finding under the code and name of its rule: a row of the ``anomalies`` table."""
+    """A finding under the code and name of its rule: a row of the ``anomalies`` table.
+
+    Attributes:
+        code: of the rule, ``PF`` and three digits.
+        name: of the rule, words with hyphens.
+    """
 
     code: str
     name: str
+
+    @property
+    def about_capture(self) -> bool:
+        """Whether it speaks of the capture, and not of the connections in it."""
+        return self.code.startswith(CAPTURE_FAMILY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (
@@ -120,6 +120,9 @@ def _leak(
     "stuck-close-wait",
     title="Connections stuck in CLOSE_WAIT",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead(
+        "{who} does not close its side of a connection", "{who} [does|do] not close [its|their] side of connections"
+    ),
 )
 def stuck_close_wait(tables: Tables, config: Config) -> Hits:
     """An endpoint got its peer's FIN and does not send its own.
@@ -181,7 +184,13 @@ def stuck_close_wait(tables: Tables, config: Config) -> Hits:
     return Hits(flows, describe, severity * 1e12 + waiting.waited_ns / 1e9)
 
 
-@rule("PF204", "close-wait-leak", title="Connections left in CLOSE_WAIT", doubts=Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF204",
+    "close-wait-leak",
+    title="Connections left in CLOSE_WAIT",
+    doubts=Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead("{who} [does|do] not close [its|their] connections"),
+)
 def close_wait_leak(tables: Tables, config: Config) -> Hits:
     """An application leaves many of its connections in CLOSE_WAIT.
 

@@ -21,7 +21,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -38,6 +38,7 @@ from pcapflow.text.times import to_ns
     "fin-unanswered",
     title="FINs that nobody acknowledges",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead("The close of a connection to {server} is never acknowledged", "Closes to {server} are not acknowledged"),
 )
 def fin_unanswered(tables: Tables, config: Config) -> Hits:
     """The side that closes first repeats its FIN, and it is never acknowledged.

@@ -15,7 +15,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (
@@ -31,6 +31,10 @@ from pcapflow.text.times import to_ns
     "stuck-fin-wait-2",
     title="Connections stuck in FIN_WAIT_2",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead(
+        "A connection to {server} hangs half closed, in FIN_WAIT_2",
+        "Connections to {server} hang half closed, in FIN_WAIT_2",
+    ),
 )
 def stuck_fin_wait_2(tables: Tables, config: Config) -> Hits:
     """One side closed, the other acknowledged that and sends neither data nor a FIN of its own.

@@ -21,7 +21,7 @@ from pcapflow.anomalies.model import (
     Severity,
     no_hits,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -136,7 +136,13 @@ def simultaneous_close(tables: Tables, config: Config) -> Hits:
     return Hits(flows, describe, np.zeros(len(flows), dtype=np.int64))
 
 
-@rule("PF208", "data-after-fin", title="Data after the sender's own FIN", doubts=Doubt.DUPLICATES)
+@rule(
+    "PF208",
+    "data-after-fin",
+    title="Data after the sender's own FIN",
+    doubts=Doubt.DUPLICATES,
+    lead=Lead("{who} sent data after it had closed", "{who} [sends|send] data after [it has|they have] closed"),
+)
 def data_after_fin(tables: Tables, config: Config) -> Hits:
     """An endpoint sent new data beyond its own FIN.
 

@@ -26,7 +26,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -46,6 +46,10 @@ from pcapflow.text.times import to_ns
     "missing-final-ack",
     title="Closes whose last ACK is missing",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead(
+        "The final ACK of a close with {server} is missing",
+        "The final ACK is missing when connections to {server} close",
+    ),
 )
 def missing_final_ack(tables: Tables, config: Config) -> Hits:
     """The side that closed second waits for the ACK of its FIN.

@@ -25,7 +25,7 @@ from pcapflow.anomalies.model import (
     Severity,
     no_hits,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -41,7 +41,13 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
 
-@rule("PF210", "port-exhaustion-pressure", title="A client that runs out of ports", doubts=Doubt.CLOCK)
+@rule(
+    "PF210",
+    "port-exhaustion-pressure",
+    title="A client that runs out of ports",
+    doubts=Doubt.CLOCK,
+    lead=Lead("{who} [is|are] running out of ports"),
+)
 def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
     """One client has nearly all its ephemeral ports in use towards one server and port.
 
@@ -100,7 +106,13 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
     return Hits(np.full(len(busy), MANY), describe, np.array([top for _, top, _ in busy], dtype=np.int64))
 
 
-@rule("PF211", "port-reused-early", title="Ports reused within TIME_WAIT", doubts=Doubt.CLOCK)
+@rule(
+    "PF211",
+    "port-reused-early",
+    title="Ports reused within TIME_WAIT",
+    doubts=Doubt.CLOCK,
+    lead=Lead("{who} reused a port too early", "{who} [reuses|reuse] ports too early"),
+)
 def port_reused_early(tables: Tables, config: Config) -> Hits:
     """The same addresses and ports were used again before the old connection's TIME_WAIT was over.
 

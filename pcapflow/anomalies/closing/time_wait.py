@@ -19,7 +19,7 @@ from pcapflow.anomalies.model import (
     Severity,
     no_hits,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (
@@ -33,7 +33,13 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
 
-@rule("PF209", "time-wait-accumulation", title="Many connections in TIME_WAIT", doubts=Doubt.CLOCK)
+@rule(
+    "PF209",
+    "time-wait-accumulation",
+    title="Many connections in TIME_WAIT",
+    doubts=Doubt.CLOCK,
+    lead=Lead("TIME_WAIT piles up at {who}"),
+)
 def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     """Many connections of one host are in TIME_WAIT at once.
 
@@ -90,7 +96,12 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF212", "time-wait-assassinated", title="TIME_WAIT cut short by a reset")
+@rule(
+    "PF212",
+    "time-wait-assassinated",
+    title="TIME_WAIT cut short by a reset",
+    lead=Lead("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
+)
 def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     """A RST was accepted by an endpoint in TIME_WAIT.
 

@@ -22,7 +22,7 @@ from pcapflow.anomalies.model import (
     Severity,
 )
 from pcapflow.anomalies.opening.scans import scans
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -85,7 +85,13 @@ def members_of(found: list[Flood]) -> IntArray:
     return np.concatenate([flood.flows for flood in found]) if found else np.zeros(0, dtype=np.int64)
 
 
-@rule("PF105", "syn-flood", title="A flood of connection attempts", doubts=Doubt.CLOCK)
+@rule(
+    "PF105",
+    "syn-flood",
+    title="A flood of connection attempts",
+    doubts=Doubt.CLOCK,
+    lead=Lead("{server} [is|are] flooded with connection attempts"),
+)
 def syn_flood(tables: Tables, config: Config) -> Hits:
     """Many connections to one listening endpoint were begun at about the same time and never completed.
 

@@ -21,7 +21,7 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.opening.floods import floods, members_of
 from pcapflow.anomalies.opening.unanswered import graded
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -36,6 +36,7 @@ from pcapflow.text.times import to_ns
     "handshake-stuck",
     title="Handshakes that never finish",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead("A connection to {server} never got past its handshake", "Connections to {server} hang in the handshake"),
 )
 def handshake_stuck(tables: Tables, config: Config) -> Hits:
     """The server answered the SYN and waits for the final ACK, which does not come.
@@ -115,6 +116,7 @@ def _stuck_because(*, answered: bool) -> tuple[str, ...]:
     "accept-queue-overflow",
     title="A server that does not accept in time",
     doubts=Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("{server} did not accept a connection in time", "{server} cannot accept connections fast enough"),
 )
 def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     """On several connections a server ignored or reset the ACK that completes the handshake.

@@ -15,7 +15,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -23,7 +23,12 @@ from pcapflow.tcp.states import SYN_SENT
 from pcapflow.text.phrases import counted
 
 
-@rule("PF103", "rejected-by-icmp", title="Connections rejected by an ICMP message")
+@rule(
+    "PF103",
+    "rejected-by-icmp",
+    title="Connections rejected by an ICMP message",
+    lead=Lead("A connection to {server} was rejected on the way", "Connections to {server} are rejected on the way"),
+)
 def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
     """An ICMP message said that a segment of this connection cannot be delivered.
 

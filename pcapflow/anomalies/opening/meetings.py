@@ -16,7 +16,7 @@ from pcapflow.anomalies.model import (
     no_hits,
 )
 from pcapflow.anomalies.resets.causes import resets
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -27,7 +27,12 @@ RECOVERY_S = 5.0
 MAX_CHALLENGES = 10
 
 
-@rule("PF107", "half-open-recovered", title="Old connections found half open")
+@rule(
+    "PF107",
+    "half-open-recovered",
+    title="Old connections found half open",
+    lead=Lead("{server} still held an old connection", "{server} still [holds|hold] old connections"),
+)
 def half_open_recovered(tables: Tables, config: Config) -> Hits:
     """A SYN was answered by the ACK of an old connection, which the client then reset, to open anew.
 

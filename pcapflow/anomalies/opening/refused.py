@@ -18,7 +18,7 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.opening.scans import by_scanner, one_scan, refused, scans
 from pcapflow.anomalies.resets.signs import usual_ttls
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.sorting import stable_order
 from pcapflow.tables.table import Tables
@@ -31,7 +31,12 @@ SECOND_TRY_S = 0.3
 """A program that was refused tries the next address of the name within this; RFC 8305, 5 has 250 ms at most."""
 
 
-@rule("PF102", "connection-refused", title="Connections refused")
+@rule(
+    "PF102",
+    "connection-refused",
+    title="Connections refused",
+    lead=Lead("{server} refused a connection", "{server} [refuses|refuse] connections"),
+)
 def connection_refused(tables: Tables, config: Config) -> Hits:
     """A RST that acknowledges the SYN answered it: the attempt was refused.
 

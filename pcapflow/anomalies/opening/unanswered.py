@@ -20,7 +20,7 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.opening.floods import floods, members_of
 from pcapflow.anomalies.opening.scans import by_scanner, one_scan, scans
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -29,7 +29,13 @@ from pcapflow.text.phrases import duration, how_often
 from pcapflow.text.times import to_ns
 
 
-@rule("PF101", "syn-unanswered", title="Connection attempts without an answer", doubts=Doubt.DUPLICATES | Doubt.CLOCK)
+@rule(
+    "PF101",
+    "syn-unanswered",
+    title="Connection attempts without an answer",
+    doubts=Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead("{server} did not answer a connection attempt", "{server} [does|do] not answer connection attempts"),
+)
 def syn_unanswered(tables: Tables, config: Config) -> Hits:
     """A SYN was sent, and nothing came back.
 

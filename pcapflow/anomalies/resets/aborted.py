@@ -40,7 +40,7 @@ from pcapflow.anomalies.resets.causes import (
     resets,
 )
 from pcapflow.anomalies.resets.lost_data import CLOSE_NOTIFY_BYTES
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -84,7 +84,17 @@ def _grade(found: Resets) -> IntArray:
     return np.where(np.isin(cause, list(_TOLD_BY)), int(Severity.INFO), severity)
 
 
-@rule("PF301", "aborted", title="Connections ended by a reset", doubts=Doubt.GAPS)
+@rule(
+    "PF301",
+    "aborted",
+    title="Connections ended by a reset",
+    doubts=Doubt.GAPS,
+    lead=Lead(
+        "{who} aborted a connection",
+        "{who} [aborts|abort] connections",
+        blameless=("A connection to {server} was reset", "Connections to {server} are reset"),
+    ),
+)
 def aborted(tables: Tables, config: Config) -> Hits:
     """A RST that its receiver accepted ended the connection.
 

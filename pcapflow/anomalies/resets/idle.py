@@ -24,7 +24,7 @@ from pcapflow.anomalies.resets.causes import (
     resets,
 )
 from pcapflow.anomalies.resets.signs import USUAL_TIMEOUTS_S, usual_timeout
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -32,7 +32,16 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import NS_PER_S, to_ns
 
 
-@rule("PF305", "idle-timeout-reset", title="Connections lost after long silence", doubts=Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF305",
+    "idle-timeout-reset",
+    title="Connections lost after long silence",
+    doubts=Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead(
+        "A connection to {server} was reset after a long silence",
+        "Connections to {server} are reset after long silence",
+    ),
+)
 def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
     """The first packet after a long silence drew a RST, or nothing at all.
 

@@ -24,7 +24,7 @@ from pcapflow.anomalies.resets.causes import (
     UNREAD_DATA,
     resets,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -35,7 +35,15 @@ CLOSE_NOTIFY_BYTES: Final = 64
 """A TLS alert that says goodbye is no larger; nobody misses it."""
 
 
-@rule("PF302", "abort-lost-data", title="Data lost in resets", doubts=Doubt.ONE_WAY | Doubt.GAPS)
+@rule(
+    "PF302",
+    "abort-lost-data",
+    title="Data lost in resets",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS,
+    lead=Lead(
+        "Data was lost when a connection to {server} was reset", "Data was lost in resets of connections to {server}"
+    ),
+)
 def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """A reset destroyed data that was on its way to its sender, or that its sender had received and not read.
 

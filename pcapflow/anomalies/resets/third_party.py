@@ -21,7 +21,7 @@ from pcapflow.anomalies.resets.causes import (
     resets,
 )
 from pcapflow.anomalies.resets.signs import signs_of
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -29,7 +29,13 @@ from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
 
 
-@rule("PF303", "reset-ignored", title="Resets that were ignored", doubts=Doubt.DUPLICATES)
+@rule(
+    "PF303",
+    "reset-ignored",
+    title="Resets that were ignored",
+    doubts=Doubt.DUPLICATES,
+    lead=Lead("A reset was ignored", "Resets are ignored"),
+)
 def reset_ignored(tables: Tables, config: Config) -> Hits:
     """A RST was not accepted by its receiver, and the connection went on.
 
@@ -91,7 +97,13 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
     return Hits(flows, describe, number)
 
 
-@rule("PF304", "reset-injected", title="Resets from a third party", doubts=Doubt.GAPS | Doubt.DUPLICATES)
+@rule(
+    "PF304",
+    "reset-injected",
+    title="Resets from a third party",
+    doubts=Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("A third party reset a connection to {server}", "A third party resets connections to {server}"),
+)
 def reset_injected(tables: Tables, config: Config) -> Hits:
     """At least two independent signs say that a RST was not sent by the endpoint whose address it bears.
 

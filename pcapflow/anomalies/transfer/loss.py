@@ -8,7 +8,7 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity, no_hits
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -17,7 +17,13 @@ from pcapflow.tcp.completeness import COMPLETE_HANDSHAKE
 from pcapflow.text.phrases import counted
 
 
-@rule("PF404", "heavy-retransmission", title="Much is sent again", doubts=Doubt.GAPS | Doubt.DUPLICATES)
+@rule(
+    "PF404",
+    "heavy-retransmission",
+    title="Much is sent again",
+    doubts=Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("Much is sent again on a connection to {server}", "Much is sent again on connections to {server}"),
+)
 def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     """A large share of one side's segments was sent again.
 
@@ -76,6 +82,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     "path-mtu-black-hole",
     title="Large packets vanish, small ones pass",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("Large packets between the ends are lost, small ones pass"),
 )
 def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
     """Full-size segments were repeated and never acknowledged, while small ones pass.

@@ -8,7 +8,7 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -17,7 +17,13 @@ from pcapflow.tcp.states import CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT
 from pcapflow.text.phrases import counted, duration
 
 
-@rule("PF402", "peer-vanished", title="Peers that vanish", doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES)
+@rule(
+    "PF402",
+    "peer-vanished",
+    title="Peers that vanish",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("{who} vanished in the middle of a connection", "{who} [vanishes|vanish] in the middle of connections"),
+)
 def peer_vanished(tables: Tables, config: Config) -> Hits:
     """One side repeated its data again and again, and nothing came back.
 
@@ -78,6 +84,7 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     "keepalive-failed",
     title="Keep-alives without an answer",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("{who} [does|do] not answer keep-alives"),
 )
 def keepalive_failed(tables: Tables, config: Config) -> Hits:
     """Keep-alives were sent and not answered.

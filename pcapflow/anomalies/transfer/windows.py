@@ -10,7 +10,7 @@ from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -21,7 +21,13 @@ from pcapflow.text.times import to_ns
 LONG_STALL: Final = 10
 
 
-@rule("PF401", "zero-window-stall", title="Receivers that stop reading", doubts=Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF401",
+    "zero-window-stall",
+    title="Receivers that stop reading",
+    doubts=Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead("{who} stopped reading", "{who} [stops|stop] reading"),
+)
 def zero_window_stall(tables: Tables, config: Config) -> Hits:
     """A receiver advertised a window of 0 and kept its peer from sending.
 

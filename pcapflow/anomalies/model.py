@@ -13,6 +13,9 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+Weights = npt.NDArray[np.floating] | IntArray
+"""How bad each of some hits is, larger is worse."""
+
 Confidence = Literal["certain", "likely", "possible"]
 CERTAIN: Final = "certain"
 LIKELY: Final = "likely"
@@ -107,17 +110,4 @@ class Hits:
 
     flows: IntArray
     describe: Callable[[IntArray], Sequence[Finding]]
-    weight: npt.NDArray[np.float64] | IntArray
-
-
-def no_hits() -> Hits:
-    """What a rule returns that found nothing."""
-    nothing = np.zeros(0, dtype=np.int64)
-    return Hits(nothing, lambda _: [], nothing)
-
-
-def single(finding: Finding | None) -> Hits:
-    """The hits of a rule that says at most one thing, of the whole capture."""
-    if finding is None:
-        return no_hits()
-    return Hits(np.array([finding.flow], dtype=np.int64), lambda _: [finding], np.zeros(1, dtype=np.int64))
+    weight: Weights

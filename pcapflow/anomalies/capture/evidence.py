@@ -8,8 +8,9 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
+from pcapflow.anomalies.hits import single
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
-from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity, single
+from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Table, Tables

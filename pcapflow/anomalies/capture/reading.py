@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pcapflow.anomalies.cite import in_frame, proof
-from pcapflow.anomalies.model import Finding, Hits, Severity, single
+from pcapflow.anomalies.hits import single
+from pcapflow.anomalies.model import Finding, Hits, Severity
 from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables

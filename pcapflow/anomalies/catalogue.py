@@ -40,3 +40,8 @@ def rule_of(code: str) -> Rule:
         if code.upper() == candidate.code or code.lower() == candidate.name:
             return candidate
     raise KeyError(code)
+
+
+def known_rule(code: str) -> Rule | None:
+    """The rule with exactly this code, or nothing: findings may come from a catalogue that has more rules."""
+    return next((rule for rule in catalogue() if rule.code == code), None)

@@ -14,6 +14,9 @@ from pcapflow.anomalies.severity import Severity as Severity  # noqa: PLC0414 --
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+Weights = npt.NDArray[np.floating] | IntArray
+"""How bad each of some hits is, larger is worse."""
+
 Confidence = Literal["certain", "likely", "possible"]
 CERTAIN: Final = "certain"
 LIKELY: Final = "likely"
@@ -25,7 +28,12 @@ NOBODY: Final = -1
 """In place of an endpoint: neither side is to blame, or nobody can know."""
 
 MAX_FRAMES: Final = 12
+"""Frames that one finding cites at most."""
 MAX_FLOWS: Final = 100
+"""Connections that a finding of many names at most."""
+
+CAPTURE_FAMILY: Final = "PF9"
+"""How the codes of rules begin that speak of the capture, not of the connections in it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +69,20 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly(Finding):
-    """A finding under the code and name of its rule: a row of the ``anomalies`` table."""
+    """A finding under the code and name of its rule: a row of the ``anomalies`` table.
+
+    Attributes:
+        code: of the rule, ``PF`` and three digits.
+        name: of the rule, words with hyphens.
+    """
 
     code: str
     name: str
+
+    @property
+    def about_capture(self) -> bool:
+        """Whether it speaks of the capture, and not of the connections in it."""
+        return self.code.startswith(CAPTURE_FAMILY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,17 +97,4 @@ class Hits:
 
     flows: IntArray
     describe: Callable[[IntArray], Sequence[Finding]]
-    weight: npt.NDArray[np.float64] | IntArray
-
-
-def no_hits() -> Hits:
-    """What a rule returns that found nothing."""
-    nothing = np.zeros(0, dtype=np.int64)
-    return Hits(nothing, lambda _: [], nothing)
-
-
-def single(finding: Finding | None) -> Hits:
-    """The hits of a rule that says at most one thing, of the whole capture."""
-    if finding is None:
-        return no_hits()
-    return Hits(np.array([finding.flow], dtype=np.int64), lambda _: [finding], np.zeros(1, dtype=np.int64))
+    weight: Weights

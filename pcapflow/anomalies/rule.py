@@ -1,8 +1,9 @@
 """What makes a function a rule.
 
 A rule's docstring is its help text, shown by ``pcapflow rules CODE`` and on the report's cards; see :class:`Help`
-for its parts. Adding a rule takes one function in one of the modules that :mod:`pcapflow.anomalies.catalogue` lists,
-its docstring, and a firing and a near-miss test; nothing else has to be told.
+for its parts. Adding a rule takes one function in any module of a family's package (a new module is found by itself,
+see :mod:`pcapflow.anomalies.catalogue`), its docstring, its :class:`Lead`, and a firing and a near-miss test. The
+function picks rows of the tables and returns them by one of the constructors of :mod:`pcapflow.anomalies.hits`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,51 @@ class Doubt(enum.Flag):
     """The verdict rests on an interval, and the capture's clock went back: less sure."""
 
 
+class Limit(enum.Enum):
+    """What a rule about the capture says of its evidence; the report's line on the capture's quality words it.
+
+    A rule about the capture that declares none appears there with its own sentence.
+    """
+
+    GAPS = enum.auto()
+    """Acknowledged bytes that the capture does not hold."""
+    DIRECTIONS = enum.auto()
+    """Connections of which it holds one direction only."""
+    COPIES = enum.auto()
+    """Packets that it holds more than once."""
+    END = enum.auto()
+    """A file that ends inside a record."""
+    CLOCK = enum.auto()
+    """Time stamps that go back."""
+    UNDECODED = enum.auto()
+    """Packets that were not decoded down to TCP."""
+
+
+class Lead(NamedTuple):
+    """The sentence, without its full stop, that begins a report whose worst finding is of this rule.
+
+    ``{who}`` stands for the hosts to blame and ``{server}`` for the servers concerned: an address, or ``3 servers``.
+    Of two words in brackets, as in ``{who} [does|do] not close``, the second is said of several hosts.
+
+    Attributes:
+        one: said of one connection.
+        several: said of several; "" says the same as of one.
+        blameless: both for findings that blame neither side, where the others have ``{who}``; without it such findings
+            are introduced by the rule's title and the server.
+    """
+
+    one: str
+    several: str = ""
+    blameless: tuple[str, str] | None = None
+
+    def pattern(self, *, several: bool, blamed: bool) -> str:
+        """The sentence that fits, with its places still to be filled; "" where it names whom nobody blames."""
+        sentences = (self.one, self.several or self.one)
+        if "{who}" in sentences[several] and not blamed:
+            sentences = self.blameless or ("", "")
+        return sentences[several]
+
+
 class Help(NamedTuple):
     """The parts of a rule's docstring.
 
@@ -65,6 +111,8 @@ class Rule(NamedTuple):
         name: the fault in a few words with hyphens.
         title: the fault as a heading.
         doubts: which faults of a capture weaken its verdict.
+        lead: how a report begins whose worst finding is of this rule; where there is none, with the title.
+        limit: which limit of the evidence it reports, for rules about the capture.
         find: the function itself.
     """
 
@@ -72,6 +120,8 @@ class Rule(NamedTuple):
     name: str
     title: str
     doubts: Doubt
+    lead: Lead | None
+    limit: Limit | None
     find: Callable[[Tables, Config], Hits]
 
     def __call__(self, tables: Tables, config: Config) -> Hits:  # noqa: D102
@@ -88,10 +138,20 @@ class Rule(NamedTuple):
 
 
 def rule(
-    code: str, name: str, *, title: str, doubts: Doubt = Doubt.NONE
+    code: str,
+    name: str,
+    *,
+    title: str,
+    doubts: Doubt = Doubt.NONE,
+    lead: Lead | None = None,
+    limit: Limit | None = None,
 ) -> Callable[[Callable[[Tables, Config], Hits]], Rule]:
-    """Makes a rule of a function; its docstring must have the parts of :class:`Help`."""
-    return functools.partial(Rule, code, name, title, doubts)
+    """Makes a rule of a function; its docstring must have the parts of :class:`Help`.
+
+    Args:
+        code: ``PF`` and three digits, of which the first is the family; see :class:`Rule` for the other parameters.
+    """
+    return functools.partial(Rule, code, name, title, doubts, lead, limit)
 
 
 _PART: Final = re.compile(r"^(Means|Do|Else|Source):[ \n]", re.MULTILINE)

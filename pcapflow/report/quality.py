@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.anomalies.model import Anomaly
-from pcapflow.report.verdict import CAPTURE_FAMILY
+from pcapflow.anomalies.rule import Limit
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.marks import MARK_DUPLICATE_PACKET
 from pcapflow.text.phrases import counted, number, sentence
@@ -35,16 +36,23 @@ class QualityNote(NamedTuple):
 def quality_note(tables: Tables, anomalies: Iterable[Anomaly]) -> QualityNote:
     """Gathers what limits the evidence, from the capture's metadata and from the rules about captures."""
     capture = tables.capture
-    told = {a.code: a for a in anomalies if a.code.startswith(CAPTURE_FAMILY) and a.severity.label != "info"}
+    reported: set[Limit] = set()
+    others: dict[str, Anomaly] = {}  # the last row of each rule that has no words here
+    for anomaly in anomalies:
+        if anomaly.about_capture and anomaly.severity.label != "info":
+            rule = known_rule(anomaly.code)
+            if rule and rule.limit:
+                reported.add(rule.limit)
+            else:
+                others[anomaly.code] = anomaly
     items = [
-        *_losses(tables, told),
-        _directions(tables, told),
+        *_losses(tables, reported),
+        _directions(tables, reported),
         _payloads(tables),
-        _duplicates(tables, told),
-        *_shape(tables, told),
+        _duplicates(tables, reported),
+        *_shape(tables, reported),
     ]
-    known = {"PF901", "PF902", "PF903", "PF904", "PF905", "PF906"}
-    items += [QualityItem(sentence(a.detail).rstrip("."), True) for a in told.values() if a.code not in known]
+    items += [QualityItem(sentence(a.detail).rstrip("."), True) for a in others.values()]
     if capture.frames == 0:
         items = [QualityItem("no packets", True), *(QualityItem(note, True) for note in capture.notes)]
     items.sort(key=lambda item: not item.loud)
@@ -68,13 +76,13 @@ def vantage(tables: Tables) -> str:
     return ""
 
 
-def _losses(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
+def _losses(tables: Tables, reported: set[Limit]) -> list[QualityItem]:
     capture = tables.capture
     unseen = int(tables.flows["client_unseen"].sum() + tables.flows["server_unseen"].sum())
     items = []
     if capture.dropped > 0:
         items.append(QualityItem(f"{counted(capture.dropped, 'packet')} dropped while capturing", True))
-    if "PF901" in told:
+    if Limit.GAPS in reported:
         items.append(QualityItem(f"{number(unseen)} bytes acknowledged that the capture lacks", True))
     if not items:
         items.append(QualityItem("nothing dropped" if capture.dropped == 0 else "no gaps", False))
@@ -83,10 +91,10 @@ def _losses(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
     return items
 
 
-def _directions(tables: Tables, told: dict[str, Anomaly]) -> QualityItem:
+def _directions(tables: Tables, reported: set[Limit]) -> QualityItem:
     f = tables.flows
     one_way = int(np.count_nonzero((f["client_packets"] == 0) | (f["server_packets"] == 0)))
-    if "PF902" in told:
+    if Limit.DIRECTIONS in reported:
         return QualityItem(f"one direction only in {number(one_way)} of {counted(len(f), 'connection')}", True)
     return QualityItem("both directions", False)
 
@@ -100,26 +108,28 @@ def _payloads(tables: Tables) -> QualityItem:
     return QualityItem(f"{counted(capture.cut_frames, 'packet')} cut{to}", False)
 
 
-def _duplicates(tables: Tables, told: dict[str, Anomaly]) -> QualityItem:
+def _duplicates(tables: Tables, reported: set[Limit]) -> QualityItem:
     copies = int(np.count_nonzero(tables.marks["mark"] == MARK_DUPLICATE_PACKET))
     if copies == 0:
         return QualityItem("no duplicates", False)
-    return QualityItem(f"{counted(copies, 'packet')} captured twice, counted once", "PF903" in told)
+    return QualityItem(f"{counted(copies, 'packet')} captured twice, counted once", Limit.COPIES in reported)
 
 
-def _shape(tables: Tables, told: dict[str, Anomaly]) -> list[QualityItem]:
+def _shape(tables: Tables, reported: set[Limit]) -> list[QualityItem]:
     capture = tables.capture
     items: list[QualityItem] = []
     if capture.clock_steps > 0:
         times = counted(capture.clock_steps, "time")
         text = f"the clock went back {times}, first at frame {number(capture.first_clock_step_frame)}"
-        items.append(QualityItem(text, "PF905" in told))
+        items.append(QualityItem(text, Limit.CLOCK in reported))
     undecoded = sorted(capture.undecoded, key=lambda kind: -kind.count)
     for kind in undecoded[:_MOST_UNDECODED]:
         text = f"{counted(kind.count, 'frame')} not decoded ({kind.layer}: {kind.reason})"
-        items.append(QualityItem(text, "PF906" in told))
+        items.append(QualityItem(text, Limit.UNDECODED in reported))
     if more := sum(kind.count for kind in undecoded[_MOST_UNDECODED:]):
-        items.append(QualityItem(f"{counted(more, 'frame')} not decoded for other reasons", "PF906" in told))
+        items.append(
+            QualityItem(f"{counted(more, 'frame')} not decoded for other reasons", Limit.UNDECODED in reported)
+        )
     if capture.evicted > 0:
         items.append(QualityItem(f"{counted(capture.evicted, 'connection')} let go at the limit on open ones", True))
     items += [QualityItem(note, False) for note in capture.notes]

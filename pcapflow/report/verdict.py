@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.report.prose import Prose, prose, side_words
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
@@ -14,73 +15,8 @@ from pcapflow.text.times import Clock
 from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
 from pcapflow.views.summary import end_reasons
 
-CAPTURE_FAMILY: Final = "PF9"
-"""Codes that speak of the capture, not of the connections in it."""
-
 _EITHER: Final = re.compile(r"\[([^|\]]+)\|([^|\]]+)\]")
 _TIME_OF_DAY: Final = re.compile(r"\d\d:\d\d:\d\d")
-
-_LEADS: Final[dict[str, tuple[str, str]]] = {
-    "PF101": ("{server} did not answer a connection attempt", "{server} [does|do] not answer connection attempts"),
-    "PF102": ("{server} refused a connection", "{server} [refuses|refuse] connections"),
-    "PF103": ("A connection to {server} was rejected on the way", "Connections to {server} are rejected on the way"),
-    "PF104": ("A connection to {server} never got past its handshake", "Connections to {server} hang in the handshake"),
-    "PF105": ("{server} [is|are] flooded with connection attempts",) * 2,
-    "PF106": ("{server} did not accept a connection in time", "{server} cannot accept connections fast enough"),
-    "PF107": ("{server} still held an old connection", "{server} still [holds|hold] old connections"),
-    "PF201": (
-        "The final ACK of a close with {server} is missing",
-        "The final ACK is missing when connections to {server} close",
-    ),
-    "PF202": (
-        "A connection to {server} hangs half closed, in FIN_WAIT_2",
-        "Connections to {server} hang half closed, in FIN_WAIT_2",
-    ),
-    "PF203": (
-        "{who} does not close its side of a connection",
-        "{who} [does|do] not close [its|their] side of connections",
-    ),
-    "PF204": ("{who} [does|do] not close [its|their] connections",) * 2,
-    "PF205": ("The close of a connection to {server} is never acknowledged", "Closes to {server} are not acknowledged"),
-    "PF208": (
-        "{who} sent data after it had closed",
-        "{who} [sends|send] data after [it has|they have] closed",
-    ),
-    "PF209": ("TIME_WAIT piles up at {who}",) * 2,
-    "PF210": ("{who} [is|are] running out of ports",) * 2,
-    "PF211": ("{who} reused a port too early", "{who} [reuses|reuse] ports too early"),
-    "PF212": ("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
-    "PF301": ("{who} aborted a connection", "{who} [aborts|abort] connections"),
-    "PF302": (
-        "Data was lost when a connection to {server} was reset",
-        "Data was lost in resets of connections to {server}",
-    ),
-    "PF303": ("A reset was ignored", "Resets are ignored"),
-    "PF304": (
-        "A third party reset a connection to {server}",
-        "A third party resets connections to {server}",
-    ),
-    "PF305": (
-        "A connection to {server} was reset after a long silence",
-        "Connections to {server} are reset after long silence",
-    ),
-    "PF401": ("{who} stopped reading", "{who} [stops|stop] reading"),
-    "PF402": ("{who} vanished in the middle of a connection", "{who} [vanishes|vanish] in the middle of connections"),
-    "PF403": ("{who} [does|do] not answer keep-alives",) * 2,
-    "PF404": ("Much is sent again on a connection to {server}", "Much is sent again on connections to {server}"),
-    "PF405": ("Large packets between the ends are lost, small ones pass",) * 2,
-}
-"""By rule, for one connection and for several: who does what wrong. A rule without a line is named by its title.
-
-Of two words in brackets the second is said of several hosts.
-"""
-
-
-_BLAMELESS: Final[dict[str, tuple[str, str]]] = {
-    "PF301": ("A connection to {server} was reset", "Connections to {server} are reset"),
-    "PF302": _LEADS["PF302"],
-}
-"""Leads of rules that sometimes blame an end and sometimes cannot, for when they cannot."""
 
 
 class Chip(NamedTuple):
@@ -111,7 +47,7 @@ def verdict(
         clock: says times.
         doubtful: whether the capture's quality casts doubt on what is absent from it.
     """
-    faults = [f for f in findings if f.worst.severity.label != "info" and not f.worst.code.startswith(CAPTURE_FAMILY)]
+    faults = [f for f in findings if f.worst.severity.label != "info" and not f.worst.about_capture]
     if not faults:
         return _nothing(tables, findings, doubtful=doubtful)
     finding = faults[0]
@@ -135,10 +71,9 @@ def _lead(tables: Tables, finding: AnomalyGroup, titles: dict[str, str]) -> str:
     code, endpoint = finding.worst.code, finding.worst.endpoint
     if not finding.flows:
         return sentence(titles[code])
-    plain = (f"{titles[code]}: {{server}}",) * 2
-    pattern = _LEADS.get(code, plain)[finding.count > 1]
-    if "{who}" in pattern and endpoint < 0:  # nobody is named whom the rule does not blame
-        pattern = _BLAMELESS.get(code, plain)[finding.count > 1]
+    rule = known_rule(code)
+    pattern = rule.lead.pattern(several=finding.count > 1, blamed=endpoint >= 0) if rule and rule.lead else ""
+    pattern = pattern or f"{titles[code]}: {{server}}"
     who = blamed(tables, finding)
     servers = list(dict.fromkeys(tables.server(flow) for flow in finding.flows))
     several = len(who if "{who}" in pattern else servers) > 1

@@ -8,9 +8,10 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
+from pcapflow.anomalies.hits import single
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
-from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity, single
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Table, Tables
 from pcapflow.tcp import marks
@@ -29,7 +30,7 @@ def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
     return proof(np.sort(table["frame"][rows])[:8].tolist())
 
 
-@rule("PF901", "capture-incomplete", title="Packets missing from the capture")
+@rule("PF901", "capture-incomplete", title="Packets missing from the capture", limit=Limit.GAPS)
 def capture_incomplete(tables: Tables, config: Config) -> Hits:
     """Bytes were acknowledged that the capture does not hold and that nobody sent again.
 
@@ -69,7 +70,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF902", "one-way-capture", title="Only one direction was captured")
+@rule("PF902", "one-way-capture", title="Only one direction was captured", limit=Limit.DIRECTIONS)
 def one_way_capture(tables: Tables, config: Config) -> Hits:
     """Of connections that plainly worked, the capture holds one direction only.
 
@@ -106,7 +107,7 @@ def one_way_capture(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF903", "duplicated-packets", title="Packets captured more than once")
+@rule("PF903", "duplicated-packets", title="Packets captured more than once", limit=Limit.COPIES)
 def duplicated_packets(tables: Tables, config: Config) -> Hits:
     """The capture holds copies of the same packet, milliseconds apart.
 

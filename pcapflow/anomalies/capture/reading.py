@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from pcapflow.anomalies.cite import in_frame, proof
-from pcapflow.anomalies.model import Finding, Hits, Severity, single
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.hits import single
+from pcapflow.anomalies.model import Finding, Hits, Severity
+from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.text.phrases import counted
@@ -14,7 +15,7 @@ from pcapflow.text.phrases import counted
 REASONS_NAMED: Final = 5
 
 
-@rule("PF904", "truncated-capture", title="The file ends early")
+@rule("PF904", "truncated-capture", title="The file ends early", limit=Limit.END)
 def truncated_capture(tables: Tables, config: Config) -> Hits:
     """The capture file ends inside a record.
 
@@ -39,7 +40,7 @@ def truncated_capture(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF905", "clock-went-back", title="Time stamps that go back")
+@rule("PF905", "clock-went-back", title="Time stamps that go back", limit=Limit.CLOCK)
 def clock_went_back(tables: Tables, config: Config) -> Hits:
     """A time stamp lies before the one of the frame in front of it.
 
@@ -69,7 +70,7 @@ def clock_went_back(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF906", "undecoded", title="Packets that could not be decoded")
+@rule("PF906", "undecoded", title="Packets that could not be decoded", limit=Limit.UNDECODED)
 def undecoded(tables: Tables, config: Config) -> Hits:
     """Some packets could not be followed down to TCP.
 

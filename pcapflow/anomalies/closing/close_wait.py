@@ -10,6 +10,7 @@ from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frame, proof
 from pcapflow.anomalies.closing.fin_wait_2 import not_stuck
 from pcapflow.anomalies.closing.waiting import Waiting, unclosed, wait_severity
+from pcapflow.anomalies.hits import Hit, per_flow, per_group
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, indices
 from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, peak, server_keys
@@ -17,18 +18,8 @@ from pcapflow.anomalies.lookup.timeline import (
     Story,
     last_times,
 )
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    MANY,
-    MAX_FLOWS,
-    POSSIBLE,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, POSSIBLE, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (
@@ -120,6 +111,9 @@ def _leak(
     "stuck-close-wait",
     title="Connections stuck in CLOSE_WAIT",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead(
+        "{who} does not close its side of a connection", "{who} [does|do] not close [its|their] side of connections"
+    ),
 )
 def stuck_close_wait(tables: Tables, config: Config) -> Hits:
     """An endpoint got its peer's FIN and does not send its own.
@@ -146,42 +140,38 @@ def stuck_close_wait(tables: Tables, config: Config) -> Hits:
     severity = wait_severity(waiting.waited_ns, config)
     severity = np.where((waiting.waited_ns >= to_ns(config.stuck_s)) & (part_of == 0), int(Severity.MEDIUM), severity)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            peer = 1 - endpoint
-            fin, ack = story.frame(flow, peer, event=FIN_TX), story.step(flow, peer, event=ACK_OF_FIN_RX)
-            fin = fin or story.frame(flow, endpoint, event=FIN_RX)
-            waited = int(waiting.waited_ns[p])
-            one_of = f"; one of {part_of[p]:,} such connections that PF204 tells of" if part_of[p] else ""
-            found.append(
-                Finding(
-                    severity=Severity(int(severity[p])),
-                    flow=flow,
-                    endpoint=endpoint,
-                    time_ns=int(waiting.since_ns[p]),
-                    frames=proof([fin, ack.frame if ack else 0]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} {'acknowledged' if ack else 'got'} the FIN of "
-                        f"{tables.name(flow, peer)}{in_frame(fin)} and sent neither data nor a FIN of its own for "
-                        f"{duration(waited)}, to the end of the capture{one_of}"
-                    ),
-                    confidence=CERTAIN
-                    if waited >= to_ns(config.stuck_s) and ack
-                    else LIKELY
-                    if part_of[p]
-                    else POSSIBLE,
-                    alternatives=not_stuck(waited, config),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, endpoint = hit
+        peer = 1 - endpoint
+        fin, ack = story.frame(flow, peer, event=FIN_TX), story.step(flow, peer, event=ACK_OF_FIN_RX)
+        fin = fin or story.frame(flow, endpoint, event=FIN_RX)
+        waited = int(waiting.waited_ns[row])
+        one_of = f"; one of {part_of[row]:,} such connections that PF204 tells of" if part_of[row] else ""
+        return Finding(
+            severity=Severity(int(severity[row])),
+            flow=flow,
+            endpoint=endpoint,
+            time_ns=int(waiting.since_ns[row]),
+            frames=proof([fin, ack.frame if ack else 0]),
+            detail=(
+                f"{tables.name(flow, endpoint)} {'acknowledged' if ack else 'got'} the FIN of "
+                f"{tables.name(flow, peer)}{in_frame(fin)} and sent neither data nor a FIN of its own for "
+                f"{duration(waited)}, to the end of the capture{one_of}"
+            ),
+            confidence=CERTAIN if waited >= to_ns(config.stuck_s) and ack else LIKELY if part_of[row] else POSSIBLE,
+            alternatives=not_stuck(waited, config),
+        )
 
-    return Hits(flows, describe, severity * 1e12 + waiting.waited_ns / 1e9)
+    return per_flow(tables, flows, finding, weight=severity * 1e12 + waiting.waited_ns / 1e9, endpoints=endpoints)
 
 
-@rule("PF204", "close-wait-leak", title="Connections left in CLOSE_WAIT", doubts=Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF204",
+    "close-wait-leak",
+    title="Connections left in CLOSE_WAIT",
+    doubts=Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead("{who} [does|do] not close [its|their] connections"),
+)
 def close_wait_leak(tables: Tables, config: Config) -> Hits:
     """An application leaves many of its connections in CLOSE_WAIT.
 
@@ -198,41 +188,35 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
     """
     leaks = _leaks(tables, config)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        found = []
-        for position in positions.tolist():
-            leak = leaks[position]
-            story = Story(tables, leak.flows[:6])
-            frames = []
-            for flow in leak.flows[:6].tolist():
-                frames += [story.frame(flow, 1 - leak.endpoint, event=FIN_TX)]
-                frames += [story.frame(flow, 1 - leak.endpoint, event=ACK_OF_FIN_RX)]
-            first = int(leak.flows[0])
-            server, client = tables.server(first), tables.ip(first, CLIENT)
-            who, where = (server, "") if leak.endpoint == SERVER else (client, f" to {server}")
-            certain = leak.stuck >= config.leak_flows
-            waiting = len(leak.flows)
-            share = "all" if waiting == leak.at_end else f"{waiting:,} of these"
-            found.append(
-                Finding(
-                    severity=Severity.HIGH if certain else Severity.MEDIUM,
-                    endpoint=leak.endpoint,
-                    time_ns=int(leak.since_ns.min()),
-                    frames=proof(frames),
-                    detail=(
-                        f"{who} does not close its connections: {leak.at_end:,} of {leak.total:,}{where} were in "
-                        f"CLOSE_WAIT at the end of the capture, {leak.peak:,} at the peak; on {share} it has had the "
-                        f"{ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for {duration(int(leak.waited_ns.min()))} or "
-                        f"longer and sent none of its own, on the oldest for {duration(int(leak.waited_ns[0]))}, since "
-                        f"{time_of_day(int(leak.since_ns[0]))}"
-                    ),
-                    confidence=CERTAIN if certain else LIKELY,
-                    alternatives=() if certain else ("closes that are under way when the capture ends",),
-                    count=len(leak.flows),
-                    flows=tuple(leak.flows[:MAX_FLOWS].tolist()),
-                )
-            )
-        return found
+    def finding(leak: Leak) -> Finding:
+        story = Story(tables, leak.flows[:6])
+        frames = []
+        for flow in leak.flows[:6].tolist():
+            frames += [story.frame(flow, 1 - leak.endpoint, event=FIN_TX)]
+            frames += [story.frame(flow, 1 - leak.endpoint, event=ACK_OF_FIN_RX)]
+        first = int(leak.flows[0])
+        server, client = tables.server(first), tables.ip(first, CLIENT)
+        who, where = (server, "") if leak.endpoint == SERVER else (client, f" to {server}")
+        certain = leak.stuck >= config.leak_flows
+        waiting = len(leak.flows)
+        share = "all" if waiting == leak.at_end else f"{waiting:,} of these"
+        return Finding(
+            severity=Severity.HIGH if certain else Severity.MEDIUM,
+            endpoint=leak.endpoint,
+            time_ns=int(leak.since_ns.min()),
+            frames=proof(frames),
+            detail=(
+                f"{who} does not close its connections: {leak.at_end:,} of {leak.total:,}{where} were in "
+                f"CLOSE_WAIT at the end of the capture, {leak.peak:,} at the peak; on {share} it has had the "
+                f"{ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for {duration(int(leak.waited_ns.min()))} or "
+                f"longer and sent none of its own, on the oldest for {duration(int(leak.waited_ns[0]))}, since "
+                f"{time_of_day(int(leak.since_ns[0]))}"
+            ),
+            confidence=CERTAIN if certain else LIKELY,
+            alternatives=() if certain else ("closes that are under way when the capture ends",),
+            count=len(leak.flows),
+            flows=tuple(leak.flows[:MAX_FLOWS].tolist()),
+        )
 
-    weight = np.array([len(leak.flows) + 1e9 * (leak.stuck >= config.leak_flows) for leak in leaks], dtype=np.float64)
-    return Hits(np.full(len(leaks), MANY), describe, weight)
+    weight = [len(leak.flows) + 1e9 * (leak.stuck >= config.leak_flows) for leak in leaks]
+    return per_group(leaks, finding, weight=weight)

@@ -6,6 +6,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.closing.repeats import gave_up_repeating
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import (
     Story,
@@ -13,15 +14,8 @@ from pcapflow.anomalies.lookup.timeline import (
     frames_of,
     last_times,
 )
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    POSSIBLE,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import CERTAIN, POSSIBLE, Finding, Hits, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -38,6 +32,7 @@ from pcapflow.text.times import to_ns
     "fin-unanswered",
     title="FINs that nobody acknowledges",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead("The close of a connection to {server} is never acknowledged", "Closes to {server} are not acknowledged"),
 )
 def fin_unanswered(tables: Tables, config: Config) -> Hits:
     """The side that closes first repeats its FIN, and it is never acknowledged.
@@ -62,45 +57,39 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
         parts.append((flows, np.full(len(flows), endpoint), repeats[flows]))
     flows, endpoints, repeated = (np.concatenate(column) for column in zip(*parts, strict=True))
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            fin = story.step(flow, endpoint, event=FIN_TX)
-            again = story.marks(flow, marks.MARK_FIN_REPEATED, endpoint=endpoint)
-            fin_ns, fin_frame = (fin.time_ns, fin.frame) if fin else (again[0].time_ns, 0)
-            stopped = gave_up_repeating(tables, config, fin_ns, [mark.time_ns for mark in again])
-            other = tables.name(flow, 1 - endpoint)
-            heard = cell(f, flow, 1 - endpoint, "last_ns")
-            silence = (
-                f"{other} sent other segments after it, none of which acknowledges it"
-                if heard > fin_ns
-                else f"nothing came from {other} after it"
-            )
-            ended = "; the repeats stopped, so an ACK probably came that the capture does not hold" if stopped else ""
-            found.append(
-                Finding(
-                    severity=Severity.LOW if stopped or len(again) < 3 else Severity.MEDIUM,
-                    flow=flow,
-                    time_ns=fin_ns,
-                    frames=proof([fin_frame, *frames_of(again)]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} sent its FIN "
-                        f"{how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])} over "
-                        f"{duration(again[-1].time_ns - fin_ns)}, and it was never acknowledged: {silence}{ended}"
-                    ),
-                    confidence=POSSIBLE if stopped else CERTAIN,
-                    alternatives=(
-                        ("the other host is gone",)
-                        if stopped
-                        else (
-                            "the path between the two is broken",
-                            f"{other} is gone or its firewall forgot the connection",
-                        )
-                    ),
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, endpoint = hit
+        fin = story.step(flow, endpoint, event=FIN_TX)
+        again = story.marks(flow, marks.MARK_FIN_REPEATED, endpoint=endpoint)
+        fin_ns, fin_frame = (fin.time_ns, fin.frame) if fin else (again[0].time_ns, 0)
+        stopped = gave_up_repeating(tables, config, fin_ns, [mark.time_ns for mark in again])
+        other = tables.name(flow, 1 - endpoint)
+        heard = cell(f, flow, 1 - endpoint, "last_ns")
+        silence = (
+            f"{other} sent other segments after it, none of which acknowledges it"
+            if heard > fin_ns
+            else f"nothing came from {other} after it"
+        )
+        ended = "; the repeats stopped, so an ACK probably came that the capture does not hold" if stopped else ""
+        return Finding(
+            severity=Severity.LOW if stopped or len(again) < 3 else Severity.MEDIUM,
+            flow=flow,
+            time_ns=fin_ns,
+            frames=proof([fin_frame, *frames_of(again)]),
+            detail=(
+                f"{tables.name(flow, endpoint)} sent its FIN "
+                f"{how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])} over "
+                f"{duration(again[-1].time_ns - fin_ns)}, and it was never acknowledged: {silence}{ended}"
+            ),
+            confidence=POSSIBLE if stopped else CERTAIN,
+            alternatives=(
+                ("the other host is gone",)
+                if stopped
+                else (
+                    "the path between the two is broken",
+                    f"{other} is gone or its firewall forgot the connection",
                 )
-            )
-        return found
+            ),
+        )
 
-    return Hits(flows, describe, repeated)
+    return per_flow(tables, flows, finding, weight=repeated, endpoints=endpoints)

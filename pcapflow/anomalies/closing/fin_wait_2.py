@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pcapflow.anomalies.cite import in_frame, proof
 from pcapflow.anomalies.closing.waiting import wait_severity, waiting_in
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.timeline import (
     Story,
 )
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    POSSIBLE,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import CERTAIN, POSSIBLE, Finding, Hits, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (
@@ -31,6 +25,10 @@ from pcapflow.text.times import to_ns
     "stuck-fin-wait-2",
     title="Connections stuck in FIN_WAIT_2",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead(
+        "A connection to {server} hangs half closed, in FIN_WAIT_2",
+        "Connections to {server} hang half closed, in FIN_WAIT_2",
+    ),
 )
 def stuck_fin_wait_2(tables: Tables, config: Config) -> Hits:
     """One side closed, the other acknowledged that and sends neither data nor a FIN of its own.
@@ -50,32 +48,26 @@ def stuck_fin_wait_2(tables: Tables, config: Config) -> Hits:
     flows, endpoints = waiting.flows, waiting.endpoints
     severity = wait_severity(waiting.waited_ns, config)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            fin, ack = story.frame(flow, endpoint, event=FIN_TX), story.step(flow, endpoint, new=FIN_WAIT_2)
-            waited = int(waiting.waited_ns[p])
-            found.append(
-                Finding(
-                    severity=Severity(int(severity[p])),
-                    flow=flow,
-                    endpoint=1 - endpoint,
-                    time_ns=int(waiting.since_ns[p]),
-                    frames=proof([fin, ack.frame if ack else 0]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} sent its FIN{in_frame(fin)}, {tables.name(flow, 1 - endpoint)} "
-                        f"acknowledged it{in_frame(ack.frame if ack else 0)} and sent neither data nor a FIN for "
-                        f"{duration(waited)}, to the end of the capture: FIN_WAIT_2 all that time"
-                    ),
-                    confidence=CERTAIN if waited >= to_ns(config.stuck_s) else POSSIBLE,
-                    alternatives=not_stuck(waited, config),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, endpoint = hit
+        fin, ack = story.frame(flow, endpoint, event=FIN_TX), story.step(flow, endpoint, new=FIN_WAIT_2)
+        waited = int(waiting.waited_ns[row])
+        return Finding(
+            severity=Severity(int(severity[row])),
+            flow=flow,
+            endpoint=1 - endpoint,
+            time_ns=int(waiting.since_ns[row]),
+            frames=proof([fin, ack.frame if ack else 0]),
+            detail=(
+                f"{tables.name(flow, endpoint)} sent its FIN{in_frame(fin)}, {tables.name(flow, 1 - endpoint)} "
+                f"acknowledged it{in_frame(ack.frame if ack else 0)} and sent neither data nor a FIN for "
+                f"{duration(waited)}, to the end of the capture: FIN_WAIT_2 all that time"
+            ),
+            confidence=CERTAIN if waited >= to_ns(config.stuck_s) else POSSIBLE,
+            alternatives=not_stuck(waited, config),
+        )
 
-    return Hits(flows, describe, severity * 1e12 + waiting.waited_ns / 1e9)
+    return per_flow(tables, flows, finding, weight=severity * 1e12 + waiting.waited_ns / 1e9, endpoints=endpoints)
 
 
 def not_stuck(waited_ns: int, config: Config) -> tuple[str, ...]:

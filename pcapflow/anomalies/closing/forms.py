@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, chosen, indices, side
 from pcapflow.anomalies.lookup.timeline import (
     Story,
@@ -13,15 +14,8 @@ from pcapflow.anomalies.lookup.timeline import (
     last_rows,
     last_times,
 )
-from pcapflow.anomalies.model import (
-    LIKELY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-    no_hits,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import LIKELY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -62,30 +56,25 @@ def half_close(tables: Tables, config: Config) -> Hits:
         parts.append((flows, np.full(len(flows), first)))
     flows, endpoints = (np.concatenate(column) for column in zip(*parts, strict=True))
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, first = int(flows[p]), int(endpoints[p])
-            fin, last = (story.step(flow, side_, event=FIN_TX) for side_ in (first, 1 - first))
-            after = cell(f, flow, 1 - first, "after_fin")
-            span = last.time_ns - fin.time_ns if fin and last else 0
-            found.append(
-                Finding(
-                    severity=Severity.INFO,
-                    flow=flow,
-                    time_ns=fin.time_ns if fin else int(f["end_ns"][flow]),
-                    frames=proof([step.frame for step in (fin, last) if step]),
-                    detail=(
-                        f"{tables.name(flow, first)} ended its direction{in_frame(fin.frame if fin else 0)}; "
-                        f"{tables.name(flow, 1 - first)} sent {counted(after, 'byte')} more and closed "
-                        f"{duration(span)} later{in_frame(last.frame if last else 0)}"
-                    ),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, first = hit
+        fin, last = (story.step(flow, side_, event=FIN_TX) for side_ in (first, 1 - first))
+        after = cell(f, flow, 1 - first, "after_fin")
+        span = last.time_ns - fin.time_ns if fin and last else 0
+        return Finding(
+            severity=Severity.INFO,
+            flow=flow,
+            time_ns=fin.time_ns if fin else int(f["end_ns"][flow]),
+            frames=proof([step.frame for step in (fin, last) if step]),
+            detail=(
+                f"{tables.name(flow, first)} ended its direction{in_frame(fin.frame if fin else 0)}; "
+                f"{tables.name(flow, 1 - first)} sent {counted(after, 'byte')} more and closed "
+                f"{duration(span)} later{in_frame(last.frame if last else 0)}"
+            ),
+        )
 
-    return Hits(flows, describe, chosen(f, 1 - endpoints_of(flows, endpoints, len(f)), "after_fin")[flows])
+    after_fin = chosen(f, 1 - endpoints_of(flows, endpoints, len(f)), "after_fin")[flows]
+    return per_flow(tables, flows, finding, weight=after_fin, endpoints=endpoints)
 
 
 def endpoints_of(flows: IntArray, endpoints: IntArray, total: int) -> IntArray:
@@ -112,31 +101,32 @@ def simultaneous_close(tables: Tables, config: Config) -> Hits:
         crossed &= last_rows(tables, endpoint=endpoint, old=FIN_WAIT_1, new=CLOSING) >= 0
     flows = indices(crossed)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for flow in flows[positions].tolist():
-            fins = [story.step(flow, endpoint, event=FIN_TX) for endpoint in SIDES]
-            frames = [step.frame for step in fins if step]
-            apart = abs(fins[0].time_ns - fins[1].time_ns) if fins[0] and fins[1] else 0
-            found.append(
-                Finding(
-                    severity=Severity.INFO,
-                    flow=flow,
-                    time_ns=min(step.time_ns for step in fins if step),
-                    frames=proof(frames),
-                    detail=(
-                        f"{tables.client(flow)} and {tables.server(flow)} closed at the same time: their FINs"
-                        f"{in_frames(sorted(frames))} crossed, {duration(apart)} apart here"
-                    ),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        flow = hit.flow
+        fins = [story.step(flow, endpoint, event=FIN_TX) for endpoint in SIDES]
+        frames = [step.frame for step in fins if step]
+        apart = abs(fins[0].time_ns - fins[1].time_ns) if fins[0] and fins[1] else 0
+        return Finding(
+            severity=Severity.INFO,
+            flow=flow,
+            time_ns=min(step.time_ns for step in fins if step),
+            frames=proof(frames),
+            detail=(
+                f"{tables.client(flow)} and {tables.server(flow)} closed at the same time: their FINs"
+                f"{in_frames(sorted(frames))} crossed, {duration(apart)} apart here"
+            ),
+        )
 
-    return Hits(flows, describe, np.zeros(len(flows), dtype=np.int64))
+    return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))
 
 
-@rule("PF208", "data-after-fin", title="Data after the sender's own FIN", doubts=Doubt.DUPLICATES)
+@rule(
+    "PF208",
+    "data-after-fin",
+    title="Data after the sender's own FIN",
+    doubts=Doubt.DUPLICATES,
+    lead=Lead("{who} sent data after it had closed", "{who} [sends|send] data after [it has|they have] closed"),
+)
 def data_after_fin(tables: Tables, config: Config) -> Hits:
     """An endpoint sent new data beyond its own FIN.
 
@@ -154,30 +144,25 @@ def data_after_fin(tables: Tables, config: Config) -> Hits:
     flows = np.concatenate([indices(counts > 0) for counts in per_side])
     endpoints = np.repeat(SIDES, [np.count_nonzero(counts) for counts in per_side])
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            late = story.marks(flow, marks.MARK_DATA_AFTER_FIN, endpoint=endpoint)
-            fin = story.frame(flow, endpoint, event=FIN_TX)
-            beyond = max(mark.value for mark in late)
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM,
-                    flow=flow,
-                    endpoint=endpoint,
-                    time_ns=late[0].time_ns,
-                    frames=proof([fin, *frames_of(late)]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} sent {counted(len(late), 'segment')} with new data"
-                        f"{in_frames(frames_of(late))} after its FIN{in_frame(fin)}"
-                        + (f", up to {counted(beyond, 'byte')} past it" if beyond > 0 else "")
-                    ),
-                    confidence=LIKELY,
-                    alternatives=("the FIN was forged and the data is genuine", "the data was forged"),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, endpoint = hit
+        late = story.marks(flow, marks.MARK_DATA_AFTER_FIN, endpoint=endpoint)
+        fin = story.frame(flow, endpoint, event=FIN_TX)
+        beyond = max(mark.value for mark in late)
+        return Finding(
+            severity=Severity.MEDIUM,
+            flow=flow,
+            endpoint=endpoint,
+            time_ns=late[0].time_ns,
+            frames=proof([fin, *frames_of(late)]),
+            detail=(
+                f"{tables.name(flow, endpoint)} sent {counted(len(late), 'segment')} with new data"
+                f"{in_frames(frames_of(late))} after its FIN{in_frame(fin)}"
+                + (f", up to {counted(beyond, 'byte')} past it" if beyond > 0 else "")
+            ),
+            confidence=LIKELY,
+            alternatives=("the FIN was forged and the data is genuine", "the data was forged"),
+        )
 
-    return Hits(flows, describe, np.concatenate([counts[counts > 0] for counts in per_side]))
+    number = np.concatenate([counts[counts > 0] for counts in per_side])
+    return per_flow(tables, flows, finding, weight=number, endpoints=endpoints)

@@ -6,6 +6,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.closing.repeats import gave_up_repeating
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import (
     Story,
@@ -15,18 +16,8 @@ from pcapflow.anomalies.lookup.timeline import (
     last_times,
     same_frames,
 )
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    NOBODY,
-    POSSIBLE,
-    Confidence,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confidence, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -46,6 +37,10 @@ from pcapflow.text.times import to_ns
     "missing-final-ack",
     title="Closes whose last ACK is missing",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead(
+        "The final ACK of a close with {server} is missing",
+        "The final ACK is missing when connections to {server} close",
+    ),
 )
 def missing_final_ack(tables: Tables, config: Config) -> Hits:
     """The side that closed second waits for the ACK of its FIN.
@@ -79,19 +74,16 @@ def missing_final_ack(tables: Tables, config: Config) -> Hits:
         parts.append((flows, np.full(len(flows), endpoint), np.where(mended[flows], -1, repeats[flows])))
     flows, endpoints, repeated = (np.concatenate(column) for column in zip(*parts, strict=True))
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        return [
-            _recovered_ack(tables, story, int(flows[p]), int(endpoints[p]))
-            if repeated[p] < 0
-            else _missing_ack(tables, config, story, int(flows[p]), int(endpoints[p]))
-            for p in positions.tolist()
-        ]
+    def finding(story: Story, hit: Hit) -> Finding:
+        if repeated[hit.row] < 0:
+            return _recovered_ack(tables, story, hit)
+        return _missing_ack(tables, config, story, hit)
 
-    return Hits(flows, describe, repeated)
+    return per_flow(tables, flows, finding, weight=repeated, endpoints=endpoints)
 
 
-def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoint: int) -> Finding:
+def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Finding:
+    _, flow, endpoint = hit
     f, peer = tables.flows, 1 - endpoint
     who, other = tables.name(flow, endpoint), tables.name(flow, peer)
     fin = story.step(flow, endpoint, event=FIN_TX)
@@ -145,7 +137,8 @@ def _missing_ack(tables: Tables, config: Config, story: Story, flow: int, endpoi
     )
 
 
-def _recovered_ack(tables: Tables, story: Story, flow: int, endpoint: int) -> Finding:
+def _recovered_ack(tables: Tables, story: Story, hit: Hit) -> Finding:
+    _, flow, endpoint = hit
     who, other = tables.name(flow, endpoint), tables.name(flow, 1 - endpoint)
     again = story.marks(flow, marks.MARK_FIN_REPEATED, endpoint=endpoint)
     lost = [mark.value for mark in story.marks(flow, marks.MARK_TAKEN_BACK, endpoint=endpoint)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
 from pcapflow.anomalies.lookup.columns import SIDES, indices
 from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, peak, server_keys
 from pcapflow.anomalies.lookup.timeline import (
@@ -14,18 +17,8 @@ from pcapflow.anomalies.lookup.timeline import (
     last_times,
     reopened,
 )
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    MANY,
-    MAX_FLOWS,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-    no_hits,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -41,7 +34,21 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
 
-@rule("PF210", "port-exhaustion-pressure", title="A client that runs out of ports", doubts=Doubt.CLOCK)
+class Busy(NamedTuple):
+    """Connections of one client to one server and port, and how many of its ports they held at most, since when."""
+
+    flows: IntArray
+    top: int
+    when_ns: int
+
+
+@rule(
+    "PF210",
+    "port-exhaustion-pressure",
+    title="A client that runs out of ports",
+    doubts=Doubt.CLOCK,
+    lead=Lead("{who} [is|are] running out of ports"),
+)
 def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
     """One client has nearly all its ephemeral ports in use towards one server and port.
 
@@ -70,37 +77,38 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
         until = np.where(state == TIME_WAIT, waits[flows] + to_ns(config.msl2_s), until)
         top, when = peak(f["start_ns"][flows], np.maximum(until, f["start_ns"][flows] + 1))
         if top >= least:
-            busy.append((flows, top, when))
+            busy.append(Busy(flows, top, when))
 
-    def describe(positions: IntArray) -> list[Finding]:
-        found = []
-        for position in positions.tolist():
-            flows, top, when = busy[position]
-            share = top / config.ephemeral_ports
-            first = int(flows[0])
-            severity = Severity.HIGH if share >= 0.95 else Severity.MEDIUM if share >= 0.75 else Severity.LOW
-            found.append(
-                Finding(
-                    severity=severity,
-                    endpoint=CLIENT,
-                    time_ns=when,
-                    frames=proof(f["first_frame"][flows[:8]].tolist()),
-                    detail=(
-                        f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
-                        f"at {time_of_day(when)}, open or in TIME_WAIT, {share:.0%} of {config.ephemeral_ports:,}"
-                    ),
-                    confidence=LIKELY,
-                    alternatives=("the client's port range is wider, or it reuses TIME_WAIT ports",),
-                    count=len(flows),
-                    flows=tuple(flows[:MAX_FLOWS].tolist()),
-                )
-            )
-        return found
+    def finding(client: Busy) -> Finding:
+        flows, top, when = client
+        share = top / config.ephemeral_ports
+        first = int(flows[0])
+        severity = Severity.HIGH if share >= 0.95 else Severity.MEDIUM if share >= 0.75 else Severity.LOW
+        return Finding(
+            severity=severity,
+            endpoint=CLIENT,
+            time_ns=when,
+            frames=proof(f["first_frame"][flows[:8]].tolist()),
+            detail=(
+                f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
+                f"at {time_of_day(when)}, open or in TIME_WAIT, {share:.0%} of {config.ephemeral_ports:,}"
+            ),
+            confidence=LIKELY,
+            alternatives=("the client's port range is wider, or it reuses TIME_WAIT ports",),
+            count=len(flows),
+            flows=tuple(flows[:MAX_FLOWS].tolist()),
+        )
 
-    return Hits(np.full(len(busy), MANY), describe, np.array([top for _, top, _ in busy], dtype=np.int64))
+    return per_group(busy, finding, weight=[client.top for client in busy])
 
 
-@rule("PF211", "port-reused-early", title="Ports reused within TIME_WAIT", doubts=Doubt.CLOCK)
+@rule(
+    "PF211",
+    "port-reused-early",
+    title="Ports reused within TIME_WAIT",
+    doubts=Doubt.CLOCK,
+    lead=Lead("{who} reused a port too early", "{who} [reuses|reuse] ports too early"),
+)
 def port_reused_early(tables: Tables, config: Config) -> Hits:
     """The same addresses and ports were used again before the old connection's TIME_WAIT was over.
 
@@ -128,37 +136,32 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
     dropped = soon & (f["client_state"][anew] == SYN_SENT) & (f["server_packets"][anew] == 0)
     severity = np.where(dropped, int(Severity.MEDIUM), np.where(challenged, int(Severity.LOW), int(Severity.INFO)))
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, old[positions])
-        found = []
-        for p in positions.tolist():
-            before, flow = int(old[p]), int(flows[p])
-            tw = max((s for e in SIDES if (s := story.step(before, e, new=TIME_WAIT))), key=lambda s: s.time_ns)
-            acks = story.marks(before, marks.MARK_CHALLENGE_ACK, after_ns=tw.time_ns)
-            when = int(f["start_ns"][flow]) if soon[p] else acks[0].time_ns
-            frame = int(f["first_frame"][flow]) if soon[p] else acks[0].frame
-            if dropped[p]:
-                taken = "the new SYN was not answered"
-            elif challenged[p]:
-                taken = f"the answer was the ACK of the old connection{in_frames(frames_of(acks))}"
-            else:
-                taken = "it was accepted" if f["completeness"][flow] & COMPLETE_SYN_ACK else "it was not accepted"
-            found.append(
-                Finding(
-                    severity=Severity(int(severity[p])),
-                    flow=flow,
-                    endpoint=CLIENT,
-                    time_ns=when,
-                    frames=proof([tw.frame, frame, *frames_of(acks)]),
-                    detail=(
-                        f"{tables.client(flow)} opened a connection to {tables.server(flow)}{in_frame(frame)} "
-                        f"{duration(when - tw.time_ns)} after the last one between the same ports had entered "
-                        f"TIME_WAIT at the {ENDPOINT_NAMES[tw.endpoint]}{in_frame(tw.frame)}; {taken}"
-                    ),
-                    confidence=CERTAIN if not dropped[p] else LIKELY,
-                    alternatives=("the server did not answer for another reason",) if dropped[p] else (),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        before = int(old[row])
+        tw = max((s for e in SIDES if (s := story.step(before, e, new=TIME_WAIT))), key=lambda s: s.time_ns)
+        acks = story.marks(before, marks.MARK_CHALLENGE_ACK, after_ns=tw.time_ns)
+        when = int(f["start_ns"][flow]) if soon[row] else acks[0].time_ns
+        frame = int(f["first_frame"][flow]) if soon[row] else acks[0].frame
+        if dropped[row]:
+            taken = "the new SYN was not answered"
+        elif challenged[row]:
+            taken = f"the answer was the ACK of the old connection{in_frames(frames_of(acks))}"
+        else:
+            taken = "it was accepted" if f["completeness"][flow] & COMPLETE_SYN_ACK else "it was not accepted"
+        return Finding(
+            severity=Severity(int(severity[row])),
+            flow=flow,
+            endpoint=CLIENT,
+            time_ns=when,
+            frames=proof([tw.frame, frame, *frames_of(acks)]),
+            detail=(
+                f"{tables.client(flow)} opened a connection to {tables.server(flow)}{in_frame(frame)} "
+                f"{duration(when - tw.time_ns)} after the last one between the same ports had entered "
+                f"TIME_WAIT at the {ENDPOINT_NAMES[tw.endpoint]}{in_frame(tw.frame)}; {taken}"
+            ),
+            confidence=CERTAIN if not dropped[row] else LIKELY,
+            alternatives=("the server did not answer for another reason",) if dropped[row] else (),
+        )
 
-    return Hits(flows, describe, severity)
+    return per_flow(tables, flows, finding, weight=severity, evidence=old)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, proof
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
 from pcapflow.anomalies.lookup.groups import group, host_keys, peak
 from pcapflow.anomalies.lookup.timeline import (
     Story,
 )
-from pcapflow.anomalies.model import (
-    LIKELY,
-    MANY,
-    MAX_FLOWS,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-    no_hits,
-)
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (
@@ -33,7 +27,21 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
 
-@rule("PF209", "time-wait-accumulation", title="Many connections in TIME_WAIT", doubts=Doubt.CLOCK)
+class Crowd(NamedTuple):
+    """Rows of ``transitions`` into TIME_WAIT at one host, and how many held at once at most, since when."""
+
+    members: IntArray
+    top: int
+    when_ns: int
+
+
+@rule(
+    "PF209",
+    "time-wait-accumulation",
+    title="Many connections in TIME_WAIT",
+    doubts=Doubt.CLOCK,
+    lead=Lead("TIME_WAIT piles up at {who}"),
+)
 def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     """Many connections of one host are in TIME_WAIT at once.
 
@@ -54,43 +62,43 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     hosts = np.where(endpoints == CLIENT, host_keys(tables, CLIENT)[flows], host_keys(tables, SERVER)[flows])
     crowds = group(np.arange(len(rows)), hosts).at_least(config.time_wait_many)
     peaks = [peak(t["time_ns"][rows[c]], t["time_ns"][rows[c]] + to_ns(config.msl2_s)) for c in crowds]
-    many_at_once = [(crowd, top) for crowd, top in zip(crowds, peaks, strict=True) if top[0] >= config.time_wait_many]
+    many_at_once = [
+        Crowd(members, *most) for members, most in zip(crowds, peaks, strict=True) if most[0] >= config.time_wait_many
+    ]
 
-    def describe(positions: IntArray) -> list[Finding]:
-        found = []
-        for position in positions.tolist():
-            crowd, (top, when) = many_at_once[position]
-            as_client = int(np.count_nonzero(endpoints[crowd] == CLIENT))
-            endpoint = CLIENT if as_client * 2 >= len(crowd) else SERVER
-            first = int(flows[crowd[0]])
-            who = tables.ip(first, int(endpoints[crowd[0]]))
-            entered = t["time_ns"][rows[crowd]]
-            span = max(int(entered.max() - entered.min()), 1)
-            found.append(
-                Finding(
-                    severity=Severity.LOW if top >= 10 * config.time_wait_many else Severity.INFO,
-                    endpoint=endpoint,
-                    time_ns=int(entered.min()),
-                    frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
-                    detail=(
-                        f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
-                        f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to "
-                        f"{top:,} were in TIME_WAIT at once ({time_of_day(when)})"
-                    ),
-                    confidence=LIKELY,
-                    alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
-                    count=len(crowd),
-                    flows=tuple(flows[crowd[:MAX_FLOWS]].tolist()),
-                )
-            )
-        return found
+    def finding(host: Crowd) -> Finding:
+        crowd, top, when = host
+        as_client = int(np.count_nonzero(endpoints[crowd] == CLIENT))
+        endpoint = CLIENT if as_client * 2 >= len(crowd) else SERVER
+        first = int(flows[crowd[0]])
+        who = tables.ip(first, int(endpoints[crowd[0]]))
+        entered = t["time_ns"][rows[crowd]]
+        span = max(int(entered.max() - entered.min()), 1)
+        return Finding(
+            severity=Severity.LOW if top >= 10 * config.time_wait_many else Severity.INFO,
+            endpoint=endpoint,
+            time_ns=int(entered.min()),
+            frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
+            detail=(
+                f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
+                f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to "
+                f"{top:,} were in TIME_WAIT at once ({time_of_day(when)})"
+            ),
+            confidence=LIKELY,
+            alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
+            count=len(crowd),
+            flows=tuple(flows[crowd[:MAX_FLOWS]].tolist()),
+        )
 
-    return Hits(
-        np.full(len(many_at_once), MANY), describe, np.array([top[0] for _, top in many_at_once], dtype=np.int64)
-    )
+    return per_group(many_at_once, finding, weight=[crowd.top for crowd in many_at_once])
 
 
-@rule("PF212", "time-wait-assassinated", title="TIME_WAIT cut short by a reset")
+@rule(
+    "PF212",
+    "time-wait-assassinated",
+    title="TIME_WAIT cut short by a reset",
+    lead=Lead("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
+)
 def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     """A RST was accepted by an endpoint in TIME_WAIT.
 
@@ -107,29 +115,24 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     rows = np.flatnonzero((t["old"] == TIME_WAIT) & (t["event"] == RST_RX))
     flows = t["flow"][rows]
 
-    def describe(positions: IntArray) -> list[Finding]:
-        found = []
-        story = Story(tables, flows[positions])
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(t["endpoint"][rows[p]])
-            frame, when = int(t["frame"][rows[p]]), int(t["time_ns"][rows[p]])
-            entered = story.step(flow, endpoint, new=TIME_WAIT)
-            after = duration(when - entered.time_ns) if entered else "a while"
-            found.append(
-                Finding(
-                    severity=Severity.INFO,
-                    flow=flow,
-                    endpoint=1 - endpoint,
-                    time_ns=when,
-                    frames=proof([entered.frame if entered else 0, frame]),
-                    detail=(
-                        f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
-                        f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
-                    ),
-                    confidence=LIKELY,
-                    alternatives=("the endpoint ignores resets in TIME_WAIT",),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        endpoint = int(t["endpoint"][rows[row]])
+        frame, when = int(t["frame"][rows[row]]), int(t["time_ns"][rows[row]])
+        entered = story.step(flow, endpoint, new=TIME_WAIT)
+        after = duration(when - entered.time_ns) if entered else "a while"
+        return Finding(
+            severity=Severity.INFO,
+            flow=flow,
+            endpoint=1 - endpoint,
+            time_ns=when,
+            frames=proof([entered.frame if entered else 0, frame]),
+            detail=(
+                f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
+                f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
+            ),
+            confidence=LIKELY,
+            alternatives=("the endpoint ignores resets in TIME_WAIT",),
+        )
 
-    return Hits(flows, describe, np.zeros(len(flows), dtype=np.int64))
+    return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))

@@ -11,10 +11,7 @@ from pcapflow.anomalies.lookup.columns import SIDES, indices, side
 from pcapflow.anomalies.lookup.timeline import (
     last_times,
 )
-from pcapflow.anomalies.model import (
-    IntArray,
-    Severity,
-)
+from pcapflow.anomalies.model import IntArray, Severity
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import (

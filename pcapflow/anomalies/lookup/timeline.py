@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -106,12 +107,24 @@ class Story:
     """The transitions and marks of a few flows, for describing them."""
 
     def __init__(self, tables: Tables, flows: IntArray) -> None:
-        """Picks the transitions of these flows out of the tables; their marks when they are asked for."""
+        """Remembers which flows; their transitions and marks are picked out of the tables when first asked for."""
         self._tables = tables
-        self._steps: dict[int, list[Step]] = {flow: [] for flow in flows.tolist()}
-        self._marks: dict[int, list[Mark]] = {}
-        for flow, *step in _rows(tables.transitions, map(tables.transitions_of, self._steps), Step._fields):
-            self._steps[flow].append(Step(*step))
+        self._flows = list(dict.fromkeys(flows.tolist()))
+
+    @functools.cached_property
+    def _steps(self) -> dict[int, list[Step]]:
+        steps: dict[int, list[Step]] = {flow: [] for flow in self._flows}
+        positions = map(self._tables.transitions_of, self._flows)
+        for flow, *step in _rows(self._tables.transitions, positions, Step._fields):
+            steps[flow].append(Step(*step))
+        return steps
+
+    @functools.cached_property
+    def _marks(self) -> dict[int, list[Mark]]:
+        marks: dict[int, list[Mark]] = {flow: [] for flow in self._flows}
+        for flow, *mark in _rows(self._tables.marks, map(self._tables.marks_of, self._flows), Mark._fields):
+            marks[flow].append(Mark(*mark))
+        return marks
 
     def step(
         self, flow: int, endpoint: int, *, event: int | None = None, new: int | None = None, old: int | None = None
@@ -136,10 +149,6 @@ class Story:
 
     def marks(self, flow: int, *marks: int, endpoint: int | None = None, after_ns: int = -1) -> list[Mark]:
         """Its frames with one of these marks, in order, optionally of one sender and after a time."""
-        if not self._marks:
-            self._marks = {flow: [] for flow in self._steps}
-            for of, *mark in _rows(self._tables.marks, map(self._tables.marks_of, self._steps), Mark._fields):
-                self._marks[of].append(Mark(*mark))
         return [
             row
             for row in self._marks[flow]

@@ -7,22 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.cite import proof
+from pcapflow.anomalies.hits import per_group
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import distinct, indices
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import count_marks
-from pcapflow.anomalies.model import (
-    LIKELY,
-    MANY,
-    MAX_FLOWS,
-    POSSIBLE,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, POSSIBLE, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.scans import scans
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -85,7 +77,13 @@ def members_of(found: list[Flood]) -> IntArray:
     return np.concatenate([flood.flows for flood in found]) if found else np.zeros(0, dtype=np.int64)
 
 
-@rule("PF105", "syn-flood", title="A flood of connection attempts", doubts=Doubt.CLOCK)
+@rule(
+    "PF105",
+    "syn-flood",
+    title="A flood of connection attempts",
+    doubts=Doubt.CLOCK,
+    lead=Lead("{server} [is|are] flooded with connection attempts"),
+)
 def syn_flood(tables: Tables, config: Config) -> Hits:
     """Many connections to one listening endpoint were begun at about the same time and never completed.
 
@@ -103,10 +101,10 @@ def syn_flood(tables: Tables, config: Config) -> Hits:
     """
     found = floods(tables, config)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        return [_flood(tables, config, found[position]) for position in positions.tolist()]
+    def finding(flood: Flood) -> Finding:
+        return _flood(tables, config, flood)
 
-    return Hits(np.full(len(found), MANY), describe, np.array([flood.at_once for flood in found], dtype=np.int64))
+    return per_group(found, finding, weight=[flood.at_once for flood in found])
 
 
 def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:

@@ -5,23 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
 from pcapflow.anomalies.lookup.columns import among, indices
 from pcapflow.anomalies.lookup.groups import group, server_keys
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of, last_rows, same_frames
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    MANY,
-    MAX_FLOWS,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-    no_hits,
-)
+from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
 from pcapflow.anomalies.opening.unanswered import graded
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -36,6 +27,7 @@ from pcapflow.text.times import to_ns
     "handshake-stuck",
     title="Handshakes that never finish",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead("A connection to {server} never got past its handshake", "Connections to {server} hang in the handshake"),
 )
 def handshake_stuck(tables: Tables, config: Config) -> Hits:
     """The server answered the SYN and waits for the final ACK, which does not come.
@@ -61,43 +53,37 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
     flows = indices(waits & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
     flooded = among(flows, members_of(floods(tables, config)))
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for position in positions.tolist():
-            flow = int(flows[position])
-            again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=SERVER)
-            retried = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
-            first = int(f["server_first_frame"][flow])
-            sent = f"sent its SYN-ACK{in_frame(first)}"
-            if again:
-                sent = f"sent its SYN-ACK {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
-            waited = tables.capture.last_ns - int(f["start_ns"][flow])
-            answered = int(f["client_acked"][flow]) >= 1
-            if answered:
-                end = "the client's ACK passed here, but the server did not act on it"
-            elif retried:
-                end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so the SYN-ACK does not reach it"
-            else:
-                end = "the client sent nothing more"
-            part = "; one of those that PF105 tells of" if flooded[position] else ""
-            found.append(
-                Finding(
-                    severity=Severity.INFO if flooded[position] else graded(len(again) - 1),
-                    flow=flow,
-                    time_ns=int(f["start_ns"][flow]),
-                    frames=proof([int(f["first_frame"][flow]), first, *frames_of(again), *frames_of(retried)]),
-                    detail=(
-                        f"{tables.server(flow)} {sent} to {tables.client(flow)} and was still in SYN_RCVD "
-                        f"after {duration(waited)}, at the end of the capture; {end}{part}"
-                    ),
-                    confidence=CERTAIN if again else LIKELY,
-                    alternatives=_stuck_because(answered=answered),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=SERVER)
+        retried = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
+        first = int(f["server_first_frame"][flow])
+        sent = f"sent its SYN-ACK{in_frame(first)}"
+        if again:
+            sent = f"sent its SYN-ACK {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
+        waited = tables.capture.last_ns - int(f["start_ns"][flow])
+        answered = int(f["client_acked"][flow]) >= 1
+        if answered:
+            end = "the client's ACK passed here, but the server did not act on it"
+        elif retried:
+            end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so the SYN-ACK does not reach it"
+        else:
+            end = "the client sent nothing more"
+        part = "; one of those that PF105 tells of" if flooded[row] else ""
+        return Finding(
+            severity=Severity.INFO if flooded[row] else graded(len(again) - 1),
+            flow=flow,
+            time_ns=int(f["start_ns"][flow]),
+            frames=proof([int(f["first_frame"][flow]), first, *frames_of(again), *frames_of(retried)]),
+            detail=(
+                f"{tables.server(flow)} {sent} to {tables.client(flow)} and was still in SYN_RCVD "
+                f"after {duration(waited)}, at the end of the capture; {end}{part}"
+            ),
+            confidence=CERTAIN if again else LIKELY,
+            alternatives=_stuck_because(answered=answered),
+        )
 
-    return Hits(flows, describe, np.where(flooded, 0, 1 + repeats[flows]))
+    return per_flow(tables, flows, finding, weight=np.where(flooded, 0, 1 + repeats[flows]))
 
 
 def _stuck_because(*, answered: bool) -> tuple[str, ...]:
@@ -115,6 +101,7 @@ def _stuck_because(*, answered: bool) -> tuple[str, ...]:
     "accept-queue-overflow",
     title="A server that does not accept in time",
     doubts=Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("{server} did not accept a connection in time", "{server} cannot accept connections fast enough"),
 )
 def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     """On several connections a server ignored or reset the ACK that completes the handshake.
@@ -137,36 +124,30 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     flows = indices(acked & (repeated | (reset_row >= 0)))
     servers = group(flows, server_keys(tables)[flows]).at_least(config.overflow_flows)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        found = []
-        for position in positions.tolist():
-            members = servers[position]
-            shown = members[:4]
-            story = Story(tables, shown)
-            frames: list[int] = []
-            for flow in shown.tolist():
-                again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=SERVER)
-                frames += [int(f["server_first_frame"][flow]), *frames_of(again)[:1]]
-                frames.append(story.frame(flow, SERVER, event=RST_TX, old=SYN_RCVD))
-            resets = int(np.count_nonzero(reset_row[members] >= 0))
-            did = [f"repeated its SYN-ACK on {len(members) - resets:,}"] if resets < len(members) else []
-            did += [f"sent a RST on {resets:,}"] if resets else []
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM,
-                    endpoint=SERVER,
-                    time_ns=int(f["start_ns"][members].min()),
-                    frames=proof(frames),
-                    detail=(
-                        f"{tables.server(int(members[0]))} did not take the ACK that completes the handshake on "
-                        f"{counted(len(members), 'connection')}: it {listed(did)}"
-                    ),
-                    confidence=LIKELY,
-                    alternatives=("the ACKs are lost between this tap and the server",),
-                    count=len(members),
-                    flows=tuple(members[:MAX_FLOWS].tolist()),
-                )
-            )
-        return found
+    def finding(members: IntArray) -> Finding:
+        shown = members[:4]
+        story = Story(tables, shown)
+        frames: list[int] = []
+        for flow in shown.tolist():
+            again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=SERVER)
+            frames += [int(f["server_first_frame"][flow]), *frames_of(again)[:1]]
+            frames.append(story.frame(flow, SERVER, event=RST_TX, old=SYN_RCVD))
+        resets = int(np.count_nonzero(reset_row[members] >= 0))
+        did = [f"repeated its SYN-ACK on {len(members) - resets:,}"] if resets < len(members) else []
+        did += [f"sent a RST on {resets:,}"] if resets else []
+        return Finding(
+            severity=Severity.MEDIUM,
+            endpoint=SERVER,
+            time_ns=int(f["start_ns"][members].min()),
+            frames=proof(frames),
+            detail=(
+                f"{tables.server(int(members[0]))} did not take the ACK that completes the handshake on "
+                f"{counted(len(members), 'connection')}: it {listed(did)}"
+            ),
+            confidence=LIKELY,
+            alternatives=("the ACKs are lost between this tap and the server",),
+            count=len(members),
+            flows=tuple(members[:MAX_FLOWS].tolist()),
+        )
 
-    return Hits(np.full(len(servers), MANY), describe, np.array([len(m) for m in servers], dtype=np.int64))
+    return per_group(servers, finding, weight=[len(members) for members in servers])

@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -23,7 +17,12 @@ from pcapflow.tcp.states import SYN_SENT
 from pcapflow.text.phrases import counted
 
 
-@rule("PF103", "rejected-by-icmp", title="Connections rejected by an ICMP message")
+@rule(
+    "PF103",
+    "rejected-by-icmp",
+    title="Connections rejected by an ICMP message",
+    lead=Lead("A connection to {server} was rejected on the way", "Connections to {server} are rejected on the way"),
+)
 def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
     """An ICMP message said that a segment of this connection cannot be delivered.
 
@@ -41,33 +40,27 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
     flows = indices(count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0)
     fatal = f["client_state"][flows] == SYN_SENT
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for position in positions.tolist():
-            flow = int(flows[position])
-            told = story.marks(flow, marks.MARK_ICMP_UNREACHABLE)
-            what = _icmp(int(f["family"][flow]), told[0].value)
-            ended = bool(fatal[position])
-            outcome = "the connection was not opened" if ended else "the connection went on regardless"
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM if ended else Severity.INFO,
-                    flow=flow,
-                    time_ns=told[0].time_ns,
-                    frames=proof([int(f["first_frame"][flow]), *frames_of(told)]),
-                    detail=(
-                        f"{counted(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
-                        f"{tables.name(flow, told[0].endpoint)}, about its segments to "
-                        f"{tables.name(flow, 1 - told[0].endpoint)}: {what}; {outcome}"
-                    ),
-                    confidence=CERTAIN if ended else LIKELY,
-                    alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        told = story.marks(flow, marks.MARK_ICMP_UNREACHABLE)
+        what = _icmp(int(f["family"][flow]), told[0].value)
+        ended = bool(fatal[row])
+        outcome = "the connection was not opened" if ended else "the connection went on regardless"
+        return Finding(
+            severity=Severity.MEDIUM if ended else Severity.INFO,
+            flow=flow,
+            time_ns=told[0].time_ns,
+            frames=proof([int(f["first_frame"][flow]), *frames_of(told)]),
+            detail=(
+                f"{counted(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
+                f"{tables.name(flow, told[0].endpoint)}, about its segments to "
+                f"{tables.name(flow, 1 - told[0].endpoint)}: {what}; {outcome}"
+            ),
+            confidence=CERTAIN if ended else LIKELY,
+            alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
+        )
 
-    return Hits(flows, describe, fatal.astype(np.int64))
+    return per_flow(tables, flows, finding, weight=fatal.astype(np.int64))
 
 
 _ICMP4 = {

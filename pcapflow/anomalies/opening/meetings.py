@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, proof
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, last_rows, reopened
-from pcapflow.anomalies.model import (
-    LIKELY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-    no_hits,
-)
+from pcapflow.anomalies.model import LIKELY, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.resets.causes import resets
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -27,7 +21,12 @@ RECOVERY_S = 5.0
 MAX_CHALLENGES = 10
 
 
-@rule("PF107", "half-open-recovered", title="Old connections found half open")
+@rule(
+    "PF107",
+    "half-open-recovered",
+    title="Old connections found half open",
+    lead=Lead("{server} still held an old connection", "{server} still [holds|hold] old connections"),
+)
 def half_open_recovered(tables: Tables, config: Config) -> Hits:
     """A SYN was answered by the ACK of an old connection, which the client then reset, to open anew.
 
@@ -55,28 +54,24 @@ def half_open_recovered(tables: Tables, config: Config) -> Hits:
         recovery.setdefault(flow, _recovered(tables, story, flow, new))
     pairs = [(flow, frames) for flow, frames in sorted(recovery.items()) if frames]
 
-    def describe(positions: IntArray) -> list[Finding]:
-        told = []
-        for position in positions.tolist():
-            flow, frames = pairs[position]
-            told.append(
-                Finding(
-                    severity=Severity.INFO,
-                    flow=flow,
-                    time_ns=int(f["end_ns"][flow]),
-                    frames=proof(frames),
-                    detail=(
-                        f"{tables.server(flow)} still held an old connection from {tables.client(flow)}: it answered a "
-                        f"SYN with an ACK{in_frame(frames[0])}, the client reset it{in_frame(frames[1])} and opened "
-                        f"anew{in_frame(frames[2])}"
-                    ),
-                    confidence=LIKELY,
-                    alternatives=("an old duplicate SYN",),
-                )
-            )
-        return told
+    def finding(_: Story, hit: Hit) -> Finding:
+        flow, frames = pairs[hit.row]
+        return Finding(
+            severity=Severity.INFO,
+            flow=flow,
+            time_ns=int(f["end_ns"][flow]),
+            frames=proof(frames),
+            detail=(
+                f"{tables.server(flow)} still held an old connection from {tables.client(flow)}: it answered a "
+                f"SYN with an ACK{in_frame(frames[0])}, the client reset it{in_frame(frames[1])} and opened "
+                f"anew{in_frame(frames[2])}"
+            ),
+            confidence=LIKELY,
+            alternatives=("an old duplicate SYN",),
+        )
 
-    return Hits(np.array([flow for flow, _ in pairs], dtype=np.int64), describe, np.zeros(len(pairs), dtype=np.int64))
+    flows = np.array([flow for flow, _ in pairs], dtype=np.int64)
+    return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))
 
 
 def _cleared(tables: Tables, flows: IntArray) -> dict[int, list[int]]:
@@ -135,25 +130,20 @@ def simultaneous_open(tables: Tables, config: Config) -> Hits:
         crossed &= last_rows(tables, endpoint=endpoint, old=SYN_SENT, new=SYN_RCVD, event=SYN_RX) >= 0
     flows = indices(crossed)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for flow in flows[positions].tolist():
-            syns = [story.frame(flow, endpoint, event=SYN_TX) for endpoint in SIDES]
-            opened = all(story.step(flow, endpoint, new=ESTABLISHED) for endpoint in SIDES)
-            found.append(
-                Finding(
-                    severity=Severity.INFO,
-                    flow=flow,
-                    time_ns=int(f["start_ns"][flow]),
-                    frames=proof(syns),
-                    detail=(
-                        f"{tables.client(flow)}{in_frame(syns[CLIENT])} and "
-                        f"{tables.server(flow)}{in_frame(syns[SERVER])} sent SYNs that crossed; the connection was "
-                        f"{'opened' if opened else 'not opened'}"
-                    ),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        flow = hit.flow
+        syns = [story.frame(flow, endpoint, event=SYN_TX) for endpoint in SIDES]
+        opened = all(story.step(flow, endpoint, new=ESTABLISHED) for endpoint in SIDES)
+        return Finding(
+            severity=Severity.INFO,
+            flow=flow,
+            time_ns=int(f["start_ns"][flow]),
+            frames=proof(syns),
+            detail=(
+                f"{tables.client(flow)}{in_frame(syns[CLIENT])} and "
+                f"{tables.server(flow)}{in_frame(syns[SERVER])} sent SYNs that crossed; the connection was "
+                f"{'opened' if opened else 'not opened'}"
+            ),
+        )
 
-    return Hits(flows, describe, np.zeros(len(flows), dtype=np.int64))
+    return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))

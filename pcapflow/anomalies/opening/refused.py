@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, proof
+from pcapflow.anomalies.hits import Hit, joined, per_flow
 from pcapflow.anomalies.lookup.columns import among, indices
 from pcapflow.anomalies.lookup.timeline import Story
-from pcapflow.anomalies.model import (
-    LIKELY,
-    MANY,
-    NOBODY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
-from pcapflow.anomalies.opening.scans import by_scanner, one_scan, refused, scans
+from pcapflow.anomalies.model import LIKELY, NOBODY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.opening.scans import refused, scan_hits, scans
 from pcapflow.anomalies.resets.signs import usual_ttls
-from pcapflow.anomalies.rule import rule
+from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.sorting import stable_order
 from pcapflow.tables.table import Tables
@@ -31,7 +24,12 @@ SECOND_TRY_S = 0.3
 """A program that was refused tries the next address of the name within this; RFC 8305, 5 has 250 ms at most."""
 
 
-@rule("PF102", "connection-refused", title="Connections refused")
+@rule(
+    "PF102",
+    "connection-refused",
+    title="Connections refused",
+    lead=Lead("{server} refused a connection", "{server} [refuses|refuse] connections"),
+)
 def connection_refused(tables: Tables, config: Config) -> Hits:
     """A RST that acknowledges the SYN answered it: the attempt was refused.
 
@@ -50,54 +48,42 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     f = tables.flows
     flows = indices(refused(tables))
     scanned = among(flows, scans(tables, config).members)
-    probes = by_scanner(tables, flows[scanned])
+    probes = flows[scanned]
     flows = flows[~scanned]
     usual_ttl = usual_ttls(tables, flows)
     instead = _opened_instead(tables, flows)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions[positions < len(flows)]])
-        found = []
-        for position in positions.tolist():
-            if position >= len(flows):
-                found.append(one_scan(tables, probes.of(position - len(flows)), "was refused by all of them"))
-                continue
-            flow = int(flows[position])
-            step = story.step(flow, CLIENT, event=RST_RX, old=SYN_SENT)
-            frame, when = (
-                (step.frame, step.time_ns) if step else (int(f["reset_frame"][flow]), int(f["reset_ns"][flow]))
-            )
-            syn = int(f["first_frame"][flow])
-            after = max(when - int(f["start_ns"][flow]), 0)
-            usual, ttl = int(usual_ttl[position]), int(f["reset_ttl"][flow])
-            foreign = usual >= 0 and ttl >= 0 and ttl != usual
-            remark = f"; the RST's TTL is {ttl}, that of the server's other packets {usual}" if foreign else ""
-            other, anew = int(instead[position]), 0
-            if other >= 0:
-                anew = int(f["first_frame"][other])
-                remark += f"; then {tables.client(other)} opened one to {tables.server(other)}{in_frame(anew)}"
-            found.append(
-                Finding(
-                    severity=Severity.LOW if other < 0 else Severity.INFO,
-                    flow=flow,
-                    endpoint=NOBODY if foreign else SERVER,
-                    time_ns=when,
-                    frames=proof([syn, frame, anew]),
-                    detail=(
-                        f"{tables.server(flow)} answered the SYN of {tables.client(flow)}{in_frame(syn)} "
-                        f"with a RST{in_frame(frame)} after {duration(after)}{remark}"
-                    ),
-                    cause="firewall-reject" if foreign else "no-listener",
-                    confidence=LIKELY,
-                    alternatives=("nothing listens on that port",) if foreign else ("a firewall rejects with a RST",),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        step = story.step(flow, CLIENT, event=RST_RX, old=SYN_SENT)
+        frame, when = (step.frame, step.time_ns) if step else (int(f["reset_frame"][flow]), int(f["reset_ns"][flow]))
+        syn = int(f["first_frame"][flow])
+        after = max(when - int(f["start_ns"][flow]), 0)
+        usual, ttl = int(usual_ttl[row]), int(f["reset_ttl"][flow])
+        foreign = usual >= 0 and ttl >= 0 and ttl != usual
+        remark = f"; the RST's TTL is {ttl}, that of the server's other packets {usual}" if foreign else ""
+        other, anew = int(instead[row]), 0
+        if other >= 0:
+            anew = int(f["first_frame"][other])
+            remark += f"; then {tables.client(other)} opened one to {tables.server(other)}{in_frame(anew)}"
+        return Finding(
+            severity=Severity.LOW if other < 0 else Severity.INFO,
+            flow=flow,
+            endpoint=NOBODY if foreign else SERVER,
+            time_ns=when,
+            frames=proof([syn, frame, anew]),
+            detail=(
+                f"{tables.server(flow)} answered the SYN of {tables.client(flow)}{in_frame(syn)} "
+                f"with a RST{in_frame(frame)} after {duration(after)}{remark}"
+            ),
+            cause="firewall-reject" if foreign else "no-listener",
+            confidence=LIKELY,
+            alternatives=("nothing listens on that port",) if foreign else ("a firewall rejects with a RST",),
+        )
 
-    return Hits(
-        np.concatenate((flows, np.full(len(probes), MANY))),
-        describe,
-        np.concatenate((np.where(instead < 0, 1, 0), np.full(len(probes), 2))),
+    return joined(
+        per_flow(tables, flows, finding, weight=np.where(instead < 0, 1, 0)),
+        scan_hits(tables, probes, "was refused by all of them", weight=2),
     )
 
 

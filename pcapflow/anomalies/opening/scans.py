@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import proof
+from pcapflow.anomalies.hits import per_group
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import distinct, indices, side
 from pcapflow.anomalies.lookup.groups import Groups, group, group_keys, host_keys
 from pcapflow.anomalies.lookup.timeline import last_rows
-from pcapflow.anomalies.model import (
-    LIKELY,
-    MAX_FLOWS,
-    BoolArray,
-    Finding,
-    IntArray,
-    Severity,
-)
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, BoolArray, Finding, Hits, IntArray, Severity
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT, RST_RX, SERVER, SYN_SENT
@@ -49,13 +43,20 @@ def scans(tables: Tables, config: Config) -> Groups:
     )
 
 
-def by_scanner(tables: Tables, flows: IntArray) -> Groups:
-    """These flows by the host that opened them."""
-    return group(flows, host_keys(tables, CLIENT)[flows])
+def scan_hits(tables: Tables, flows: IntArray, outcome: str, *, weight: int) -> Hits:
+    """One hit for each client among those whose scans these flows are of.
+
+    ``outcome`` is how the attempts ended, in words; ``weight`` is the hits'.
+    """
+    by_client = group(flows, host_keys(tables, CLIENT)[flows])
+
+    def finding(client: int) -> Finding:
+        return _scan(tables, by_client.of(client), outcome)
+
+    return per_group(range(len(by_client)), finding, weight=np.full(len(by_client), weight))
 
 
-def one_scan(tables: Tables, members: IntArray, outcome: str) -> Finding:
-    """The finding that tells of one scan; ``outcome`` is how the attempts ended, in words."""
+def _scan(tables: Tables, members: IntArray, outcome: str) -> Finding:
     f = tables.flows
     first = int(members[0])
     ports = distinct(f["server_port"][members])

@@ -6,21 +6,13 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, joined, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    MANY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-    no_hits,
-)
+from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
-from pcapflow.anomalies.opening.scans import by_scanner, one_scan, scans
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.opening.scans import scan_hits, scans
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -29,7 +21,13 @@ from pcapflow.text.phrases import duration, how_often
 from pcapflow.text.times import to_ns
 
 
-@rule("PF101", "syn-unanswered", title="Connection attempts without an answer", doubts=Doubt.DUPLICATES | Doubt.CLOCK)
+@rule(
+    "PF101",
+    "syn-unanswered",
+    title="Connection attempts without an answer",
+    doubts=Doubt.DUPLICATES | Doubt.CLOCK,
+    lead=Lead("{server} did not answer a connection attempt", "{server} [does|do] not answer connection attempts"),
+)
 def syn_unanswered(tables: Tables, config: Config) -> Hits:
     """A SYN was sent, and nothing came back.
 
@@ -55,50 +53,40 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
     flows = indices(alone & ~rejected & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
     scanned = among(flows, scans(tables, config).members)
     flooded = among(flows, members_of(floods(tables, config)))
-    probes = by_scanner(tables, flows[scanned])
+    probes = flows[scanned]
     flows, flooded = flows[~scanned], flooded[~scanned]
     weight = np.where(flooded, 0, 1 + repeats[flows])
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions[positions < len(flows)]])
-        found = []
-        for position in positions.tolist():
-            if position >= len(flows):
-                found.append(one_scan(tables, probes.of(position - len(flows)), "got no answer from any of them"))
-                continue
-            flow = int(flows[position])
-            again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
-            first = int(f["first_frame"][flow])
-            tried = f"sent its SYN{in_frame(first)} once"
-            if again:
-                span = again[-1].time_ns - int(f["start_ns"][flow])
-                sent = f"sent its SYN {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
-                tried = f"{sent} over {duration(span)}"
-            waited = tables.capture.last_ns - int(f["client_last_ns"][flow])
-            part = "; one of the attempts that PF105 tells of" if flooded[position] else ""
-            found.append(
-                Finding(
-                    severity=graded(len(again), flooded=bool(flooded[position])),
-                    flow=flow,
-                    time_ns=int(f["start_ns"][flow]),
-                    frames=proof([first, *frames_of(again)]),
-                    detail=(
-                        f"{tables.client(flow)} {tried} to {tables.server(flow)}, and nothing came back "
-                        f"in the {duration(waited)} that the capture goes on after it{part}"
-                    ),
-                    confidence=CERTAIN if again else LIKELY,
-                    alternatives=(
-                        "the SYN was dropped on the way or at the server",
-                        "the answer was lost or takes a path that this capture does not see",
-                    ),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
+        first = int(f["first_frame"][flow])
+        tried = f"sent its SYN{in_frame(first)} once"
+        if again:
+            span = again[-1].time_ns - int(f["start_ns"][flow])
+            sent = f"sent its SYN {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
+            tried = f"{sent} over {duration(span)}"
+        waited = tables.capture.last_ns - int(f["client_last_ns"][flow])
+        part = "; one of the attempts that PF105 tells of" if flooded[row] else ""
+        return Finding(
+            severity=graded(len(again), flooded=bool(flooded[row])),
+            flow=flow,
+            time_ns=int(f["start_ns"][flow]),
+            frames=proof([first, *frames_of(again)]),
+            detail=(
+                f"{tables.client(flow)} {tried} to {tables.server(flow)}, and nothing came back "
+                f"in the {duration(waited)} that the capture goes on after it{part}"
+            ),
+            confidence=CERTAIN if again else LIKELY,
+            alternatives=(
+                "the SYN was dropped on the way or at the server",
+                "the answer was lost or takes a path that this capture does not see",
+            ),
+        )
 
-    return Hits(
-        np.concatenate((flows, np.full(len(probes), MANY))),
-        describe,
-        np.concatenate((weight, np.full(len(probes), 1))),
+    return joined(
+        per_flow(tables, flows, finding, weight=weight),
+        scan_hits(tables, probes, "got no answer from any of them", weight=1),
     )
 
 

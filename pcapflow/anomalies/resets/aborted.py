@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, joined, per_flow, per_group
 from pcapflow.anomalies.lookup.columns import cell
 from pcapflow.anomalies.lookup.groups import group, server_keys
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
@@ -40,7 +41,7 @@ from pcapflow.anomalies.resets.causes import (
     resets,
 )
 from pcapflow.anomalies.resets.lost_data import CLOSE_NOTIFY_BYTES
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -84,7 +85,17 @@ def _grade(found: Resets) -> IntArray:
     return np.where(np.isin(cause, list(_TOLD_BY)), int(Severity.INFO), severity)
 
 
-@rule("PF301", "aborted", title="Connections ended by a reset", doubts=Doubt.GAPS)
+@rule(
+    "PF301",
+    "aborted",
+    title="Connections ended by a reset",
+    doubts=Doubt.GAPS,
+    lead=Lead(
+        "{who} aborted a connection",
+        "{who} [aborts|abort] connections",
+        blameless=("A connection to {server} was reset", "Connections to {server} are reset"),
+    ),
+)
 def aborted(tables: Tables, config: Config) -> Hits:
     """A RST that its receiver accepted ended the connection.
 
@@ -111,20 +122,16 @@ def aborted(tables: Tables, config: Config) -> Hits:
     servers = group(refusals, server_keys(tables)[found.flows[refusals]])
     weight = severity[told] * 1e12 + np.minimum(found.lost[told], 10**11)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        single = told[positions[positions < len(told)]]
-        story = Story(tables, found.flows[single])
-        return [
-            _abort(tables, story, found, int(told[p]), Severity(int(severity[told[p]])))
-            if p < len(told)
-            else _refusals(tables, found, servers.of(p - len(told)))
-            for p in positions.tolist()
-        ]
+    def finding(story: Story, hit: Hit) -> Finding:
+        row = int(told[hit.row])
+        return _abort(tables, story, found, row, Severity(int(severity[row])))
 
-    return Hits(
-        np.concatenate((found.flows[told], np.full(len(servers), MANY))),
-        describe,
-        np.concatenate((weight, np.full(len(servers), 0.0))),
+    def refused(server: int) -> Finding:
+        return _refusals(tables, found, servers.of(server))
+
+    return joined(
+        per_flow(tables, found.flows[told], finding, weight=weight),
+        per_group(range(len(servers)), refused, weight=np.zeros(len(servers))),
     )
 
 

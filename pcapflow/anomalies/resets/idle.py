@@ -7,24 +7,17 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
-from pcapflow.anomalies.model import (
-    LIKELY,
-    POSSIBLE,
-    BoolArray,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
+from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     IDLE_TIMEOUT,
     resets,
 )
 from pcapflow.anomalies.resets.signs import USUAL_TIMEOUTS_S, usual_timeout
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -32,7 +25,16 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import NS_PER_S, to_ns
 
 
-@rule("PF305", "idle-timeout-reset", title="Connections lost after long silence", doubts=Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF305",
+    "idle-timeout-reset",
+    title="Connections lost after long silence",
+    doubts=Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead(
+        "A connection to {server} was reset after a long silence",
+        "Connections to {server} are reset after long silence",
+    ),
+)
 def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
     """The first packet after a long silence drew a RST, or nothing at all.
 
@@ -54,52 +56,42 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
     flows = np.concatenate((found.flows[by_reset], void))
     silence = f["idle_ns"][flows]
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        told = []
-        for p in positions.tolist():
-            flow = int(flows[p])
-            speaker = int(f["idle_endpoint"][flow])
-            first, quiet = int(f["idle_frame"][flow]), int(f["idle_ns"][flow])
-            usual = bool(usual_timeout(np.array([quiet]))[0])
-            # Who breaks its own silence with a RST may follow a time-out of its application.
-            itself = p < len(by_reset) and int(f["reset_frame"][flow]) == first
-            likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
-            if p < len(by_reset):
-                reset = int(f["reset_frame"][flow])
-                outcome = (
-                    "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
-                )
-                when, frames = int(f["reset_ns"][flow]), [first, reset]
-            else:
-                again = story.marks(flow, *_REPEATS, endpoint=speaker, after_ns=int(f["idle_end_ns"][flow]))
-                outcome = (
-                    f"was not answered, nor were {counted(len(again), 'repeat')} of it{in_frames(frames_of(again))}"
-                )
-                when, frames = int(f["idle_end_ns"][flow]), [first, *frames_of(again)]
-            told.append(
-                Finding(
-                    severity=Severity.MEDIUM if usual and not itself else Severity.LOW,
-                    flow=flow,
-                    time_ns=when,
-                    frames=proof(frames),
-                    detail=(
-                        f"after {duration(quiet)} of silence{likeness}, the first segment from "
-                        f"{tables.name(flow, speaker)}{in_frame(first)} {outcome}"
-                    ),
-                    cause=CAUSES[IDLE_TIMEOUT],
-                    confidence=LIKELY if usual and not itself else POSSIBLE,
-                    alternatives=(
-                        ("a time-out of its own application",)
-                        if itself
-                        else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
-                    ),
-                )
-            )
-        return told
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, _ = hit
+        speaker = int(f["idle_endpoint"][flow])
+        first, quiet = int(f["idle_frame"][flow]), int(f["idle_ns"][flow])
+        usual = bool(usual_timeout(np.array([quiet]))[0])
+        # Who breaks its own silence with a RST may follow a time-out of its application.
+        itself = row < len(by_reset) and int(f["reset_frame"][flow]) == first
+        likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
+        if row < len(by_reset):
+            reset = int(f["reset_frame"][flow])
+            outcome = "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
+            when, frames = int(f["reset_ns"][flow]), [first, reset]
+        else:
+            again = story.marks(flow, *_REPEATS, endpoint=speaker, after_ns=int(f["idle_end_ns"][flow]))
+            outcome = f"was not answered, nor were {counted(len(again), 'repeat')} of it{in_frames(frames_of(again))}"
+            when, frames = int(f["idle_end_ns"][flow]), [first, *frames_of(again)]
+        return Finding(
+            severity=Severity.MEDIUM if usual and not itself else Severity.LOW,
+            flow=flow,
+            time_ns=when,
+            frames=proof(frames),
+            detail=(
+                f"after {duration(quiet)} of silence{likeness}, the first segment from "
+                f"{tables.name(flow, speaker)}{in_frame(first)} {outcome}"
+            ),
+            cause=CAUSES[IDLE_TIMEOUT],
+            confidence=LIKELY if usual and not itself else POSSIBLE,
+            alternatives=(
+                ("a time-out of its own application",)
+                if itself
+                else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
+            ),
+        )
 
     itself = f["reset_frame"][flows] == f["idle_frame"][flows]
-    return Hits(flows, describe, np.where(usual_timeout(silence) & ~itself, 1, 0))
+    return per_flow(tables, flows, finding, weight=np.where(usual_timeout(silence) & ~itself, 1, 0))
 
 
 _REPEATS: Final = (marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.SPURIOUS_RETRANSMISSION, marks.KEEP_ALIVE)

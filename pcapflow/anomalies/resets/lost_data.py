@@ -7,24 +7,17 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import cell
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
-from pcapflow.anomalies.model import (
-    CERTAIN,
-    LIKELY,
-    NOBODY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
+from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, Finding, Hits, Severity
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     INJECTED,
     UNREAD_DATA,
     resets,
 )
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -35,7 +28,15 @@ CLOSE_NOTIFY_BYTES: Final = 64
 """A TLS alert that says goodbye is no larger; nobody misses it."""
 
 
-@rule("PF302", "abort-lost-data", title="Data lost in resets", doubts=Doubt.ONE_WAY | Doubt.GAPS)
+@rule(
+    "PF302",
+    "abort-lost-data",
+    title="Data lost in resets",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS,
+    lead=Lead(
+        "Data was lost when a connection to {server} was reset", "Data was lost in resets of connections to {server}"
+    ),
+)
 def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """A reset destroyed data that was on its way to its sender, or that its sender had received and not read.
 
@@ -58,40 +59,36 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
     severity = np.where(trifle, int(Severity.INFO), severity)[rows]
     f = tables.flows
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, found.flows[rows[positions]])
-        told = []
-        for p in positions.tolist():
-            row = int(rows[p])
-            flow, sender, lost = int(found.flows[row]), int(found.senders[row]), int(found.lost[row])
-            who, other = tables.name(flow, sender), tables.name(flow, 1 - sender)
-            reset = int(f["reset_frame"][flow])
-            late = frames_of(story.marks(flow, marks.MARK_DATA_AFTER_CLOSE, endpoint=1 - sender))
-            if lost:
-                was, is_ = ("was", "is") if lost == 1 else ("were", "are")
-                detail = (
-                    f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged "
-                    f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
-                )
-            else:
-                total = cell(f, flow, 1 - sender, "bytes")
-                detail = (
-                    f"at least 1 of the {counted(total, 'byte')} that {other} had sent was probably unread when "
-                    f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
-                )
-            told.append(
-                Finding(
-                    severity=Severity(int(severity[p])),
-                    flow=flow,
-                    endpoint=NOBODY if found.causes[row] == INJECTED else sender,
-                    time_ns=int(found.times_ns[row]),
-                    frames=proof([*late, reset]),
-                    detail=detail,
-                    cause=CAUSES[int(found.causes[row])],
-                    confidence=CERTAIN if lost else LIKELY,
-                    alternatives=() if lost else ("the application had read everything and aborted on purpose",),
-                )
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, sender = hit
+        row = int(rows[hit.row])
+        lost = int(found.lost[row])
+        who, other = tables.name(flow, sender), tables.name(flow, 1 - sender)
+        reset = int(f["reset_frame"][flow])
+        late = frames_of(story.marks(flow, marks.MARK_DATA_AFTER_CLOSE, endpoint=1 - sender))
+        if lost:
+            was, is_ = ("was", "is") if lost == 1 else ("were", "are")
+            detail = (
+                f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged "
+                f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
             )
-        return told
+        else:
+            total = cell(f, flow, 1 - sender, "bytes")
+            detail = (
+                f"at least 1 of the {counted(total, 'byte')} that {other} had sent was probably unread when "
+                f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
+            )
+        return Finding(
+            severity=Severity(int(severity[hit.row])),
+            flow=flow,
+            endpoint=NOBODY if found.causes[row] == INJECTED else sender,
+            time_ns=int(found.times_ns[row]),
+            frames=proof([*late, reset]),
+            detail=detail,
+            cause=CAUSES[int(found.causes[row])],
+            confidence=CERTAIN if lost else LIKELY,
+            alternatives=() if lost else ("the application had read everything and aborted on purpose",),
+        )
 
-    return Hits(found.flows[rows], describe, severity * 1e12 + np.minimum(found.lost[rows], 10**11))
+    weight = severity * 1e12 + np.minimum(found.lost[rows], 10**11)
+    return per_flow(tables, found.flows[rows], finding, weight=weight, endpoints=found.senders[rows])

@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
-from pcapflow.anomalies.model import (
-    LIKELY,
-    Finding,
-    Hits,
-    IntArray,
-    Severity,
-)
+from pcapflow.anomalies.model import LIKELY, Finding, Hits, Severity
 from pcapflow.anomalies.resets.aborted import ALTERNATIVES
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
@@ -21,7 +16,7 @@ from pcapflow.anomalies.resets.causes import (
     resets,
 )
 from pcapflow.anomalies.resets.signs import signs_of
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -29,7 +24,13 @@ from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
 
 
-@rule("PF303", "reset-ignored", title="Resets that were ignored", doubts=Doubt.DUPLICATES)
+@rule(
+    "PF303",
+    "reset-ignored",
+    title="Resets that were ignored",
+    doubts=Doubt.DUPLICATES,
+    lead=Lead("A reset was ignored", "Resets are ignored"),
+)
 def reset_ignored(tables: Tables, config: Config) -> Hits:
     """A RST was not accepted by its receiver, and the connection went on.
 
@@ -60,38 +61,38 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
     flows = indices(counts > 0)
     number = counts[flows]
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow = int(flows[p])
-            ignored = story.marks(flow, marks.MARK_RESET_IGNORED)
-            challenged = story.marks(flow, marks.MARK_CHALLENGE_ACK, after_ns=ignored[0].time_ns - 1)
-            sender = ignored[0].endpoint
-            off = ignored[0].value
-            far = f", {counted(abs(off), 'byte')} {'beyond' if off > 0 else 'before'} what was expected" if off else ""
-            answer = f"; it was answered with a challenge ACK{in_frames(frames_of(challenged))}" if challenged else ""
-            after = max(int(f["end_ns"][flow]) - ignored[-1].time_ns, 0)
-            found.append(
-                Finding(
-                    severity=Severity.LOW,
-                    flow=flow,
-                    time_ns=ignored[0].time_ns,
-                    frames=proof([*frames_of(ignored), *frames_of(challenged)]),
-                    detail=(
-                        f"{tables.name(flow, 1 - sender)} ignored {counted(len(ignored), 'RST')} from "
-                        f"{tables.name(flow, sender)}{in_frames(frames_of(ignored))}{far}; the connection went on for "
-                        f"{duration(after)}{answer}"
-                    ),
-                    alternatives=("a stray of an earlier connection on the same ports", "a forged RST"),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        flow = hit.flow
+        ignored = story.marks(flow, marks.MARK_RESET_IGNORED)
+        challenged = story.marks(flow, marks.MARK_CHALLENGE_ACK, after_ns=ignored[0].time_ns - 1)
+        sender = ignored[0].endpoint
+        off = ignored[0].value
+        far = f", {counted(abs(off), 'byte')} {'beyond' if off > 0 else 'before'} what was expected" if off else ""
+        answer = f"; it was answered with a challenge ACK{in_frames(frames_of(challenged))}" if challenged else ""
+        after = max(int(f["end_ns"][flow]) - ignored[-1].time_ns, 0)
+        return Finding(
+            severity=Severity.LOW,
+            flow=flow,
+            time_ns=ignored[0].time_ns,
+            frames=proof([*frames_of(ignored), *frames_of(challenged)]),
+            detail=(
+                f"{tables.name(flow, 1 - sender)} ignored {counted(len(ignored), 'RST')} from "
+                f"{tables.name(flow, sender)}{in_frames(frames_of(ignored))}{far}; the connection went on for "
+                f"{duration(after)}{answer}"
+            ),
+            alternatives=("a stray of an earlier connection on the same ports", "a forged RST"),
+        )
 
-    return Hits(flows, describe, number)
+    return per_flow(tables, flows, finding, weight=number)
 
 
-@rule("PF304", "reset-injected", title="Resets from a third party", doubts=Doubt.GAPS | Doubt.DUPLICATES)
+@rule(
+    "PF304",
+    "reset-injected",
+    title="Resets from a third party",
+    doubts=Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("A third party reset a connection to {server}", "A third party resets connections to {server}"),
+)
 def reset_injected(tables: Tables, config: Config) -> Hits:
     """At least two independent signs say that a RST was not sent by the endpoint whose address it bears.
 
@@ -108,27 +109,22 @@ def reset_injected(tables: Tables, config: Config) -> Hits:
     found = resets(tables, config)
     rows = np.flatnonzero((found.signs >= 2) & ~found.refused)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        told = []
-        for row in rows[positions].tolist():
-            flow, sender = int(found.flows[row]), int(found.senders[row])
-            reset = int(tables.flows["reset_frame"][flow])
-            told.append(
-                Finding(
-                    severity=Severity.MEDIUM,
-                    flow=flow,
-                    time_ns=int(found.times_ns[row]),
-                    frames=proof([cell(tables.flows, flow, sender, "first_frame"), reset]),
-                    detail=(
-                        f"the RST in the name of {tables.name(flow, sender)}{in_frame(reset)} that ended its "
-                        f"connection with {tables.name(flow, 1 - sender)} is probably not its own: "
-                        f"{listed(signs_of(tables, flow, sender))}"
-                    ),
-                    cause=CAUSES[INJECTED],
-                    confidence=LIKELY,
-                    alternatives=ALTERNATIVES[INJECTED],
-                )
-            )
-        return told
+    def finding(_: Story, hit: Hit) -> Finding:
+        row, flow, sender = hit
+        reset = int(tables.flows["reset_frame"][flow])
+        return Finding(
+            severity=Severity.MEDIUM,
+            flow=flow,
+            time_ns=int(found.times_ns[rows[row]]),
+            frames=proof([cell(tables.flows, flow, sender, "first_frame"), reset]),
+            detail=(
+                f"the RST in the name of {tables.name(flow, sender)}{in_frame(reset)} that ended its "
+                f"connection with {tables.name(flow, 1 - sender)} is probably not its own: "
+                f"{listed(signs_of(tables, flow, sender))}"
+            ),
+            cause=CAUSES[INJECTED],
+            confidence=LIKELY,
+            alternatives=ALTERNATIVES[INJECTED],
+        )
 
-    return Hits(found.flows[rows], describe, found.signs[rows])
+    return per_flow(tables, found.flows[rows], finding, weight=found.signs[rows], endpoints=found.senders[rows])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
-from pcapflow.anomalies.model import LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity, no_hits
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -17,7 +18,13 @@ from pcapflow.tcp.completeness import COMPLETE_HANDSHAKE
 from pcapflow.text.phrases import counted
 
 
-@rule("PF404", "heavy-retransmission", title="Much is sent again", doubts=Doubt.GAPS | Doubt.DUPLICATES)
+@rule(
+    "PF404",
+    "heavy-retransmission",
+    title="Much is sent again",
+    doubts=Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("Much is sent again on a connection to {server}", "Much is sent again on connections to {server}"),
+)
 def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     """A large share of one side's segments was sent again.
 
@@ -44,31 +51,25 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     flows, endpoints = both(per_side)
     share = np.concatenate(shares)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            again = story.marks(flow, *REPEATS, endpoint=endpoint)
-            needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
-            number, sent = cell(f, flow, endpoint, "retransmitted"), cell(f, flow, endpoint, "packets")
-            spurious = f", at least {needless:,} of them needlessly" if needless else ""
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM if share[p] * 100 >= 3 * config.retransmission_percent else Severity.LOW,
-                    flow=flow,
-                    time_ns=again[0].time_ns if again else int(f["start_ns"][flow]),
-                    frames=proof(frames_of(again[:8]) or [int(f["first_frame"][flow])]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} sent {number:,} of {counted(sent, 'segment')} again "
-                        f"({share[p]:.1%}) on its way to {tables.name(flow, 1 - endpoint)}{spurious}"
-                    ),
-                    alternatives=("the acknowledgements are lost, not the data",),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, endpoint = hit
+        again = story.marks(flow, *REPEATS, endpoint=endpoint)
+        needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
+        number, sent = cell(f, flow, endpoint, "retransmitted"), cell(f, flow, endpoint, "packets")
+        spurious = f", at least {needless:,} of them needlessly" if needless else ""
+        return Finding(
+            severity=Severity.MEDIUM if share[row] * 100 >= 3 * config.retransmission_percent else Severity.LOW,
+            flow=flow,
+            time_ns=again[0].time_ns if again else int(f["start_ns"][flow]),
+            frames=proof(frames_of(again[:8]) or [int(f["first_frame"][flow])]),
+            detail=(
+                f"{tables.name(flow, endpoint)} sent {number:,} of {counted(sent, 'segment')} again "
+                f"({share[row]:.1%}) on its way to {tables.name(flow, 1 - endpoint)}{spurious}"
+            ),
+            alternatives=("the acknowledgements are lost, not the data",),
+        )
 
-    return Hits(flows, describe, share)
+    return per_flow(tables, flows, finding, weight=share, endpoints=endpoints)
 
 
 @rule(
@@ -76,6 +77,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     "path-mtu-black-hole",
     title="Large packets vanish, small ones pass",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("Large packets between the ends are lost, small ones pass"),
 )
 def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
     """Full-size segments were repeated and never acknowledged, while small ones pass.
@@ -119,33 +121,27 @@ def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
         numbers.append(large[flows])
     flows, endpoints = both(per_side)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            again = story.marks(flow, *REPEATS, endpoint=endpoint)
-            alive = cell(f, flow, 1 - endpoint, "last_ns") > again[0].time_ns
-            other = tables.name(flow, 1 - endpoint)
-            heard = f"{other} still sent smaller ones" if alive else f"the small ones before had reached {other}"
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM,
-                    flow=flow,
-                    time_ns=again[0].time_ns,
-                    frames=proof(frames_of(again)),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} repeated segments of {again[0].value:,} bytes "
-                        f"{counted(len(again), 'time')}{in_frames(frames_of(again))}, none was acknowledged, and "
-                        f"{heard}"
-                    ),
-                    confidence=LIKELY if alive else POSSIBLE,
-                    alternatives=(f"{other} vanished at that moment",),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, endpoint = hit
+        again = story.marks(flow, *REPEATS, endpoint=endpoint)
+        alive = cell(f, flow, 1 - endpoint, "last_ns") > again[0].time_ns
+        other = tables.name(flow, 1 - endpoint)
+        heard = f"{other} still sent smaller ones" if alive else f"the small ones before had reached {other}"
+        return Finding(
+            severity=Severity.MEDIUM,
+            flow=flow,
+            time_ns=again[0].time_ns,
+            frames=proof(frames_of(again)),
+            detail=(
+                f"{tables.name(flow, endpoint)} repeated segments of {again[0].value:,} bytes "
+                f"{counted(len(again), 'time')}{in_frames(frames_of(again))}, none was acknowledged, and "
+                f"{heard}"
+            ),
+            confidence=LIKELY if alive else POSSIBLE,
+            alternatives=(f"{other} vanished at that moment",),
+        )
 
-    return Hits(flows, describe, np.concatenate(numbers))
+    return per_flow(tables, flows, finding, weight=np.concatenate(numbers), endpoints=endpoints)
 
 
 def _heard_after(tables: Tables, repeats: IntArray, endpoint: int) -> np.ndarray:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
-from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -17,7 +18,13 @@ from pcapflow.tcp.states import CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT
 from pcapflow.text.phrases import counted, duration
 
 
-@rule("PF402", "peer-vanished", title="Peers that vanish", doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES)
+@rule(
+    "PF402",
+    "peer-vanished",
+    title="Peers that vanish",
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("{who} vanished in the middle of a connection", "{who} [vanishes|vanish] in the middle of connections"),
+)
 def peer_vanished(tables: Tables, config: Config) -> Hits:
     """One side repeated its data again and again, and nothing came back.
 
@@ -44,33 +51,27 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
         repeats.append(again[flows])
     flows, endpoints = both(per_side)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            heard = cell(f, flow, 1 - endpoint, "last_ns")
-            again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
-            other = tables.name(flow, 1 - endpoint)
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM,
-                    flow=flow,
-                    time_ns=again[0].time_ns,
-                    frames=proof(frames_of(again)),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} repeated its data "
-                        f"{counted(len(again), 'time')}{in_frames(frames_of(again))} over "
-                        f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
-                        f"{duration(again[0].time_ns - heard)} before the first repeat"
-                    ),
-                    confidence=LIKELY,
-                    alternatives=(f"{other} is gone", "the path is broken in one direction or both"),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, endpoint = hit
+        heard = cell(f, flow, 1 - endpoint, "last_ns")
+        again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
+        other = tables.name(flow, 1 - endpoint)
+        return Finding(
+            severity=Severity.MEDIUM,
+            flow=flow,
+            time_ns=again[0].time_ns,
+            frames=proof(frames_of(again)),
+            detail=(
+                f"{tables.name(flow, endpoint)} repeated its data "
+                f"{counted(len(again), 'time')}{in_frames(frames_of(again))} over "
+                f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
+                f"{duration(again[0].time_ns - heard)} before the first repeat"
+            ),
+            confidence=LIKELY,
+            alternatives=(f"{other} is gone", "the path is broken in one direction or both"),
+        )
 
-    return Hits(flows, describe, np.concatenate(repeats))
+    return per_flow(tables, flows, finding, weight=np.concatenate(repeats), endpoints=endpoints)
 
 
 @rule(
@@ -78,6 +79,7 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     "keepalive-failed",
     title="Keep-alives without an answer",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
+    lead=Lead("{who} [does|do] not answer keep-alives"),
 )
 def keepalive_failed(tables: Tables, config: Config) -> Hits:
     """Keep-alives were sent and not answered.
@@ -101,32 +103,24 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
         probes.append(asked[flows])
     flows, endpoints = both(per_side)
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint = int(flows[p]), int(endpoints[p])
-            asked = story.marks(
-                flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=cell(f, flow, 1 - endpoint, "last_ns")
-            )
-            reset = story.marks(flow, marks.MARK_RESET, endpoint=endpoint, after_ns=asked[-1].time_ns)
-            end = f" and then reset the connection{in_frames(frames_of(reset))}" if reset else ""
-            other = tables.name(flow, 1 - endpoint)
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM,
-                    flow=flow,
-                    time_ns=asked[0].time_ns,
-                    frames=proof([*frames_of(asked), *frames_of(reset)]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} sent "
-                        f"{counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
-                        f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
-                    ),
-                    confidence=CERTAIN,
-                    alternatives=(f"{other} is gone", "a device in between forgot the connection"),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        _, flow, endpoint = hit
+        asked = story.marks(flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=cell(f, flow, 1 - endpoint, "last_ns"))
+        reset = story.marks(flow, marks.MARK_RESET, endpoint=endpoint, after_ns=asked[-1].time_ns)
+        end = f" and then reset the connection{in_frames(frames_of(reset))}" if reset else ""
+        other = tables.name(flow, 1 - endpoint)
+        return Finding(
+            severity=Severity.MEDIUM,
+            flow=flow,
+            time_ns=asked[0].time_ns,
+            frames=proof([*frames_of(asked), *frames_of(reset)]),
+            detail=(
+                f"{tables.name(flow, endpoint)} sent "
+                f"{counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
+                f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
+            ),
+            confidence=CERTAIN,
+            alternatives=(f"{other} is gone", "a device in between forgot the connection"),
+        )
 
-    return Hits(flows, describe, np.concatenate(probes))
+    return per_flow(tables, flows, finding, weight=np.concatenate(probes), endpoints=endpoints)

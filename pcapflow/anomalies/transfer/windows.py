@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
-from pcapflow.anomalies.model import Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.rule import Doubt, rule
+from pcapflow.anomalies.model import Finding, Hits, Severity
+from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -21,7 +22,13 @@ from pcapflow.text.times import to_ns
 LONG_STALL: Final = 10
 
 
-@rule("PF401", "zero-window-stall", title="Receivers that stop reading", doubts=Doubt.GAPS | Doubt.CLOCK)
+@rule(
+    "PF401",
+    "zero-window-stall",
+    title="Receivers that stop reading",
+    doubts=Doubt.GAPS | Doubt.CLOCK,
+    lead=Lead("{who} stopped reading", "{who} [stops|stop] reading"),
+)
 def zero_window_stall(tables: Tables, config: Config) -> Hits:
     """A receiver advertised a window of 0 and kept its peer from sending.
 
@@ -42,30 +49,25 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
         dtype=np.int64,
     )
 
-    def describe(positions: IntArray) -> list[Finding]:
-        story = Story(tables, flows[positions])
-        found = []
-        for p in positions.tolist():
-            flow, endpoint, long = int(flows[p]), int(endpoints[p]), int(stalled[p])
-            closed = story.marks(flow, marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK, endpoint=endpoint)
-            probes = story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - endpoint)
-            first = cell(f, flow, endpoint, "zero_frame")
-            asked = f", asked {counted(len(probes), 'time')}{in_frames(frames_of(probes))}" if probes else ""
-            found.append(
-                Finding(
-                    severity=Severity.MEDIUM if long >= LONG_STALL * least else Severity.LOW,
-                    flow=flow,
-                    endpoint=endpoint,
-                    time_ns=next((mark.time_ns for mark in closed if mark.frame == first), int(f["start_ns"][flow])),
-                    frames=proof([first, *frames_of(closed), *frames_of(probes)]),
-                    detail=(
-                        f"{tables.name(flow, endpoint)} kept its receive window at 0 for "
-                        f"{duration(long)}{in_frame(first)}{asked}: its application did not read, and "
-                        f"{tables.name(flow, 1 - endpoint)} had to wait"
-                    ),
-                    alternatives=("back-pressure that the application applies on purpose",),
-                )
-            )
-        return found
+    def finding(story: Story, hit: Hit) -> Finding:
+        row, flow, endpoint = hit
+        long = int(stalled[row])
+        closed = story.marks(flow, marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK, endpoint=endpoint)
+        probes = story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - endpoint)
+        first = cell(f, flow, endpoint, "zero_frame")
+        asked = f", asked {counted(len(probes), 'time')}{in_frames(frames_of(probes))}" if probes else ""
+        return Finding(
+            severity=Severity.MEDIUM if long >= LONG_STALL * least else Severity.LOW,
+            flow=flow,
+            endpoint=endpoint,
+            time_ns=next((mark.time_ns for mark in closed if mark.frame == first), int(f["start_ns"][flow])),
+            frames=proof([first, *frames_of(closed), *frames_of(probes)]),
+            detail=(
+                f"{tables.name(flow, endpoint)} kept its receive window at 0 for "
+                f"{duration(long)}{in_frame(first)}{asked}: its application did not read, and "
+                f"{tables.name(flow, 1 - endpoint)} had to wait"
+            ),
+            alternatives=("back-pressure that the application applies on purpose",),
+        )
 
-    return Hits(flows, describe, stalled)
+    return per_flow(tables, flows, finding, weight=stalled, endpoints=endpoints)

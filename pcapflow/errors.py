@@ -29,6 +29,11 @@ class CaptureError(PcapflowError):
         self.path = path
         self.reason = reason
 
+    @classmethod
+    def of(cls, path: str, error: Exception) -> CaptureError:
+        """The same fault as the system tells it, under the name that the user gave."""
+        return cls(path, reason_of(error))
+
 
 class EmptyCapture(CaptureError):
     """An input without a byte, as a ring of files has one where the next file was just begun."""
@@ -58,8 +63,17 @@ class OutputError(PcapflowError):
     @classmethod
     def of(cls, path: str | os.PathLike[str], error: OSError) -> OutputError:
         """The same fault as the system tells it, under the name that the user gave."""
-        text = error.strerror or str(error) or type(error).__name__
-        return cls(path, text[:1].lower() + text[1:])
+        return cls(path, _first_lower(error.strerror or str(error)) or type(error).__name__)
+
+
+def reason_of(error: Exception) -> str:
+    """What an input's fault is in a few words, as the system or a library tells it."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return _first_lower(text).rstrip(".") or type(error).__name__
 
 
 def fault_line(error: BaseException) -> str:
@@ -76,3 +90,7 @@ def fault_line(error: BaseException) -> str:
     where = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"this is a fault in pcapflow: {what}{where}; {TRACEBACK_VARIABLE}=1 shows the traceback"
+
+
+def _first_lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Final
 
+from pcapflow.anomalies.codes import is_about_capture
 from pcapflow.outcome import SEVERITY_ORDER
-
-_OF_THE_CAPTURE: Final = "PF9"
-"""What codes begin with that speak of the capture itself: cut off, packets missing. No host did anything wrong."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Gate:
         """Whether an anomaly of this code and severity fails."""
         if code in self.codes:
             return True
-        if not self.severity or code.startswith(_OF_THE_CAPTURE):
+        if not self.severity or is_about_capture(code):
             return False
         return SEVERITY_ORDER.index(severity) >= SEVERITY_ORDER.index(self.severity)
 

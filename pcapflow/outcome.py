@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pcapflow.anomalies.severity import Severity
 from pcapflow.text.escape import path_text
+from pcapflow.text.phrases import counted
 
 SEVERITY_ORDER: Final = tuple(severity.label for severity in Severity)
 """The names of all severities, the mildest first."""
@@ -56,8 +57,7 @@ class Outcome:
             return self.error
         summary = self.document["summary"]
         named = [f"{count} {label}" for label, count in summary["severities"].items() if count]
-        flows = summary["flows"]
-        connections = f"{flows:,} connection{'' if flows == 1 else 's'}"
+        connections = counted(summary["flows"], "connection")
         return f"{connections}; {', '.join(named)}" if named else f"{connections}; nothing to report"
 
 

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pcapflow.anomalies.codes import is_about_capture
 from pcapflow.anomalies.severity import Severity as Severity  # noqa: PLC0414 -- named here for the rules as well
 
 IntArray = npt.NDArray[np.int64]
@@ -31,9 +32,6 @@ MAX_FRAMES: Final = 12
 """Frames that one finding cites at most."""
 MAX_FLOWS: Final = 100
 """Connections that a finding of many names at most."""
-
-CAPTURE_FAMILY: Final = "PF9"
-"""How the codes of rules begin that speak of the capture, not of the connections in it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ class Anomaly(Finding):
     @property
     def about_capture(self) -> bool:
         """Whether it speaks of the capture, and not of the connections in it."""
-        return self.code.startswith(CAPTURE_FAMILY)
+        return is_about_capture(self.code)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

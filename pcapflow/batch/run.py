@@ -17,7 +17,7 @@ from pcapflow.batch.stop import Stop
 from pcapflow.batch.workers import Lost, run_in_workers
 from pcapflow.errors import OUT_OF_MEMORY, CaptureError, OutputError, PcapflowError, fault_line
 from pcapflow.export.files import atomic_path, remove_abandoned, write_text
-from pcapflow.export.names import CAPTURE_SUFFIXES, PACKING_SUFFIXES, output_stems, stem
+from pcapflow.export.names import is_capture_name, output_stems
 from pcapflow.outcome import Outcome
 from pcapflow.report.templating import environment
 from pcapflow.text.escape import path_text, printable
@@ -31,11 +31,6 @@ SUMMARY_SCHEMA: Final = "pcapflow-batch-1"
 RESERVED_STEMS: Final = ("index", "summary")
 _KILLED: Final = "the process analysing it was killed, perhaps for want of memory"
 _KINDS: Final = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
-
-_MAGICS: Final = {
-    bytes.fromhex(magic)
-    for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,8 +61,7 @@ def find_captures(paths: Iterable[str], output: Path) -> tuple[list[str], list[C
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116 -- the text is kept as the user wrote it
         except OSError as error:
-            missing = isinstance(error, FileNotFoundError)
-            errors[path] = CaptureError(path, "no such file" if missing else (error.strerror or str(error)).lower())
+            errors[path] = CaptureError.of(path, error)
             continue
         if stat.S_ISDIR(mode):
             found.update(_captures_below(path, output))
@@ -212,22 +206,18 @@ def _captures_below(directory: str, output: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if Path(folder, name).resolve() != outside]
         for name in names:
             path = Path(folder, name)
-            if path.is_file() and (_named_like_a_capture(name) or _begins_like_a_capture(path)):
+            if path.is_file() and (is_capture_name(name) or _begins_like_a_capture(path)):
                 yield str(path)
 
 
-def _named_like_a_capture(name: str) -> bool:
-    lower = name.lower()
-    return lower.endswith(CAPTURE_SUFFIXES) or (lower.endswith(PACKING_SUFFIXES) and stem(lower) != _unpacked(lower))
-
-
-def _unpacked(name: str) -> str:
-    return next((name[: -len(suffix)] for suffix in PACKING_SUFFIXES if name.endswith(suffix)), name)
-
-
 def _begins_like_a_capture(path: Path) -> bool:
+    # They come late: few names do not tell.
+    from pcapflow.reader.pcap import is_pcap
+    from pcapflow.reader.pcapng import is_pcapng
+
     try:
         with path.open("rb") as file:
-            return file.read(4) in _MAGICS
+            head = file.read(4)
     except OSError:
         return False
+    return is_pcap(head) or is_pcapng(head)

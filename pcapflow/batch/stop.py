@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import socket
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_STATUS: Final = 128
+SIGNAL_STATUS: Final = 128
 """Added to a signal's number it is the exit status that shells give."""
 
 
@@ -68,7 +68,7 @@ class Stop:
     @property
     def status(self) -> int:
         """The exit status for the signal that was noted."""
-        return _STATUS + self.signal
+        return SIGNAL_STATUS + self.signal
 
     @property
     def waitables(self) -> tuple[socket.socket, ...]:

@@ -9,16 +9,13 @@ import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
-from pcapflow.batch.stop import Terminated
+from pcapflow.batch.stop import SIGNAL_STATUS, Terminated
 
 if TYPE_CHECKING:
     from pcapflow.reader.open import Input
     from pcapflow.reader.stream import EndableStream
-
-SIGNAL_STATUS: Final = 128
-"""What a shell adds to the number of the signal that ended a program."""
 
 
 class Streams:

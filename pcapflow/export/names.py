@@ -27,12 +27,21 @@ def stem(capture: str) -> str:
     if capture == "-":
         return "stdin"
     name = as_utf8(Path(capture).name)
-    for suffixes in (PACKING_SUFFIXES, CAPTURE_SUFFIXES):
-        for suffix in suffixes:
-            if name.lower().endswith(suffix) and len(name) > len(suffix):
-                name = name[: -len(suffix)]
-                break
-    return name or "capture"
+    return _without(_without(name, PACKING_SUFFIXES), CAPTURE_SUFFIXES) or "capture"
+
+
+def is_capture_name(name: str) -> bool:
+    """Whether a file is called like a capture, packed or not."""
+    unpacked = _without(name, PACKING_SUFFIXES)
+    return name.lower().endswith(CAPTURE_SUFFIXES) or _without(unpacked, CAPTURE_SUFFIXES) != unpacked
+
+
+def _without(name: str, suffixes: Iterable[str]) -> str:
+    """The name without the one of these suffixes that it ends with, if anything is left then."""
+    for suffix in suffixes:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
 
 
 def output_stems(captures: Iterable[str], reserved: Collection[str] = ()) -> dict[str, str]:

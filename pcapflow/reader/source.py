@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, final
 
-from pcapflow.errors import CaptureError, EmptyCapture
+from pcapflow.errors import CaptureError, EmptyCapture, reason_of
 from pcapflow.reader.compression import decompressed
 from pcapflow.reader.stream import StandardInput
 
@@ -144,7 +144,7 @@ class Source:
             if self._raw.is_short:
                 self.failure = self._cut_short()
             elif not self.was_ended:
-                self.failure = f"the file cannot be read on ({_reason(error)})"
+                self.failure = f"the file cannot be read on ({reason_of(error)})"
         return b""
 
     def _cut_short(self) -> str:
@@ -193,7 +193,7 @@ def open_source(path: str | os.PathLike[str] | IO[bytes], size: int = -1) -> Sou
             raise CaptureError(name, "is a directory; name a capture in it, or use `pcapflow batch`")
         stream = Path(name).open("rb", buffering=0)  # noqa: SIM115 - closed by Source.close
     except (OSError, ValueError) as error:
-        raise CaptureError(name, _reason(error)) from error
+        raise CaptureError.of(name, error) from error
     try:
         now = os.fstat(stream.fileno())
         if not stat.S_ISREG(now.st_mode):
@@ -201,7 +201,7 @@ def open_source(path: str | os.PathLike[str] | IO[bytes], size: int = -1) -> Sou
         return Source(name, stream, now.st_size if size < 0 else size, stream.close)
     except OSError as error:
         stream.close()
-        raise CaptureError(name, _reason(error)) from error
+        raise CaptureError.of(name, error) from error
     except CaptureError:
         stream.close()
         raise
@@ -212,7 +212,7 @@ def _stream_source(name: str, stream: Readable) -> Source:
     try:
         return Source(name, stream)
     except (OSError, ValueError) as error:
-        raise CaptureError(name, _reason(error)) from error
+        raise CaptureError.of(name, error) from error
 
 
 def _at_least(stream: Readable, count: int) -> bytes:
@@ -224,12 +224,3 @@ def _at_least(stream: Readable, count: int) -> bytes:
             break
         data += piece
     return data or b""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:1].lower() + text[1:].rstrip(".") if text else type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from pcapflow.anomalies.catalogue import rule_of
+from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import sentence
 
@@ -46,9 +46,8 @@ def prose(text: str) -> Prose:
 
 def rule_text(code: str, name: str) -> RuleText:
     """The words of a rule; one that is not in the catalogue is called by its name, and nothing is added."""
-    try:
-        rule = rule_of(code)
-    except KeyError:
+    rule = known_rule(code)
+    if rule is None:
         return RuleText(name.replace("-", " ").capitalize(), (), (), ())
     text = rule.help
     return RuleText(

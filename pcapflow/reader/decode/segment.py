@@ -166,11 +166,8 @@ def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, bat
     cells[row + COL_TTL] = -1
     cells[row + COL_VLAN] = -1
     cells[row + COL_TUNNEL] = 0
-    cells[row + COL_SYN_OPTIONS] = 0
-    cells[row + COL_TSVAL] = -1
-    cells[row + COL_TSECR] = -1
-    cells[row + COL_SACK_LEFT] = -1
-    cells[row + COL_SACK_RIGHT] = -1
+    # Those of a quoted segment are not read.
+    _read_options(data, end, end, False, cells, row)
     batch.size += 1
 
 

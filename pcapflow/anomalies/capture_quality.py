@@ -10,7 +10,6 @@ from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, side
 from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -38,9 +37,8 @@ class CaptureQuality:
 
 
 @cached_per_tables
-def quality(tables: Tables, config: Config) -> CaptureQuality:
+def quality(tables: Tables) -> CaptureQuality:
     """Judges a capture by its tables."""
-    del config
     f = tables.flows
     talked = [side(f, endpoint, "packets") > 0 for endpoint in SIDES]
     alone = np.zeros(len(f), dtype=bool)

@@ -41,7 +41,7 @@ def find_anomalies(tables: Tables, config: Config) -> list[Anomaly]:
 
     A rule that found more than ``config.rows_per_rule`` gives its worst rows and one more that counts the rest.
     """
-    known = quality(tables, config)
+    known = quality(tables)
     found: list[Anomaly] = []
     for rule in catalogue():
         found += run_rule(rule, tables, config, known)

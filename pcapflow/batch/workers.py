@@ -110,12 +110,9 @@ class _Pool(Generic[Task, Result]):
 
     def give(self, task: Task, tries: int) -> None:
         """Gives a task to a process that is free, or to a new one; one that was lost before always to a new one."""
-        worker = next((worker for worker in self._workers if not worker.task), None)
-        if worker is not None and tries > 1:
-            self._remove(worker)
-            worker = None
-        if worker is None:
-            worker = self._start()
+        # The process that it was lost with is no longer in the pool: there is room for one.
+        idle = None if tries > 1 else next((worker for worker in self._workers if not worker.task), None)
+        worker = idle or self._start()
         worker.task, worker.tries = (task,), tries
         # A process that has died meanwhile is noticed by whoever waits for its result.
         with contextlib.suppress(OSError):

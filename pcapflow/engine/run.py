@@ -82,11 +82,15 @@ def run(
 
 def total_bytes(inputs: Sequence[Input]) -> int:
     """Size of all inputs on disk, -1 where one of them is no file."""
-    return _total([state_of(item) for item in inputs])
+    return _total(_sizes([state_of(item) for item in inputs]))
 
 
-def _total(states: Sequence[FileState | None]) -> int:
-    sizes = [-1 if state is None else state.size for state in states]
+def _sizes(states: Sequence[FileState | None]) -> list[int]:
+    """How many bytes of each input are to be read, -1 where it is no file."""
+    return [-1 if state is None else state.size for state in states]
+
+
+def _total(sizes: Sequence[int]) -> int:
     return -1 if -1 in sizes else sum(sizes)
 
 
@@ -100,8 +104,8 @@ def _follow(
     meanwhile: Callable[[], None] | None,
 ) -> tuple[list[PartitionResult], Capture, Waypoints] | None:
     """Reads the capture once; nothing where a second process took part and failed."""
-    total = _total(states)
-    sizes = [-1 if state is None else state.size for state in states]
+    sizes = _sizes(states)
+    total = _total(sizes)
 
     def on_batch() -> None:
         if progress is not None:

@@ -34,7 +34,7 @@ def in_order_of_time(inputs: Sequence[Input], engine: Engine = "auto") -> tuple[
     files = [item for item in inputs if is_file(item)]
     times = {id(item): _first_ns(item, engine) for item in files}
     ordered = iter(sorted(files, key=lambda item: (times[id(item)] < 0, times[id(item)])))
-    return tuple(next(ordered) if is_file(item) else item for item in inputs)
+    return tuple(next(ordered) if id(item) in times else item for item in inputs)
 
 
 def _first_ns(item: Input, engine: Engine) -> int:

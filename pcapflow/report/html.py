@@ -9,11 +9,12 @@ from pcapflow.report.page import ReportView, build
 from pcapflow.report.templating import environment, policy_source
 from pcapflow.result import Result
 from pcapflow.text.escape import encodable, printable
+from pcapflow.views.groups import anomaly_groups
 
 
 def to_html(result: Result) -> str:
     """The report of a run: reads the capture once more for the segments of its ladders."""
-    drawn = wanted_flows(result.tables, result.findings, result.config)
+    drawn = wanted_flows(result.tables, anomaly_groups(result.findings), result.config)
     evidence = {
         frame for anomaly in result.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames
     }

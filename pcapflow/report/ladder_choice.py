@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
 from pcapflow.tables.segments import Segment
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks as m
-from pcapflow.views.groups import anomaly_groups
+from pcapflow.views.groups import AnomalyGroup
 from pcapflow.views.ladder_rows import LadderRow, ladder_rows
 
 MOST_RUNGS: Final = 18
@@ -37,12 +36,12 @@ _TELLING_MARKS: Final = frozenset(
 """Marks that deserve a rung of their own; the others are named where their frame is drawn anyway."""
 
 
-def wanted_flows(tables: Tables, anomalies: Sequence[Anomaly], config: Config) -> list[int]:
+def wanted_flows(tables: Tables, groups: Sequence[AnomalyGroup], config: Config) -> list[int]:
     """The connections that get a ladder, worst first: one of each group of anomalies, then more of each in turn.
 
     Their segments are what a second pass over the capture should collect.
     """
-    queues = [list(group.flows) for group in anomaly_groups(anomalies)]
+    queues = [list(group.flows) for group in groups]
     wanted: dict[int, None] = {}
     for place in range(max(map(len, queues), default=0)):
         for queue in queues:

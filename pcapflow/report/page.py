@@ -66,7 +66,7 @@ def build(
     capture = tables.capture
     clock = Clock(capture.first_ns, capture.last_ns)
     groups = anomaly_groups(anomalies)
-    drawn = wanted_flows(tables, anomalies, config)
+    drawn = wanted_flows(tables, groups, config)
     ladders = {flow: _ladder(tables, flow, groups, (segments or {}).get(flow, ())) for flow in drawn}
     texts = {group.worst.code: rule_text(group.worst.code, group.worst.name) for group in groups}
     titles = {code: text.title for code, text in texts.items()}

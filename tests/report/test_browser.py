@@ -12,6 +12,7 @@ from pcapflow.report import build, render
 from pcapflow.report.colours import STATE_LOOKS
 from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.tcp.states import CLOSE_WAIT, FIN_WAIT_2
+from pcapflow.views.groups import anomaly_groups
 from tests.report.browser import Page, browser
 from tests.report.scenes import checkout
 
@@ -20,7 +21,7 @@ from tests.report.scenes import checkout
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene, found = checkout()
     tables, config = scene.tables(), Config()
-    drawn = wanted_flows(tables, found, config)
+    drawn = wanted_flows(tables, anomaly_groups(found), config)
     file = tmp_path_factory.mktemp("report") / "checkout.html"
     text = render(build(tables, found, config, {flow: scene.segments[flow] for flow in drawn}))
     file.write_text(text, encoding="utf-8")

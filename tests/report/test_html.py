@@ -12,6 +12,7 @@ from pcapflow.reader.capture import Undecoded
 from pcapflow.report import build, render
 from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.tcp import states as s
+from pcapflow.views.groups import anomaly_groups
 from tests.report.scenes import Scene, checkout
 
 HOSTILE = "</title></style></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}{% raw %}"
@@ -44,7 +45,7 @@ class _Page(HTMLParser):
 
 def _html(scene: Scene, found: list[Anomaly], config: Config | None = None) -> str:
     tables, config = scene.tables(), config or Config()
-    drawn = wanted_flows(tables, found, config)
+    drawn = wanted_flows(tables, anomaly_groups(found), config)
     return render(build(tables, found, config, {flow: scene.segments[flow] for flow in drawn}))
 
 

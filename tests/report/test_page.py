@@ -13,12 +13,13 @@ from pcapflow.report import build
 from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.report.page import ReportView
 from pcapflow.tcp import states as s
+from pcapflow.views.groups import anomaly_groups
 from tests.report.scenes import SECOND, Scene, checkout
 
 
 def _view(scene: Scene, found: list[Anomaly], config: Config | None = None) -> ReportView:
     tables, config = scene.tables(), config or Config()
-    drawn = wanted_flows(tables, found, config)
+    drawn = wanted_flows(tables, anomaly_groups(found), config)
     return build(tables, found, config, {flow: scene.segments[flow] for flow in drawn})
 
 
@@ -152,7 +153,7 @@ def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once() -
 def test_no_more_ladders_than_configured_and_one_for_each_finding_first() -> None:
     scene, found = checkout()
 
-    drawn = wanted_flows(scene.tables(), found, Config(report_ladders=3))
+    drawn = wanted_flows(scene.tables(), anomaly_groups(found), Config(report_ladders=3))
 
     assert drawn == [found[0].flows[0], found[1].flow, found[3].flow]
 

@@ -42,7 +42,8 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
     Else: with bonded links or several paths only some of them may be mirrored.
     Source: Wireshark's tcp.analysis.ack_lost_segment; the drop counters of pcapng interface statistics.
     """
-    known, capture, f = quality(tables, config), tables.capture, tables.flows
+    del config
+    known, capture, f = quality(tables), tables.capture, tables.flows
     flows = indices(known.unseen > 0)
     if not len(flows) and capture.dropped <= 0:
         return single(None)
@@ -82,7 +83,8 @@ def one_way_capture(tables: Tables, config: Config) -> Hits:
     Else: if connections are meant to be one-way here (asymmetric routing), capture at an endpoint instead.
     Source: a segment after a SYN, or a series of them that is not a repetition, is sent to somebody who answers.
     """
-    known, f = quality(tables, config), tables.flows
+    del config
+    known, f = quality(tables), tables.flows
     flows = indices(known.one_way)
     whole = known.direction_missing
     few = len(flows) * 100 < PART_ONE_WAY_PERCENT * (len(flows) + known.two_way)

@@ -54,7 +54,7 @@ def _leaks(tables: Tables, config: Config) -> list[Leak]:
     waiting = unclosed(tables, config)
     found = []
     for endpoint in SIDES:
-        mine = np.flatnonzero((waiting.endpoints == endpoint) & ~quality(tables, config).unheard[waiting.flows])
+        mine = np.flatnonzero((waiting.endpoints == endpoint) & ~quality(tables).unheard[waiting.flows])
         if len(mine) < config.leak_flows:
             continue
         owners = server_keys(tables)

@@ -147,7 +147,7 @@ def resets(tables: Tables, config: Config) -> Resets:
         (refused, NO_LISTENER, 1),
         (signs >= 2, INJECTED, 1),
         # What its receiver had sent and acknowledged is not to be seen: any reason fits.
-        (quality(tables, config).unheard[flows], UNKNOWN, 0),
+        (quality(tables).unheard[flows], UNKNOWN, 0),
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),
         (~passive & (unanswered["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
         (~passive & (unanswered["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),

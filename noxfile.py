@@ -53,7 +53,7 @@ NOT_QUICK: Final = (
     "tests/test_benchmarks.py",
     "tests/test_determinism.py",
     "tests/test_engine.py",
-    "tests/test_interrupts.py",
+    "tests/test_stream_interrupts.py",
     "tests/test_laboratory.py",
     "tests/test_second_pass.py",
     "tests/test_wireshark_marks.py",

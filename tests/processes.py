@@ -34,8 +34,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            # Whoever passes the tests in the background of a shell has them ignore Ctrl-C, which a child inherits.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - there are no threads
+            preexec_fn=as_at_a_shell,  # noqa: PLW1509 -- it starts no thread and takes no lock
         )
 
     def interrupt(self) -> None:
@@ -82,12 +81,37 @@ class Running:
         self.process.communicate()
 
 
-def until(condition: Callable[[], object]) -> None:
+def as_at_a_shell() -> None:
+    """Gives a child the default handler of Ctrl-C.
+
+    Whoever passes the tests in the background of a shell has them ignore it, which a child inherits.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run(
+    cwd: Path, *arguments: str | bytes | Path, env: dict[str, str] | None = None, stdout: Path | None = None
+) -> tuple[int, str, str]:
+    """One run to its end: status and outputs, which must be UTF-8; standard output goes to a file if one is named."""
+    with contextlib.nullcontext(subprocess.PIPE) if stdout is None else stdout.open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "pcapflow", *map(os.fsencode, arguments)],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
+
+
+def until(condition: Callable[[], object], what: str = "what is waited for", patience_s: float = PATIENCE_S) -> None:
     """Waits until something is so."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
+        assert time.monotonic() < end, f"it never came to this: {what}"
+        time.sleep(0.01)
 
 
 def slow_capture(path: Path) -> Path:

@@ -1,6 +1,6 @@
 """What only some systems have is done without elsewhere: each is taken away before the package is imported.
 
-``select`` on pipes, which Windows has not, is taken away in ``test_interrupts.py``.
+``select`` on pipes, which Windows has not, is taken away in ``test_stream_interrupts.py``.
 """
 
 from __future__ import annotations

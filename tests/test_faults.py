@@ -14,7 +14,7 @@ import pytest
 
 import pcapflow
 from pcapflow.report.templating import environment
-from tests.processes import slow_capture
+from tests.processes import run, slow_capture
 from tests.samples import CLOSED, capture
 
 
@@ -30,30 +30,16 @@ def broken(tmp_path: Path, template: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def run(cwd: Path, *arguments: str, env: dict[str, str]) -> tuple[int, str]:
-    """Status and standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pcapflow", *arguments],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return done.returncode, done.stderr
-
-
 def test_a_fault_of_ours_has_a_status_of_its_own_and_one_line(tmp_path: Path) -> None:
     env = broken(tmp_path, "page.html")
     capture(tmp_path / "a.pcap", CLOSED)
-    status, err = run(tmp_path, "analyze", "a.pcap", "--fail-on", "info", env=env)
+    status, _, err = run(tmp_path, "analyze", "a.pcap", "--fail-on", "info", env=env)
     assert (status, err.count("\n")) == (70, 1)
     assert err.startswith("pcapflow: this is a fault in pcapflow: UndefinedError: 'what_nobody_set' is undefined at ")
     assert "page.html" in err
     assert err.endswith("; PCAPFLOW_TRACEBACK=1 shows the traceback\n")
     assert not list(tmp_path.glob("*.html"))
-    status, err = run(tmp_path, "analyze", "a.pcap", env={**env, "PCAPFLOW_TRACEBACK": "1"})
+    status, _, err = run(tmp_path, "analyze", "a.pcap", env={**env, "PCAPFLOW_TRACEBACK": "1"})
     assert status == 70
     assert "Traceback (most recent call last)" in err
 
@@ -62,7 +48,7 @@ def test_in_a_batch_it_is_one_captures_outcome(tmp_path: Path) -> None:
     env = broken(tmp_path, "page.html")
     for name in ("a.pcap", "b.pcap"):
         capture(tmp_path / name, CLOSED)
-    status, err = run(tmp_path, "batch", "a.pcap", "b.pcap", "-o", "out", "--fail-on", "info", env=env)
+    status, _, err = run(tmp_path, "batch", "a.pcap", "b.pcap", "-o", "out", "--fail-on", "info", env=env)
     assert status == 3
     assert err.count("this is a fault in pcapflow: UndefinedError") == 2
     captures = json.loads((tmp_path / "out" / "summary.json").read_text())["captures"]
@@ -72,7 +58,7 @@ def test_in_a_batch_it_is_one_captures_outcome(tmp_path: Path) -> None:
 def test_an_index_that_fails_is_a_fault_of_ours(tmp_path: Path) -> None:
     env = broken(tmp_path, "index.html")
     capture(tmp_path / "a.pcap", CLOSED)
-    status, err = run(tmp_path, "batch", "a.pcap", "-o", "out", env=env)
+    status, _, err = run(tmp_path, "batch", "a.pcap", "-o", "out", env=env)
     assert (status, err.count("\n")) == (70, 1)
     assert "UndefinedError" in err
 

@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.processes import run
 from tests.samples import CLOSED, NO_FINAL_ACK, capture
 
 NAMES = {
@@ -38,15 +37,6 @@ def name(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[bytes, str, st
         pytest.skip("this file system has no such names")
     mark = hashlib.sha256(b"in/" + raw).hexdigest()[:8]
     return b"in/" + raw, f"in/{shown}", f"{begin}-{mark}"
-
-
-def run(cwd: Path, *arguments: str | bytes, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Status and outputs, which must be UTF-8."""
-    command = [sys.executable, "-m", "pcapflow", *arguments]
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, check=False, timeout=120
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def text_of(path: Path) -> str:

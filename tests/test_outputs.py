@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pcapflow.export.files import atomic_path
-from tests.processes import Running, slow_capture, until
+from tests.processes import Running, run, slow_capture, until
 from tests.samples import CLOSED, capture
 
 FULL = Path("/dev/full")
@@ -53,21 +52,6 @@ def mounted(directory: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", directory], check=True)
 
 
-def run(cwd: Path, *arguments: str | Path, stdout: Path | None = None) -> tuple[int, str]:
-    """Status and standard error."""
-    with (stdout or Path(os.devnull)).open("wb") as out:
-        done = subprocess.run(
-            [sys.executable, "-m", "pcapflow", *map(str, arguments)],
-            cwd=cwd,
-            stdout=out,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-    return done.returncode, done.stderr
-
-
 # Full
 
 
@@ -75,7 +59,7 @@ def run(cwd: Path, *arguments: str | Path, stdout: Path | None = None) -> tuple[
 @pytest.mark.parametrize("option", ["-o", "--json"])
 def test_a_full_device_is_named(closed: Path, tmp_path: Path, option: str) -> None:
     report = () if option == "-o" else ("--no-report",)
-    status, err = run(tmp_path, "analyze", closed, option, FULL, *report)
+    status, _, err = run(tmp_path, "analyze", closed, option, FULL, *report)
     assert (status, err) == (4, "pcapflow: /dev/full: cannot be written: no space left on device\n")
 
 
@@ -97,7 +81,7 @@ def test_a_full_device_is_named(closed: Path, tmp_path: Path, option: str) -> No
 )
 @pytest.mark.usefixtures("closed")
 def test_a_full_standard_output_is_named(tmp_path: Path, arguments: list[str]) -> None:
-    status, err = run(tmp_path, *arguments, stdout=FULL)
+    status, _, err = run(tmp_path, *arguments, stdout=FULL)
     assert (status, err) == (4, "pcapflow: standard output: cannot be written: no space left on device\n")
 
 
@@ -115,7 +99,7 @@ def test_a_full_disk_is_named_and_nothing_half_written_stays(
     }
     if what in {"json", "tables"}:
         (small_disk / "more").write_bytes(b"x" * 4096)
-    status, err = run(tmp_path, *arguments[what], "-q")
+    status, _, err = run(tmp_path, *arguments[what], "-q")
     assert status == 4
     assert str(small_disk) in err
     assert "no space left on device" in err
@@ -152,7 +136,7 @@ def test_what_is_known_before_is_said_before(tmp_path: Path, arguments: list[str
     for directory in ("tables/marks.csv", "taken/c.html", "index/index.html"):
         (tmp_path / directory).mkdir(parents=True)
     before = sorted(tmp_path.rglob("*.json"))
-    status, err = run(tmp_path, *arguments)
+    status, _, err = run(tmp_path, *arguments)
     # A capture that does not exist is not so much as looked for.
     assert (status, err.count("\n")) == (4, 1)
     assert err.startswith(f"pcapflow: {reason}")
@@ -165,14 +149,14 @@ def test_what_is_known_before_is_said_before(tmp_path: Path, arguments: list[str
 )
 @pytest.mark.usefixtures("read_only")
 def test_a_read_only_directory_is_said_before(tmp_path: Path, arguments: list[str]) -> None:
-    status, err = run(tmp_path, "analyze", "gone.pcap", *arguments)
+    status, _, err = run(tmp_path, "analyze", "gone.pcap", *arguments)
     assert (status, err.count("\n")) == (4, 1)
     assert "the directory disk may not be written" in err
 
 
 @pytest.mark.usefixtures("read_only")
 def test_a_read_only_directory_is_said_before_a_batch(tmp_path: Path, closed: Path) -> None:
-    status, err = run(tmp_path, "batch", closed, "-o", "disk/out")
+    status, _, err = run(tmp_path, "batch", closed, "-o", "disk/out")
     assert (status, err) == (4, "pcapflow: disk/out: cannot be written: the directory disk may not be written\n")
 
 
@@ -193,7 +177,7 @@ def test_no_output_takes_the_place_of_a_capture(tmp_path: Path, arguments: list[
     (tmp_path / "t").mkdir()
     paths = [capture(tmp_path / name, CLOSED) for name in ("x.html", "x.pcap", "t/flows.csv")]
     before = [path.read_bytes() for path in paths]
-    status, err = run(tmp_path, *arguments)
+    status, _, err = run(tmp_path, *arguments)
     assert status == 2
     assert "is a capture itself and would be overwritten" in err
     assert [path.read_bytes() for path in paths] == before
@@ -219,7 +203,7 @@ def test_standard_output_by_its_path_is_written_to_and_not_replaced(closed: Path
     stdout = Path("/dev/stdout")
     if not stdout.is_symlink():
         pytest.skip("there is no /dev/stdout")
-    status, _ = run(tmp_path, "analyze", closed, "-q", "-o", stdout, stdout=tmp_path / "r.html")
+    status, _, _ = run(tmp_path, "analyze", closed, "-q", "-o", stdout, stdout=tmp_path / "r.html")
     assert status == 0
     assert (tmp_path / "r.html").read_text(encoding="utf-8").endswith("</html>")
     assert stdout.is_symlink()

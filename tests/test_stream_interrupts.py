@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from pcapflow.reader.stream import EndableStream
+from tests.processes import as_at_a_shell, until
 from tests.samples import CLOSED, capture
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals, process groups and named pipes")
@@ -55,11 +56,6 @@ def running(
     command: Sequence[str], cwd: Path, *, stdin: int | None = subprocess.PIPE, alone: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process with the default handlers, in a process group of its own if ``alone``; killed if it is left."""
-
-    def as_at_a_shell() -> None:
-        # Whoever passes the tests in the background of a shell has them ignore Ctrl-C, which a child inherits.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -76,13 +72,8 @@ def running(
                 process.kill()
 
 
-def wait_for(condition: object, what: str) -> None:
-    """Waits until a callable says yes."""
-    assert callable(condition)
-    until = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, f"it never came to this: {what}"
-        time.sleep(0.01)
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    until(condition, what, PATIENCE_S)
 
 
 def unread(pipe: int) -> int:

@@ -93,3 +93,40 @@ os._exit(run(sys.argv[1:]))
     assert "out of memory: " in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.returncode == (70 if command == "analyze" else 3)
+
+
+FREED_FROM_DEPTHS = """
+import sys
+from pcapflow.reader import open_capture
+from pcapflow.reader.segment_batch import SegmentBatch
+from pcapflow.tracker.flow_table import FlowTable
+
+batch = SegmentBatch()
+open_capture([sys.argv[1]]).read(batch)
+for depth in range(100):
+    nested = FlowTable(100, 100, 200_000_000)
+    nested.consume(batch)
+    for _ in range(depth):
+        nested = [nested]
+    del nested
+"""
+
+
+def test_connections_are_freed_from_any_depth(tmp_path: Path) -> None:
+    """A fault that passes through many frames frees what these hold one inside the other.
+
+    Past some fifty levels the interpreter puts off what is to be freed, in a list that it keeps in the objects' headers
+    for the garbage collector: connections must have these.
+    """
+    path = capture(tmp_path / "open.pcap", CLOSED[:3], CLOSED[:3])
+    done = subprocess.run(
+        [sys.executable, "-c", FREED_FROM_DEPTHS, path],
+        cwd=tmp_path,
+        # Memory that is written to beside an object is noticed when the object is freed.
+        env={**os.environ, "PYTHONMALLOC": "debug"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -155,11 +157,21 @@ def same_but_for_the_path(text: str) -> str:
 def test_the_versions_agree() -> None:
     import pcapflow
 
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == pcapflow.version.__version__
+    assert importlib.metadata.version("pcapflow") == pcapflow.version.__version__
 
 
-def test_the_list_of_compiled_modules_names_modules() -> None:
-    text = (ROOT / "setup.py").read_text(encoding="utf-8")
-    listed = [line.strip(' ",') for line in text.splitlines() if line.strip().startswith('"pcapflow/')]
-    assert listed
-    assert [name for name in listed if not (ROOT / name).is_file()] == []
+def test_the_modules_that_are_not_compiled_are_modules() -> None:
+    assigned = {
+        statement.target.id: ast.literal_eval(statement.value)
+        for statement in ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and statement.target.id in {"COMPILED_FOLDERS", "INTERPRETED"}
+        and statement.value is not None
+    }
+    folders, named = assigned["COMPILED_FOLDERS"], assigned["INTERPRETED"]
+    assert folders
+    assert named
+    assert [folder for folder in folders if not list((ROOT / "pcapflow" / folder).glob("*.py"))] == []
+    assert [name for name in named if not (ROOT / "pcapflow" / name).is_file()] == []
+    assert [name for name in named if not name.startswith(tuple(f"{folder}/" for folder in folders))] == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from pcapflow.tcp.seq import delta, unwrap
 from pcapflow.tcp.states import ASSUMED, BEGINS_IN, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
@@ -24,9 +24,7 @@ DRIFT: Final = 10_000
 """Two clocks part by less than one in this many, those of sender and capture (100 ppm)."""
 
 
-# It is in no reference cycle, so cyclic GC can skip it.
 @final
-@mypyc_attr(acyclic=True)
 class Endpoint:
     """The facts about one endpoint. Numbers named ``*_rel`` are relative to an ISN and do not wrap.
 

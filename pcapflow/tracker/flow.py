@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from pcapflow.tcp.marks import MARK_TAKEN_BACK
 from pcapflow.tcp.states import CLOSED, TIME_WAIT, UNKNOWN
@@ -16,10 +16,9 @@ from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.pending import NO_RESET
 
 
-# Flows refer to one another only by the queue of closed ones and by ``before``, and their flow table takes both apart:
-# they are in no reference cycle that lasts, so cyclic GC can skip them.
+# Neither this class nor any other of the tracker is ``acyclic`` to mypyc, though none is in a cycle: objects that lack
+# the header of the garbage collector are written beside when they are freed from deep inside others (mypyc 2.4).
 @final
-@mypyc_attr(acyclic=True)
 class Flow:
     """One connection.
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64, mypyc_attr
-
-# These hold no object references, so cyclic GC can skip them.
+from mypy_extensions import i64
 
 
 @final
-@mypyc_attr(acyclic=True)
 class IncomingFin:
     """The peer's FIN on its way to an endpoint. It has passed the tap; whether it arrived is to be shown.
 
@@ -58,7 +55,6 @@ class IncomingFin:
 
 
 @final
-@mypyc_attr(acyclic=True)
 class InferredFin:
     """A FIN of an endpoint that was lost before the tap, perhaps: a bare ACK stood above all it was seen to send.
 
@@ -78,7 +74,6 @@ class InferredFin:
 
 
 @final
-@mypyc_attr(acyclic=True)
 class CountedReset:
     """The RST that ended a connection, in the words of the table of flows.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from pcapflow.reader.segment_batch import (
     COL_ACK,
@@ -30,7 +30,6 @@ retransmission: the shortest retransmission time-out of Linux is 200 ms, and a r
 
 
 @final
-@mypyc_attr(acyclic=True)
 class TapSegment:
     """A record that is filled anew for each segment: one object serves for all.
 

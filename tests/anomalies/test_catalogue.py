@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pcapflow.anomalies.catalogue import catalogue, rule_of
+from pcapflow.anomalies.docstrings import SIDES
 from pcapflow.anomalies.lookup.groups import group, group_keys, peak
-from pcapflow.anomalies.rule import SIDES, Rule, parse_help
+from pcapflow.anomalies.rule import Rule, parse_help
 from tests.anomalies.cases import FIRING, SPARING
 
 for family in ("opening", "closing", "aborts", "transfer", "capture"):

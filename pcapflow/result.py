@@ -48,6 +48,19 @@ class Result:
         """Metadata of the capture, and how far its evidence can be trusted."""
         return self.tables.capture
 
+    @property
+    def found(self) -> list[tuple[str, str]]:
+        """Code and severity of every incident and anomaly, as a gate asks for them."""
+        incidents = [(incident.code, incident.severity.label) for incident in self.incidents]
+        return incidents + [(anomaly.code, anomaly.severity.label) for anomaly in self.findings]
+
+    @property
+    def unexplained(self) -> list[Anomaly]:
+        """The anomalies that belong to no incident, worst first."""
+        from pcapflow.diagnosis.model import unexplained
+
+        return unexplained(self.findings, self.incidents)
+
     def segments(
         self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()
     ) -> dict[int, list[Segment]]:

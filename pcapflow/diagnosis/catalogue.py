@@ -6,6 +6,8 @@ import functools
 import importlib
 import pkgutil
 
+from pcapflow.anomalies.catalogue import catalogue as rules
+from pcapflow.anomalies.rule import Rule
 from pcapflow.diagnosis import patterns
 from pcapflow.diagnosis.pattern import Pattern
 
@@ -25,13 +27,18 @@ def catalogue() -> tuple[Pattern, ...]:
     return tuple(found[code] for code in sorted(found))
 
 
-def pattern_of(code: str) -> Pattern:
-    """The pattern with this code, in any case, or with this name.
+def everything() -> tuple[Pattern | Rule, ...]:
+    """All that is looked for: patterns, then rules, each by code."""
+    return (*catalogue(), *rules())
+
+
+def entry_of(code: str) -> Pattern | Rule:
+    """The pattern or rule with this code or this name, in any case.
 
     Raises:
         KeyError: there is none.
     """
-    for candidate in catalogue():
-        if code.upper() == candidate.code or code.lower() == candidate.name:
-            return candidate
+    for entry in everything():
+        if code.upper() == entry.code or code.lower() == entry.name:
+            return entry
     raise KeyError(code)

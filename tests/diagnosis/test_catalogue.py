@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pcapflow.anomalies.docstrings import SIDES
-from pcapflow.diagnosis.catalogue import catalogue, pattern_of
+from pcapflow.diagnosis.catalogue import catalogue, entry_of
 from pcapflow.diagnosis.pattern import Pattern
 from tests.anomalies.cases import FIRING, SPARING
 
@@ -47,7 +47,8 @@ def test_a_pattern_is_in_a_module_of_its_name() -> None:
         assert module == pattern.name.replace("-", "_")
 
 
-def test_a_pattern_is_found_by_its_code_or_its_name() -> None:
-    assert pattern_of("pi105") is pattern_of("refused-port")
+def test_patterns_and_rules_are_found_by_code_or_name() -> None:
+    assert entry_of("pi105") is entry_of("refused-port")
+    assert entry_of("pf204") is entry_of("close-wait-leak")
     with pytest.raises(KeyError):
-        pattern_of("PI999")
+        entry_of("PI999")

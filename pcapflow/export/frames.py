@@ -30,7 +30,7 @@ def frames(result: Result) -> dict[str, Frame]:
         "transitions": transitions_frame(result.tables),
         "anomalies": anomalies_frame(result.findings),
         "marks": marks_frame(result.tables),
-        "incidents": incidents_frame(result.incidents),
+        "incidents": incidents_frame(result.diagnosis),
     }
 
 

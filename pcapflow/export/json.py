@@ -69,7 +69,7 @@ def document(result: Result) -> dict[str, Any]:
             "server_states": summary.states[1],
             "severities": summary.severities,
         },
-        "incidents": [_incident(incident) for incident in result.incidents],
+        "incidents": [_incident(incident) for incident in result.diagnosis],
         "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
         "flows": [_flow(result.tables, flow) for flow in named],
     }

@@ -11,6 +11,7 @@ from pcapflow.diagnosis.model import Incident
 from pcapflow.report.prose import Prose, prose, side_words
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
+from pcapflow.text.escape import printable
 from pcapflow.text.phrases import counted, number, sentence
 from pcapflow.text.times import Clock
 from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
@@ -89,7 +90,7 @@ def _incident(incidents: Sequence[Incident], findings: Sequence[AnomalyGroup], c
     if others := _others(findings, None):
         chips.append(Chip(others))
     since = f"Since {clock.text(worst.start_ns)}: "
-    return Verdict(worst.severity.label, worst.headline, prose(since + sentence(worst.why[0].text)), tuple(chips))
+    return Verdict(worst.severity.label, printable(worst.headline), prose(since + sentence(worst.why[0].text)), tuple(chips))
 
 
 def _frames_chip(frames: Sequence[int]) -> Chip:

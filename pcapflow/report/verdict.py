@@ -89,8 +89,8 @@ def _incident(incidents: Sequence[Incident], findings: Sequence[AnomalyGroup], c
         chips.append(Chip(counted(more, "more incident")))
     if others := _others(findings, None):
         chips.append(Chip(others))
-    since = f"Since {clock.text(worst.start_ns)}: "
-    return Verdict(worst.severity.label, printable(worst.headline), prose(since + sentence(worst.why[0].text)), tuple(chips))
+    rest = prose(f"Since {clock.text(worst.start_ns)}: {sentence(worst.why[0].text)}")
+    return Verdict(worst.severity.label, printable(worst.headline), rest, tuple(chips))
 
 
 def _frames_chip(frames: Sequence[int]) -> Chip:

@@ -73,6 +73,23 @@ def test_what_is_done_is_indexed_and_nothing_is_left(
     assert [path for path in scratch.iterdir() if path.name.startswith("pcapflow-")] == []
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_batch_of_one_capture_is_indexed_too(slow: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
+    out, path = tmp_path / "out", slow / "00.pcap"
+    with batch(path, out) as run:
+        until(run.workers)
+        os.killpg(run.process.pid, number)
+        ended, _, err = run.end()
+        until(lambda: not run.others())
+    assert (ended, err) == (
+        status,
+        f"index: {out / 'index.html'}\npcapflow: interrupted: 0 of 1 captures were analysed\n",
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["captures"], summary["left_out"]) == ([], [str(path)])
+    assert {file.name for file in out.iterdir()} == {"index.html", "summary.json"}
+
+
 def test_a_second_interrupt_ends_at_once(slow: Path, tmp_path: Path) -> None:
     out, junit = tmp_path / "out", tmp_path / "junit"
     # Whoever writes to a pipe that nobody reads waits: the index is being written as long as that.

@@ -96,7 +96,7 @@ def analyse_all(
 ) -> Iterator[Outcome]:
     """Analyses captures and writes ``STEM.html`` and ``STEM.json`` of each into ``output``; yields them as they end.
 
-    Two captures or more are analysed by other processes. When ``stop`` notes a signal these are ended at once, and no
+    Other processes do it, one where there is one capture: when ``stop`` notes a signal they are ended at once, and no
     more than what was finished is yielded.
 
     Args:
@@ -110,9 +110,6 @@ def analyse_all(
     """
     stems = stems_of(captures, others)
     job = _Job(output, reader, config)
-    if len(stems) < 2:
-        yield from map(job, stems.items())
-        return
     remove_abandoned(output)
     try:
         for (path, name), outcome in run_in_workers(job, stems.items(), jobs, stop or Stop(), environment):

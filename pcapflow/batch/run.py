@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -93,6 +93,7 @@ def analyse_all(
     jobs: int,
     stop: Stop | None = None,
     others: Sequence[Path] = (),
+    say: Callable[[str], object] | None = None,
 ) -> Iterator[Outcome]:
     """Analyses captures and writes ``STEM.html`` and ``STEM.json`` of each into ``output``; yields them as they end.
 
@@ -107,12 +108,13 @@ def analyse_all(
         jobs: processes.
         stop: notes the signals; without it Ctrl-C raises as it does everywhere.
         others: files that will lie beside the reports; no capture's get their names.
+        say: is told in a line where there are fewer processes than there might be, and why.
     """
     stems = stems_of(captures, others)
     job = _Job(output, reader, config)
     remove_abandoned(output)
     try:
-        for (path, name), outcome in run_in_workers(job, stems.items(), jobs, stop or Stop(), environment):
+        for (path, name), outcome in run_in_workers(job, stems.items(), jobs, stop or Stop(), environment, say):
             yield Outcome(path, name, "", _KILLED, {}) if isinstance(outcome, Lost) else outcome
     finally:
         # Of the processes that were ended while they wrote.

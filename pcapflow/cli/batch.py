@@ -75,7 +75,7 @@ def batch(
     processes = jobs or os.cpu_count() or 1
     with Stop() as stop:
         for outcome in analyse_all(
-            captures, output, reader=reader, config=config, jobs=processes, stop=stop, others=beside
+            captures, output, reader=reader, config=config, jobs=processes, stop=stop, others=beside, say=complain
         ):
             outcomes.append(outcome)
             done = f"{len(outcomes) - len(errors)}/{len(captures)}"

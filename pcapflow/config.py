@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pcapflow.errors import ConfigError
+from pcapflow.text.escape import path_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,10 +91,10 @@ def _from_file(path: Path) -> Config:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+        raise ConfigError(f"{path_text(path)}: cannot be read as TOML: {error}") from error
     if path.name == "pyproject.toml":
         data = data.get("tool", {}).get("pcapflow", {})
-    return _checked(data, str(path))
+    return _checked(data, path_text(path))
 
 
 def _checked(data: dict[str, Any], where: str) -> Config:

@@ -19,6 +19,8 @@ from tests.samples import CLOSED, records
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120
 """Against hangs; nothing here is slow."""
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+"""Under this locale no file name but an ASCII one is text to Python."""
 MARK = "PCAPFLOW_TEST_MARK"
 
 

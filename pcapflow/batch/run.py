@@ -161,7 +161,7 @@ def write_index(outcomes: Sequence[Outcome], output: Path, left_out: Sequence[st
         "schema": SUMMARY_SCHEMA,
         "version": __version__,
         "captures": [_summary(outcome) for outcome in outcomes],
-        "left_out": [printable(path) for path in left_out],
+        "left_out": [path_text(path) for path in left_out],
     }
     write_text(output / "summary.json", _json(members))
     page = output / "index.html"

@@ -37,7 +37,7 @@ class Config:
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
         max_open_flows: connections followed at once; beyond it the oldest of those that only sent a SYN, or else the
-            oldest, is let go, and counted.
+            oldest, is evicted, and counted.
         report_flows: connections shown in the report.
         report_ladders: ladder diagrams drawn in the report.
     """

@@ -93,10 +93,10 @@ def test_one_process_and_two_find_what_wireshark_finds(members: list[Path]) -> N
         assert one == two == figures(reader="pyshark")
         print(one[0], one[1], len(begun), [second.end.alive for second in begun])
     """
-    told = fresh("-c", textwrap.dedent(code), *map(str, members))
+    printed = fresh("-c", textwrap.dedent(code), *map(str, members))
     frames = sum(map(frames_of, members))
     begun = 0 if members[0].stat().st_size < members[1].stat().st_size else 1
-    assert told == f"{frames} () {begun} {[False] * begun}\n"
+    assert printed == f"{frames} () {begun} {[False] * begun}\n"
 
 
 def frames_of(path: Path) -> int:

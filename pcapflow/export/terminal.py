@@ -135,7 +135,7 @@ def _quality_lines(capture: Capture) -> list[str]:
     ]
     lines += [f"note: {printable(note)}" for note in capture.notes]
     if capture.evicted:
-        lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
+        lines.append(f"limit: {capture.evicted:,} connections were evicted to bound memory")
     return lines
 
 

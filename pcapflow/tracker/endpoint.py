@@ -74,6 +74,7 @@ class Endpoint:
         reset_rel, reset_end_rel: the number of the RST that ended this endpoint, and the peer's ``next_rel`` when it
             passed; -1 none.
         challenge_frame: its ACK that challenged a RST of the peer (RFC 5961, 3.2); -1 none.
+        challenged_rel: what an ACK acknowledged that seemed to challenge its SYN (RFC 5961, 4); -1 none.
     what only the tables tell of it:
         hi, lo, port: its address in two halves, and its port.
         retransmitted: segments that Wireshark calls retransmissions.
@@ -154,6 +155,7 @@ class Endpoint:
         self.reset_rel: i64 = -1
         self.reset_end_rel: i64 = -1
         self.challenge_frame: i64 = -1
+        self.challenged_rel: i64 = -1
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0

@@ -24,6 +24,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
+from pcapflow.anomalies.opening.meetings import cleared_flows
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -180,6 +181,8 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
+    if flow in cleared_flows(tables):
+        why = "it made room for its next connection on the same ports (see PF107)"
     loss = f"; at least {were(lost, 'byte')} lost that {other} had sent" if lost else "; no data was on its way to it"
     since = duration(max(when - int(f["start_ns"][flow]), 0))
     return Finding(

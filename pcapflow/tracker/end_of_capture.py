@@ -22,6 +22,8 @@ def settle(flow: Flow, last_ns: i64, rto_ns: i64) -> None:
     """
     _settle_side(flow, flow.client, flow.server, last_ns, rto_ns)
     _settle_side(flow, flow.server, flow.client, last_ns, rto_ns)
+    _count_unseen(flow.client)
+    _count_unseen(flow.server)
     if flow.reset_not_taken:
         flow.reset_not_taken = False
         flow.reset = NO_RESET
@@ -40,3 +42,9 @@ def _settle_side(flow: Flow, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64
         infer_fin(flow, x, ASSUMED, False)
     if x.zero_since_ns >= 0:
         zero_window_ends(x, last_ns)
+
+
+def _count_unseen(x: Endpoint) -> None:
+    """Makes bytes of the numbers that have not passed: where nothing came after them, the last may have been a FIN."""
+    if x.unseen > 0 and x.fin_rel < 0 and x.unseen_end_rel == x.next_rel:
+        x.unseen -= 1

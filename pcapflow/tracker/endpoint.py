@@ -79,7 +79,8 @@ class Endpoint:
         hi, lo, port: its address in two halves, and its port.
         retransmitted: segments that Wireshark calls retransmissions.
         after_fin: bytes it sent after the peer's FIN had passed.
-        unseen: bytes it must have sent that the capture does not hold, and that the peer acknowledged.
+        unseen, unseen_end_rel: how many numbers it must have used that have not passed, and that the peer acknowledged;
+            and the one after the last of them, -1 none. Once its end is settled, bytes of payload.
         mss, wscale: what its SYN offers; -1 not seen.
         ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
         zero_ns, zero_frame: the longest time that its window was shut, and the frame that shut it.
@@ -166,6 +167,7 @@ class Endpoint:
         self.retransmitted: i64 = 0
         self.after_fin: i64 = 0
         self.unseen: i64 = 0
+        self.unseen_end_rel: i64 = -1
         self.mss: i64 = -1
         self.wscale: i64 = -1
         self.ttl: i64 = -1
@@ -189,6 +191,17 @@ class Endpoint:
     def rel(self, raw: i64) -> i64:
         """A raw sequence number of this endpoint as a relative one; its ISN must be known."""
         return unwrap(raw, self.isn, self.next_rel)
+
+    def payload_between(self, from_rel: i64, to_rel: i64) -> i64:
+        """Bytes of payload among its numbers from one to before another: SYN and FIN take a number and are none."""
+        from_rel = max(from_rel, 1)
+        numbers: i64 = to_rel - from_rel
+        fin_rel: i64 = self.fin_rel
+        if fin_rel < 0:
+            fin_rel = self.inferred.rel
+        if from_rel <= fin_rel < to_rel:
+            numbers -= 1
+        return max(numbers, 0)
 
     def note_tsval(self, tsval: i64, time_ns: i64) -> None:
         """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""

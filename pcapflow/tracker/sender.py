@@ -29,7 +29,7 @@ def data_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     new_bytes = min(new_bytes, s.payload_len)
     x.data_ns = s.time_ns
     if x.fin_rel >= 0 and end_rel > x.fin_rel + 1:
-        flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - x.fin_rel)
+        flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - max(s.rel, x.fin_rel))
     if y.fin_rel >= 0:
         x.after_fin += new_bytes
     if y.state == CLOSED and y.last_row >= 0:
@@ -43,6 +43,10 @@ def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if x.fin_count == 1 or fin_rel > x.fin_rel:
         x.fin_rel = fin_rel
     if x.fin_count == 1:
+        in_hole = x.hole_bytes > 0 and x.hole_start_rel <= fin_rel < x.hole_end_rel
+        if fin_rel < x.next_rel and x.unseen > 0 and not in_hole:
+            # What was acknowledged and had not passed was this FIN, and no byte.
+            x.unseen -= 1
         if fin_rel == x.inferred.rel >= 0:
             infer_fin(flow, x, PROVEN, s.ack_rel <= y.fin_rel)
         else:

@@ -70,6 +70,8 @@ class Endpoint:
         fin_sent_ns, fin_ip_id, fin_tsval: its last FIN; -1 none.
         syn_count, syn_sent_ns, syn_ip_id, syn_tsval: how often its SYN passed, and the last of them; -1 none.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
+        acks_lost, longest_pause_ns: how often in a row it repeated its SYN-ACK, or its FIN, although an ACK of it had
+            passed, and its longest pause before that.
         rst_count: how many RSTs it sent.
         reset_rel, reset_end_rel: the number of the RST that ended this endpoint, and the peer's ``next_rel`` when it
             passed; -1 none.
@@ -149,6 +151,8 @@ class Endpoint:
         self.syn_sent_ns: i64 = -1
         self.syn_ip_id: i64 = -1
         self.syn_tsval: i64 = -1
+        self.acks_lost: i64 = 0
+        self.longest_pause_ns: i64 = 0
         self.rst_count: i64 = 0
         self.syn_seen_frame: i64 = -1
         self.syn_acked_ns: i64 = -1
@@ -260,6 +264,11 @@ class Endpoint:
         # The clock of its changes is left where it was: what comes next did come later.
         self.unsure = self.last_row >= 0 and log.basis(self.last_row) == ASSUMED
         return log.frame(row)
+
+    def lost_ack(self, pause_ns: i64) -> None:
+        """Counts an ACK of its SYN-ACK or FIN that did not reach it: after this pause it repeats that all the same."""
+        self.acks_lost += 1
+        self.longest_pause_ns = max(self.longest_pause_ns, pause_ns)
 
     def confirm(self, log: TransitionLog) -> None:
         """What was assumed last turned out to be so."""

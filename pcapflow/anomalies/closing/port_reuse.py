@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.challenges import SLOW_OPENING_S, challenge_of, challenged, opening_ns
@@ -59,7 +60,7 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
     before = np.full(len(f), -1, dtype=np.int64)
     before[anew[soon]] = old[soon]
     met = challenged(tables)
-    flows = indices((before >= 0) | met)
+    flows = indices(((before >= 0) | met) & ~quality(tables).cut)
     if not len(flows):
         return no_hits()
     cost = opening_ns(tables)[flows]

@@ -77,17 +77,24 @@ def _cut(tables: Tables, talked: list[BoolArray], alone: BoolArray) -> BoolArray
         return cut
     hosts = [host_keys(tables, endpoint) for endpoint in SIDES]
     both = talked[CLIENT] & talked[SERVER]
-    heard = np.concatenate([hosts[endpoint][talked[endpoint]] for endpoint in SIDES])
-    answered = np.concatenate([hosts[endpoint][both] for endpoint in SIDES])
     for endpoint in SIDES:
         silent = ~talked[endpoint] & talked[1 - endpoint]
-        mute = np.setdiff1d(_several(hosts[endpoint][silent & alone]), heard)
-        lone = np.setdiff1d(_several(hosts[1 - endpoint][silent & alone]), answered)
+        mute = _without(_several(hosts[endpoint][silent & alone]), hosts, talked)
+        lone = _without(_several(hosts[1 - endpoint][silent & alone]), hosts, [both, both])
         cut |= silent & (among(hosts[endpoint], mute) | among(hosts[1 - endpoint], lone))
     return cut
 
 
+def _without(candidates: IntArray, hosts: list[IntArray], where: list[BoolArray]) -> IntArray:
+    """Those of a few hosts that are on no side of any flow where that side's mask is true."""
+    left = candidates
+    for endpoint in SIDES:
+        left = left[~among(left, hosts[endpoint][where[endpoint] & among(hosts[endpoint], left)])]
+    return left
+
+
 def _several(hosts: IntArray) -> IntArray:
-    """The hosts that occur more than once: one connection without an answer is chance."""
-    known, counts = np.unique(hosts, return_counts=True)
-    return known[counts > 1]
+    """The hosts that occur more than once, perhaps repeated: one connection without an answer is chance."""
+    ordered = np.sort(hosts)
+    again: IntArray = ordered[1:][ordered[1:] == ordered[:-1]]
+    return again

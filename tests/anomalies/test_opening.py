@@ -119,19 +119,6 @@ def test_other_connections_make_no_refusal_good(client: str, server: str, at: fl
     assert only(capture.anomalies(), "PF102").severity == Severity.LOW
 
 
-def test_many_ports_tried_in_vain_are_one_row_and_called_a_scan() -> None:
-    capture = Told()
-    for port in range(1, 41):
-        capture.flow(client=f"10.0.0.9:{4000 + port}", server=f"10.0.0.5:{port}", at=port / 100).syn().reset(
-            SERVER, 0.001
-        )
-
-    row = only(capture.anomalies(), "PF102")
-
-    assert (row.flow, row.count, row.endpoint) == (-1, 40, CLIENT)
-    assert "10.0.0.9 tried 40 ports of 1 host in 390 ms and was refused by all of them: a port scan" in row.detail
-
-
 @fires("PF103")
 def test_an_icmp_message_ends_the_attempt() -> None:
     capture = Told()
@@ -212,18 +199,6 @@ def test_ordinary_clients_of_a_server_that_is_down_repeat_their_syn() -> None:
     assert "PF105" not in codes(capture.anomalies())
 
 
-@spares("PF105")
-def test_one_source_on_many_ports_is_a_scan_and_no_flood() -> None:
-    capture = Told(seconds=30)
-    for port in range(1, 151):
-        capture.flow(client="10.0.0.9:4000", server=f"10.0.0.5:{port}", at=port / 100).syn()
-
-    found = capture.anomalies()
-
-    assert "PF105" not in codes(found)
-    assert "a port scan" in only(found, "PF101").detail
-
-
 def _overflows(capture: Told, number: int) -> None:
     for i in range(number):
         flow = capture.flow(client=f"10.0.0.{1 + i}:1000").opens()
@@ -249,26 +224,6 @@ def test_one_final_ack_not_taken_is_a_lost_packet() -> None:
     _overflows(capture, 1)
 
     assert "PF106" not in codes(capture.anomalies())
-
-
-@fires("PF107")
-def test_an_old_connection_is_found_and_reset() -> None:
-    capture = Told()
-    old = capture.flow(midstream=1).opens()
-    old.mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
-    capture.flow(at=6.0).opens()
-
-    row = only(capture.anomalies(), "PF107")
-
-    assert (row.frames, row.severity) == ((4, 5, 6), Severity.INFO)
-
-
-@spares("PF107")
-def test_a_challenge_without_a_new_connection() -> None:
-    capture = Told()
-    capture.flow().opens().mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
-
-    assert "PF107" not in codes(capture.anomalies())
 
 
 @fires("PF108")

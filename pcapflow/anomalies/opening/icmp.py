@@ -9,6 +9,7 @@ from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -35,9 +36,8 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
         information.
     Source: RFC 792, RFC 4443 and RFC 1122, 4.2.3.9.
     """
-    del config
     f = tables.flows
-    flows = indices(count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0)
+    flows = indices((count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0) & ~scanned(tables, config))
     fatal = f["client_state"][flows] == SYN_SENT
 
     def finding(story: Story, hit: Hit) -> Finding:

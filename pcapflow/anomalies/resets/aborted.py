@@ -24,6 +24,8 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
+from pcapflow.anomalies.opening.meetings import cleared_flows
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -35,6 +37,7 @@ from pcapflow.anomalies.resets.causes import (
     NO_LISTENER,
     PROCESS_DIED,
     RETRANSMISSION_TIMEOUT,
+    STRAY,
     UNKNOWN,
     UNREAD_DATA,
     Resets,
@@ -111,14 +114,17 @@ def aborted(tables: Tables, config: Config) -> Hits:
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
         information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout). A RST after both FINs
-        is cosmetic and not reported.
+        is cosmetic and not reported; one that answers a segment of no known connection, or a probe, aborted nothing (PF306
+        and PF109 tell of these).
     Source: RFC 9293, 3.5.2 and 3.10.7.4; RFC 2525, 2.17; Linux enum sk_rst_reason.
     """
     found = resets(tables, config)
     severity = _grade(found)
-    reported = np.flatnonzero(~found.refused & ~(found.both_closed & (found.lost == 0)))
+    # A stray (PF306) and a probe (PF109) are no connections that could be aborted.
+    counts = (found.causes != STRAY) & ~scanned(tables, config)[found.flows]
+    reported = np.flatnonzero(counts & ~found.refused & ~(found.both_closed & (found.lost == 0)))
     # A refusal has a row of its own (PF102); here the resets of one server are one line.
-    refusals = np.flatnonzero(found.refused)
+    refusals = np.flatnonzero(counts & found.refused)
     servers = group(refusals, server_keys(tables)[found.flows[refusals]])
     weight = severity[reported] * 1e12 + np.minimum(found.lost[reported], 10**11)
 
@@ -180,6 +186,8 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
+    if flow in cleared_flows(tables):
+        why = "it made room for its next connection on the same ports (see PF107)"
     loss = f"; at least {were(lost, 'byte')} lost that {other} had sent" if lost else "; no data was on its way to it"
     since = duration(max(when - int(f["start_ns"][flow]), 0))
     return Finding(

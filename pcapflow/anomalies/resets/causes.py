@@ -11,6 +11,7 @@ from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.groups import server_keys
+from pcapflow.anomalies.lookup.strays import strays
 from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.resets.signs import foreign_ttl, injection_signs, usual_timeout
@@ -33,6 +34,7 @@ CAUSES: Final = (
     "firewall-reject",
     "idle-timeout",
     "injected",
+    "stray",
 )
 (
     UNKNOWN,
@@ -46,6 +48,7 @@ CAUSES: Final = (
     FIREWALL_REJECT,
     IDLE_TIMEOUT,
     INJECTED,
+    STRAY,
 ) = range(len(CAUSES))
 REACTION_S: Final = 0.005
 """How soon after data arrived an abort can be a reaction to it."""
@@ -122,8 +125,7 @@ def resets(tables: Tables, config: Config) -> Resets:
     closed = (fin_ns >= 0) & (fin_ns <= when)
     pick = np.arange(len(flows))
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]
-    pending = np.maximum(f["reset_pending"][flows], 0)
-    lost = np.where(receiver_closed, np.maximum(pending - 1, 0), pending)
+    lost = np.maximum(f["reset_pending"][flows], 0)
     passive = ((f["reset_flags"][flows] & ACK) == 0) & (f["reset_window"][flows] == 0)
     passive &= f["reset_options"][flows] != 1
     syn_sent = last_rows(tables, endpoint=CLIENT, old=SYN_SENT, event=RST_RX)[flows] >= 0
@@ -146,6 +148,7 @@ def resets(tables: Tables, config: Config) -> Resets:
         (refused & foreign_ttl(tables, flows, refused), FIREWALL_REJECT, 0),
         (refused, NO_LISTENER, 1),
         (signs >= 2, INJECTED, 1),
+        (strays(tables, config)[flows], STRAY, 1),
         # What its receiver had sent and acknowledged is not to be seen: any reason fits.
         (quality(tables).unheard[flows], UNKNOWN, 0),
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),

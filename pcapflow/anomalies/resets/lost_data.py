@@ -14,6 +14,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, Finding, Hits, Sev
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     INJECTED,
+    STRAY,
     UNREAD_DATA,
     resets,
 )
@@ -53,7 +54,7 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """
     found = resets(tables, config)
     unread = (found.causes == UNREAD_DATA) & (found.sure >= 1)
-    rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused)
+    rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused & (found.causes != STRAY))
     trifle = found.sender_closed & (found.lost <= CLOSE_NOTIFY_BYTES)
     severity = np.where(found.senders == CLIENT, int(Severity.LOW), int(Severity.MEDIUM))
     severity = np.where(trifle, int(Severity.INFO), severity)[rows]

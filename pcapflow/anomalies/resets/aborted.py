@@ -114,8 +114,8 @@ def aborted(tables: Tables, config: Config) -> Hits:
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
         information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout). A RST after both FINs
-        is cosmetic and not reported; one that answers a segment of no known connection, or a probe, aborted nothing (PF306
-        and PF109 tell of these).
+        is cosmetic and not reported; one that answers a segment of no known connection, or a probe, aborted nothing
+        (PF306 and PF109 tell of these).
     Source: RFC 9293, 3.5.2 and 3.10.7.4; RFC 2525, 2.17; Linux enum sk_rst_reason.
     """
     found = resets(tables, config)

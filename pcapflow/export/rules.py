@@ -36,7 +36,7 @@ def print_rules(stream: TextIO) -> None:
 
 
 def print_entries(entries: Sequence[Rule | Pattern], stream: TextIO) -> None:
-    """Prints some of them: what each is, what it means, what to do, what else it could be, and where that is written."""
+    """Prints some of them: what each is and means, what to do, what else it could be, and where that is written."""
     out = console(stream)
     for place, entry in enumerate(entries):
         if place:

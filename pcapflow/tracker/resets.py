@@ -27,7 +27,7 @@ from pcapflow.tcp.states import (
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
-from pcapflow.tracker.pending import NO_RESET, CountedReset
+from pcapflow.tracker.pending import GOODBYE, NO_GOODBYE, NO_RESET, PERHAPS_GOODBYE, CountedReset
 from pcapflow.tracker.segment import TapSegment
 
 
@@ -128,7 +128,16 @@ def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, 
         gap,
         pending,
         drew_frame,
+        _goodbye(x, y, s),
     )
+
+
+def _goodbye(x: Endpoint, y: Endpoint, s: TapSegment) -> i64:
+    """Whether ``y`` ended with TLS alerts, and ``x`` lacks nothing before them."""
+    acked_rel: i64 = max(s.ack_rel, x.acked_rel)
+    if y.goodbye_rel < 0 or acked_rel < y.goodbye_rel:
+        return NO_GOODBYE
+    return GOODBYE if y.goodbye_is_sure else PERHAPS_GOODBYE
 
 
 def reset_did_not_count(flow: Flow, sender: Endpoint) -> None:

@@ -86,7 +86,7 @@ FLOWS: Final[Schema] = {
 """A row per connection, in order of first frame. ``*_hi`` and ``*_lo`` are the two halves of an address; ``sent`` and
 ``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent.
 ``data_segments`` counts payload in units of the MSS, whatever the card merged, and ``data_segments_again`` those of
-them that were sent again. ``reset_goodbye`` is a code of :mod:`pcapflow.tracker.pending`. ``icmp_*`` are of the first
+them that were sent again. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`. ``icmp_*`` are of the first
 ICMP error since the side whose segments it speaks of last heard its peer: its frame, and the address it came from."""
 
 TRANSITIONS: Final[Schema] = {

@@ -33,6 +33,7 @@ from pcapflow.reader.segment_batch import (
     COL_TIME_NS,
     COL_TSECR,
     COL_TSVAL,
+    COL_TTL,
     COL_TUNNEL,
     COL_VLAN,
     COL_WINDOW,
@@ -294,7 +295,7 @@ class FlowTable:
             self.late[number] = late
         late.count(endpoint, frame, time_ns, flags, payload_len, completeness(flags, payload_len))
         if flags & RST:
-            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, 0)
+            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, cells[row + COL_TTL])
         elif payload_len > 0:
             self.marks.add(number, frame, time_ns, endpoint, MARK_DATA_AFTER_CLOSE, payload_len)
 

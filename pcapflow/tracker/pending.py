@@ -1,4 +1,4 @@
-"""What few segments need: records that are made when a FIN, a RST or an ICMP error passes, and are shared blanks before.
+"""What few segments need: records made when a FIN, a RST or an ICMP error passes, and shared blanks until then.
 
 An endpoint thus holds what every segment looks at. The blanks (:data:`NO_FIN`, :data:`NO_INFERENCE`, :data:`NO_RESET`,
 :data:`NO_ICMP_ERROR`) say "none" in every field and are never written to: whoever writes calls ``own_incoming`` and its
@@ -10,11 +10,6 @@ from __future__ import annotations
 from typing import Final, final
 
 from mypy_extensions import i64
-
-NO_GOODBYE: Final = 0
-GOODBYE: Final = 1
-PERHAPS_GOODBYE: Final = 2
-"""As far as lengths tell: the snap length cut the payload off."""
 
 
 @final
@@ -91,8 +86,8 @@ class CountedReset:
         gap: its sequence number less what its receiver had acknowledged.
         pending: bytes of its receiver that it did not acknowledge.
         drew_frame: the frame of the segment that it answers; -1 not known.
-        goodbye: whether its receiver's last words were TLS alerts, and its sender lacks nothing before them: one of
-            :data:`NO_GOODBYE`, :data:`GOODBYE`, :data:`PERHAPS_GOODBYE`; -1 none.
+        goodbye: whether its receiver ended with TLS alerts, and its sender lacks nothing before these, as a code of
+            :mod:`pcapflow.tcp.endings`; -1 none.
     """
 
     def __init__(

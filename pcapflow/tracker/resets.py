@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from pcapflow.tcp.endings import GOODBYE, NO_GOODBYE, PERHAPS_GOODBYE
 from pcapflow.tcp.flags import ACK, FIN, TCP_FLAGS
 from pcapflow.tcp.marks import MARK_RESET, MARK_RESET_AFTER_CLOSE, MARK_RESET_IGNORED
 from pcapflow.tcp.states import (
@@ -27,7 +28,7 @@ from pcapflow.tcp.states import (
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
-from pcapflow.tracker.pending import GOODBYE, NO_GOODBYE, NO_RESET, PERHAPS_GOODBYE, CountedReset
+from pcapflow.tracker.pending import NO_RESET, CountedReset
 from pcapflow.tracker.segment import TapSegment
 
 
@@ -45,7 +46,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if y.acked_rel >= 0:
         gap = rel - y.acked_rel
     if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
-        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, s.ttl)
         _sender_is_gone(flow, x, y, s)
         return
     pending: i64 = 0
@@ -67,7 +68,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         y.reset_rel = rel
         y.reset_end_rel = x.next_rel
     if was_over or not (ends or y.state == UNKNOWN):
-        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, s.ttl)
         return
     if flow.reset is not NO_RESET and not flow.reset_not_taken:
         return

@@ -1,7 +1,7 @@
-"""The whole pipeline and the Python API: a capture in, tables, anomalies and a report out.
+"""The whole pipeline and the Python API: a capture in, tables, anomalies, incidents and a report out.
 
-``analyze`` reads the capture, follows its connections, and applies the rules; what it returns makes data frames and
-the report when they are asked for, so that a caller pays only for what it uses.
+``analyze`` reads the capture, follows its connections, applies the rules, and diagnoses what they found; what it
+returns makes data frames and the report when they are asked for, so that a caller pays only for what it uses.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def analyze(
     jobs: int | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> Analysis:
-    """Reads a capture, follows both endpoints of every TCP connection, and applies the rules.
+    """Reads a capture, follows both endpoints of every TCP connection, applies the rules, and diagnoses.
 
     Args:
         path: a path, ``"-"`` for standard input, a binary file, or a list of these: a ring of files, read in
@@ -101,15 +101,18 @@ def analyze(
 
     def prepare() -> None:
         importlib.import_module("pcapflow.anomalies.run")
+        importlib.import_module("pcapflow.diagnosis.run")
         if meanwhile is not None:
             meanwhile()
 
     with _collector_paused():
         tables, waypoints = run(inputs, reader, config, progress, jobs, prepare)
         from pcapflow.anomalies.run import find_anomalies
+        from pcapflow.diagnosis.run import diagnose
 
         findings = find_anomalies(tables, config)
-    return Analysis(tables, findings, config, inputs, reader, waypoints)
+        incidents = diagnose(tables, findings, config)
+    return Analysis(tables, findings, config, inputs, reader, waypoints, incidents)
 
 
 def track(

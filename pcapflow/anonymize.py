@@ -2,7 +2,7 @@
 
 Every address is replaced by one from a private or documentation range, in order of first appearance, so that one
 address stays one address. Ports, times and everything TCP says are kept: they are what the verdicts stand on. The
-rules run again on the replaced tables, so no sentence names an address of the capture.
+rules and patterns run again on the replaced tables, so no sentence names an address of the capture.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from pcapflow.analysis import Analysis
 from pcapflow.anomalies.run import find_anomalies
+from pcapflow.diagnosis.run import diagnose
 from pcapflow.reader.capture import no_checksum
 from pcapflow.result import SEGMENTS_PER_FLOW
 from pcapflow.tables.table import Table
@@ -44,7 +45,10 @@ def anonymized(analysis: Analysis) -> Analysis:
         analysis.tables, flows=Table(flows.name, flows.schema, columns), capture=_unnamed(analysis.capture)
     )
     findings = find_anomalies(tables, analysis.config)
-    return _Anonymous(tables, findings, analysis.config, analysis.inputs, analysis.reader, original=analysis)
+    incidents = diagnose(tables, findings, analysis.config)
+    return _Anonymous(
+        tables, findings, analysis.config, analysis.inputs, analysis.reader, incidents=incidents, original=analysis
+    )
 
 
 @dataclasses.dataclass

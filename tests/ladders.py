@@ -252,10 +252,10 @@ def check_chains(tables: Tables) -> None:
     assert (steps["time_ns"][1:] >= steps["time_ns"][:-1]).all()
 
 
-def _row(rung: str, isn: tuple[int, int]) -> Row:
+def _row(rung: str, isn: tuple[int, int], client: tuple[str, int] = CLIENT, server: tuple[str, int] = SERVER) -> Row:
     words = {name: int(value) for name, value in _WORD.findall(rung)}
-    (plain,) = read_rungs(_WORD.sub("", rung), client=CLIENT, server=SERVER, isn=isn)
-    peer_isn = isn[1] if plain.segment.src == CLIENT[0] else isn[0]
+    (plain,) = read_rungs(_WORD.sub("", rung), client=client, server=server, isn=isn)
+    peer_isn = isn[1] if (plain.segment.src, plain.segment.sport) == client else isn[0]
     sack_left = (peer_isn + words["sack"]) % 2**32 if "sack" in words else -1
     segment = dataclasses.replace(
         plain.segment,

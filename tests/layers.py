@@ -19,6 +19,7 @@ LAYERS = (
     ("tables",),
     ("engine",),
     ("anomalies",),
+    ("diagnosis",),
     ("result", "outcome", "gate"),
     ("views",),
     ("report",),

@@ -36,7 +36,7 @@ def test_the_capture_itself_counts_by_code_alone() -> None:
 
 @pytest.mark.parametrize("text", ["", "high,", "bad", "PF000", "high,PF2"])
 def test_what_is_unknown_is_told_what_there_is(text: str) -> None:
-    with pytest.raises(ValueError, match="is neither a severity nor a rule") as caught:
+    with pytest.raises(ValueError, match="is no severity, pattern or rule") as caught:
         Gate.parse(text)
     for word in ("info", "low", "medium", "high", *(rule.code for rule in catalogue())):
         assert word in str(caught.value)

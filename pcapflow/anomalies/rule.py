@@ -11,15 +11,13 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from pcapflow.anomalies.docstrings import advice_of, parts_of
 from pcapflow.anomalies.model import Hits
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
-
-SIDES: Final = ("Client", "Server", "Network", "Capture")
 
 
 class Doubt(enum.Flag):
@@ -91,7 +89,8 @@ class Help(NamedTuple):
     Attributes:
         summary: its first sentence, what was seen.
         means: what that means.
-        do: what to do, as (side, advice) pairs; sides are :data:`SIDES`.
+        do: what to do, as (side, advice) pairs; sides are those of
+            :data:`pcapflow.anomalies.docstrings.SIDES`.
         otherwise: what else it could be, and when it is no fault.
         source: the RFC clause, kernel function or tool the rule stands on.
     """
@@ -154,22 +153,11 @@ def rule(
     return functools.partial(Rule, code, name, title, doubts, lead, limit)
 
 
-_PART: Final = re.compile(r"^(Means|Do|Else|Source):[ \n]", re.MULTILINE)
-_ADVICE: Final = re.compile(rf"^ *({'|'.join(SIDES)}): ", re.MULTILINE)
-
-
 def parse_help(docstring: str) -> Help:
     """Cuts a rule's docstring into its parts.
 
     Raises:
         ValueError: a part is missing or empty.
     """
-    pieces = _PART.split(docstring)
-    parts = {"Summary": pieces[0], **dict(zip(pieces[1::2], pieces[2::2], strict=True))}
-    advice = _ADVICE.split(parts.pop("Do", ""))
-    texts = {part: " ".join(text.split()) for part, text in parts.items()}
-    do = tuple((side, " ".join(text.split())) for side, text in zip(advice[1::2], advice[2::2], strict=True))
-    missing = [part for part in ("Summary", "Means", "Else", "Source") if not texts.get(part)]
-    if missing or not do or not all(text for _, text in do):
-        raise ValueError(f"a rule's docstring lacks {', '.join([*missing, *([] if do else ['Do'])]) or 'advice'}")
-    return Help(texts["Summary"], texts["Means"], do, texts["Else"], texts["Source"])
+    parts = parts_of(docstring, ("Means", "Do", "Else", "Source"))
+    return Help(parts["Summary"], parts["Means"], advice_of(parts["Do"]), parts["Else"], parts["Source"])

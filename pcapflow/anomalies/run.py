@@ -10,7 +10,6 @@ import numpy as np
 from pcapflow.anomalies.capture_quality import CaptureQuality, quality
 from pcapflow.anomalies.catalogue import catalogue
 from pcapflow.anomalies.cite import proof
-from pcapflow.anomalies.lookup.cache import clear
 from pcapflow.anomalies.lookup.groups import server_keys
 from pcapflow.anomalies.model import (
     CERTAIN,
@@ -45,7 +44,6 @@ def find_anomalies(tables: Tables, config: Config) -> list[Anomaly]:
     found: list[Anomaly] = []
     for rule in catalogue():
         found += run_rule(rule, tables, config, known)
-    clear(tables)
     # The sort is stable: within a rule and a severity the rule's own order stays.
     return sorted(found, key=lambda anomaly: (-anomaly.severity, anomaly.code))
 

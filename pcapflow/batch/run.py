@@ -188,6 +188,9 @@ def _summary(outcome: Outcome) -> dict[str, object]:
     for anomaly in outcome.anomalies:
         codes[anomaly["code"]] = codes.get(anomaly["code"], 0) + anomaly["count"]
     figures = outcome.document.get("summary", {})
+    incidents = [
+        {name: incident[name] for name in ("code", "pattern", "severity", "headline")} for incident in outcome.incidents
+    ]
     return {
         "path": outcome.name,
         "report": path_text(outcome.report) or None,
@@ -197,6 +200,7 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         "flows": figures.get("flows", 0),
         "severities": figures.get("severities", {}),
         "codes": codes,
+        "incidents": incidents,
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="REPORT.html", help="The report; a directory when there are several captures.")
 @click.option("--json", "json_file", metavar="FILE", help="Also JSON; - is standard output.")
-@click.option("--tables", metavar="DIR", type=click.Path(path_type=Path), help="Also the four tables, as CSV.")
+@click.option("--tables", metavar="DIR", type=click.Path(path_type=Path), help="Also the five tables, as CSV.")
 @click.option("--parquet", is_flag=True, help="The tables as Parquet (needs pyarrow).")
 @reader_option
 @click.option("--merge", is_flag=True, help="Read the captures as one, in order of time (a ring of files).")
@@ -98,7 +98,7 @@ def analyze(
             tell(f"tables: {plan.tables}", quiet)
         if plan.report is not None:
             write(plan.report, analysis.to_html(), None if quiet else "report")
-        if gate is not None and gate.matches_any((a.code, a.severity.label) for a in analysis.findings):
+        if gate is not None and gate.matches_any(analysis.found):
             status = EXIT_ANOMALIES
         if len(plans) > 1 and not quiet:
             show(lambda out: out.write("\n"))

@@ -107,6 +107,6 @@ def batch(
 def _batch_status(outcomes: Sequence[Outcome], gate: Gate | None) -> int:
     if any(outcome.is_unwritten for outcome in outcomes):
         return EXIT_OUTPUT
-    if gate is not None and any(gate.matches_any((a["code"], a["severity"]) for a in o.anomalies) for o in outcomes):
+    if gate is not None and any(gate.matches_any(o.found) for o in outcomes):
         return EXIT_ANOMALIES
     return EXIT_UNREADABLE if any(outcome.error for outcome in outcomes) else 0

@@ -75,15 +75,19 @@ class Endpoint:
         fin_sent_ns, fin_ip_id, fin_tsval: its last FIN; -1 none.
         syn_count, syn_sent_ns, syn_ip_id, syn_tsval: how often its SYN passed, and the last of them; -1 none.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
+        acks_lost, longest_pause_ns: how often in a row it repeated its SYN-ACK, or its FIN, although an ACK of it had
+            passed, and its longest pause before that.
         rst_count: how many RSTs it sent.
         reset_rel, reset_end_rel: the number of the RST that ended this endpoint, and the peer's ``next_rel`` when it
             passed; -1 none.
         challenge_frame: its ACK that challenged a RST of the peer (RFC 5961, 3.2); -1 none.
+        challenged_rel: what an ACK acknowledged that seemed to challenge its SYN (RFC 5961, 4); -1 none.
     what only the tables tell of it:
         hi, lo, port: its address in two halves, and its port.
         retransmitted: segments that Wireshark calls retransmissions.
         after_fin: bytes it sent after the peer's FIN had passed.
-        unseen: bytes it must have sent that the capture does not hold, and that the peer acknowledged.
+        unseen, unseen_end_rel: how many numbers it must have used that have not passed, and that the peer acknowledged;
+            and the one after the last of them, -1 none. Once its end is settled, bytes of payload.
         mss, wscale: what its SYN offers; -1 not seen.
         ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
         zero_ns, zero_frame: the longest time that its window was shut, and the frame that shut it.
@@ -155,6 +159,8 @@ class Endpoint:
         self.syn_sent_ns: i64 = -1
         self.syn_ip_id: i64 = -1
         self.syn_tsval: i64 = -1
+        self.acks_lost: i64 = 0
+        self.longest_pause_ns: i64 = 0
         self.rst_count: i64 = 0
         self.syn_seen_frame: i64 = -1
         self.syn_acked_ns: i64 = -1
@@ -162,6 +168,7 @@ class Endpoint:
         self.reset_rel: i64 = -1
         self.reset_end_rel: i64 = -1
         self.challenge_frame: i64 = -1
+        self.challenged_rel: i64 = -1
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
@@ -174,6 +181,7 @@ class Endpoint:
         self.again_seq: i64 = -1
         self.after_fin: i64 = 0
         self.unseen: i64 = 0
+        self.unseen_end_rel: i64 = -1
         self.mss: i64 = -1
         self.wscale: i64 = -1
         self.ttl: i64 = -1
@@ -197,6 +205,17 @@ class Endpoint:
     def rel(self, raw: i64) -> i64:
         """A raw sequence number of this endpoint as a relative one; its ISN must be known."""
         return unwrap(raw, self.isn, self.next_rel)
+
+    def payload_between(self, from_rel: i64, to_rel: i64) -> i64:
+        """Bytes of payload among its numbers from one to before another: SYN and FIN take a number and are none."""
+        from_rel = max(from_rel, 1)
+        numbers: i64 = to_rel - from_rel
+        fin_rel: i64 = self.fin_rel
+        if fin_rel < 0:
+            fin_rel = self.inferred.rel
+        if from_rel <= fin_rel < to_rel:
+            numbers -= 1
+        return max(numbers, 0)
 
     def note_tsval(self, tsval: i64, time_ns: i64) -> None:
         """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""
@@ -255,6 +274,11 @@ class Endpoint:
         # The clock of its changes is left where it was: what comes next did come later.
         self.unsure = self.last_row >= 0 and log.basis(self.last_row) == ASSUMED
         return log.frame(row)
+
+    def lost_ack(self, pause_ns: i64) -> None:
+        """Counts an ACK of its SYN-ACK or FIN that did not reach it: after this pause it repeats that all the same."""
+        self.acks_lost += 1
+        self.longest_pause_ns = max(self.longest_pause_ns, pause_ns)
 
     def confirm(self, log: TransitionLog) -> None:
         """What was assumed last turned out to be so."""

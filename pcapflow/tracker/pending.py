@@ -84,7 +84,7 @@ class CountedReset:
         flags, window, ttl: of its headers; -1 none.
         options: 1 with a time stamp, 0 without; -1 none.
         gap: its sequence number less what its receiver had acknowledged.
-        pending: bytes of its receiver that it did not acknowledge.
+        pending: bytes of its receiver's payload that its sender had not acknowledged.
         drew_frame: the frame of the segment that it answers; -1 not known.
         goodbye: whether its receiver ended with TLS alerts, and its sender lacks nothing before these, as a code of
             :mod:`pcapflow.tcp.endings`; -1 none.

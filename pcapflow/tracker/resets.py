@@ -51,9 +51,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         return
     pending: i64 = 0
     if y.isn >= 0:
-        acked_rel: i64 = max(s.ack_rel, x.acked_rel)
-        pending = y.next_rel - max(acked_rel, 0)
-        pending = max(pending, 0)
+        pending = y.payload_between(max(s.ack_rel, x.acked_rel), y.next_rel)
     if not _is_accepted(x, y, s):
         _reset_ignored(flow, x, y, s, gap, pending)
         return

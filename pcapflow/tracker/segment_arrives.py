@@ -27,6 +27,7 @@ from pcapflow.tracker.counts import count, count_data, note_window, note_wiresha
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
+from pcapflow.tracker.older import is_of_older, note_older
 from pcapflow.tracker.opening import pick_up, syn_ack_not_captured, syn_sent
 from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.proofs import FIN_AND_RST_IN_FLIGHT, LANDED, is_alive, prove
@@ -50,10 +51,16 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
     _note_previous(x, s)
     if s.is_copy:
         flow.mark(s.frame, s.time_ns, x, MARK_DUPLICATE_PACKET, 0)
-    _learn_isns(x, y, s)
+    is_of_another = is_of_older(x, y, s)
+    if not is_of_another:
+        _learn_isns(x, y, s)
     ws: i64 = wireshark_marks(x, y, s, first_rtt_ns)
     if ws:
         note_wireshark(flow, x, s, ws)
+    if is_of_another:
+        note_older(flow, x, y, s)
+        x.last_ns = s.time_ns
+        return
     if s.payload_len > 0 and not s.is_copy:
         count_data(flow, x, s, ws)
     note_window(flow, x, y, s)
@@ -77,7 +84,8 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         closed_frame = flow.log.frame(x.last_row)
         in_flight = is_alive(flow, x, y, s)
     if s.has_ack:
-        if x.state == SYN_SENT and x.syn_seen_ns < 0 and s.rel == x.next_rel and not flags & SYN:
+        goes_on = s.rel == x.next_rel or s.rel == x.challenged_rel >= 0
+        if x.state == SYN_SENT and x.syn_seen_ns < 0 and goes_on and not flags & SYN:
             syn_ack_not_captured(flow, x, y, s)
         prove(flow, x, y, s)
 

@@ -34,7 +34,7 @@ def data_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     else:
         x.goodbye_rel = -1
     if x.fin_rel >= 0 and end_rel > x.fin_rel + 1:
-        flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - x.fin_rel)
+        flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - max(s.rel, x.fin_rel))
     if y.fin_rel >= 0:
         x.after_fin += new_bytes
     if y.state == CLOSED and y.last_row >= 0:
@@ -58,6 +58,12 @@ def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if x.fin_count == 1 or fin_rel > x.fin_rel:
         x.fin_rel = fin_rel
     if x.fin_count == 1:
+        x.acks_lost = 0
+        x.longest_pause_ns = 0
+        in_hole = x.hole_bytes > 0 and x.hole_start_rel <= fin_rel < x.hole_end_rel
+        if fin_rel < x.next_rel and x.unseen > 0 and not in_hole:
+            # What was acknowledged and had not passed was this FIN, and no byte.
+            x.unseen -= 1
         if fin_rel == x.inferred.rel >= 0:
             infer_fin(flow, x, PROVEN, s.ack_rel <= y.fin_rel)
         else:
@@ -79,6 +85,7 @@ def _fin_repeated(flow: Flow, x: Endpoint, s: TapSegment) -> None:
     fin = x.incoming
     if fin.own_acked_ns >= 0:
         fin.own_acked_ns = -1
+        x.lost_ack(s.time_ns - x.fin_sent_ns)
     if x.state == TIME_WAIT and fin.was_late:
         # Nor is it in TIME_WAIT: the peer's FIN came before the ACK.
         fin.was_late = False
@@ -88,6 +95,7 @@ def _fin_repeated(flow: Flow, x: Endpoint, s: TapSegment) -> None:
         flow.take(x, FIN_RX, seen_ns, seen_frame, PROVEN)
     elif x.unsure and x.last_event(flow.log) == ACK_OF_FIN_RX:
         flow.take_back(x, s.frame, s.time_ns)
+        x.lost_ack(s.time_ns - x.fin_sent_ns)
 
 
 def infer_fin(flow: Flow, x: Endpoint, basis: i64, crossed: bool) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.anomalies.run import find_anomalies
 from pcapflow.config import Config
+from pcapflow.diagnosis.model import Incident
+from pcapflow.diagnosis.run import diagnose
 from pcapflow.reader.capture import Capture
 from pcapflow.tables.schema import FLOWS, MARKS, TRANSITIONS
 from pcapflow.tables.table import Table, Tables
@@ -96,6 +98,11 @@ class Told:
     def anomalies(self, config: Config | None = None) -> list[Anomaly]:
         """What the catalogue says of it."""
         return find_anomalies(self.tables(), config or Config())
+
+    def incidents(self, config: Config | None = None) -> list[Incident]:
+        """What happened, as the patterns see it."""
+        tables = self.tables()
+        return diagnose(tables, find_anomalies(tables, config or Config()), config or Config())
 
 
 @dataclasses.dataclass

@@ -251,26 +251,6 @@ def test_one_final_ack_not_taken_is_a_lost_packet() -> None:
     assert "PF106" not in codes(capture.anomalies())
 
 
-@fires("PF107")
-def test_an_old_connection_is_found_and_reset() -> None:
-    capture = Told()
-    old = capture.flow(midstream=1).opens()
-    old.mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
-    capture.flow(at=6.0).opens()
-
-    row = only(capture.anomalies(), "PF107")
-
-    assert (row.frames, row.severity) == ((4, 5, 6), Severity.INFO)
-
-
-@spares("PF107")
-def test_a_challenge_without_a_new_connection() -> None:
-    capture = Told()
-    capture.flow().opens().mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
-
-    assert "PF107" not in codes(capture.anomalies())
-
-
 @fires("PF108")
 def test_syns_that_cross() -> None:
     capture = Told()

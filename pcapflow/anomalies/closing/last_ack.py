@@ -112,8 +112,10 @@ def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Find
     confidence: Confidence = CERTAIN
     if passed:
         lost = story.marks(flow, marks.MARK_TAKEN_BACK, endpoint=endpoint)
-        ack = in_frame(lost[-1].value) if lost else ""
-        text, confidence = f"{told}: the final ACK of {other} passed here{ack} and did not reach it{after}", LIKELY
+        acks = [mark.value for mark in lost if mark.value > 0]
+        often = f" {how_often(len(acks))}" if len(acks) > 1 else ""
+        text = f"{told}{after}: the final ACK of {other} passed here{often}{in_frames(acks)} and did not reach it"
+        confidence = LIKELY
         frames = proof([*frames, *(mark.value for mark in lost)])
         others: tuple[str, ...] = (f"{who} got it late, and the FIN was already on its way",)
     elif stopped:

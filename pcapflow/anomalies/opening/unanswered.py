@@ -45,7 +45,8 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
     """
     f = tables.flows
     alone = (f["client_state"] == SYN_SENT) & (side(f, CLIENT, "syns") > 0) & (side(f, SERVER, "packets") == 0)
-    if not alone.any() or quality(tables).direction_missing:
+    alone &= ~quality(tables).cut
+    if not alone.any():
         return no_hits()
     repeats = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
     left = tables.capture.last_ns - f["start_ns"]

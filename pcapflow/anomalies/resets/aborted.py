@@ -24,6 +24,7 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
+from pcapflow.anomalies.opening.meetings import cleared_flows
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -199,6 +200,8 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
+    if flow in cleared_flows(tables):
+        why = "it made room for its next connection on the same ports (see PF107)"
     since = duration(max(when - int(f["start_ns"][flow]), 0))
     return Finding(
         severity=severity,

@@ -134,8 +134,7 @@ def resets(tables: Tables, config: Config) -> Resets:
     closed = (fin_ns >= 0) & (fin_ns <= when)
     pick = np.arange(len(flows))
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]
-    pending = np.maximum(f["reset_pending"][flows], 0)
-    lost = np.where(receiver_closed, np.maximum(pending - 1, 0), pending)
+    lost = np.maximum(f["reset_pending"][flows], 0)
     passive = ((f["reset_flags"][flows] & ACK) == 0) & (f["reset_window"][flows] == 0)
     passive &= f["reset_options"][flows] != 1
     syn_sent = last_rows(tables, endpoint=CLIENT, old=SYN_SENT, event=RST_RX)[flows] >= 0

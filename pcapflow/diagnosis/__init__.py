@@ -1,0 +1,1 @@
+"""From anomalies to a diagnosis: the one cause behind many rows."""

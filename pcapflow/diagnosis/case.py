@@ -1,0 +1,120 @@
+"""What patterns look at: the tables of one capture, its anomalies, and what was said in its connections."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_keys
+from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
+from pcapflow.config import Config
+from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
+from pcapflow.tables.schema import Column
+from pcapflow.tables.table import Tables
+
+
+class Case:
+    """One capture, as the patterns are given it.
+
+    Attributes:
+        tables: flows, transitions and marks.
+        anomalies: worst first; patterns name them by their position in this list.
+        config: the thresholds.
+    """
+
+    def __init__(self, tables: Tables, anomalies: Sequence[Anomaly], config: Config) -> None:
+        self.tables = tables
+        self.anomalies = anomalies
+        self.config = config
+
+    def __len__(self) -> int:
+        """How many connections there are."""
+        return len(self.tables.flows)
+
+    def column(self, name: str) -> Column:
+        """A column of ``flows``."""
+        return self.tables.flows[name]
+
+    @functools.cached_property
+    def _by_code(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for position, anomaly in enumerate(self.anomalies):
+            places.setdefault(anomaly.code, []).append(position)
+        return places
+
+    def anomalies_of(self, *codes: str, flows: IntArray | None = None, endpoint: int | None = None) -> list[int]:
+        """Positions of the anomalies with one of these codes, in order.
+
+        Args:
+            codes: of rules; none of them means every rule that speaks of connections.
+            flows: only those that are about these connections: about this one, or, of a row that stands for many,
+                half of those that it names or more.
+            endpoint: only those that blame this endpoint.
+        """
+        places = [place for code in codes or self._by_code for place in self._by_code.get(code, ())]
+        if not codes:
+            places = [place for place in places if not self.anomalies[place].about_capture]
+        if endpoint is not None:
+            places = [place for place in places if self.anomalies[place].endpoint == endpoint]
+        if flows is not None:
+            members = self.mask(flows)
+            places = [place for place in places if self._is_about(self.anomalies[place], members)]
+        return sorted(places)
+
+    def _is_about(self, anomaly: Anomaly, members: BoolArray) -> bool:
+        if anomaly.flow >= 0:
+            return bool(members[anomaly.flow])
+        named = np.array(anomaly.flows, dtype=np.int64)
+        return len(named) > 0 and 2 * int(np.count_nonzero(members[named])) >= len(named)
+
+    def flows_of(self, positions: Iterable[int]) -> IntArray:
+        """The connections that these anomalies name, each once, in order of number."""
+        named: set[int] = set()
+        for position in positions:
+            anomaly = self.anomalies[position]
+            named.update(anomaly.flows if anomaly.flow < 0 else (anomaly.flow,))
+        return np.array(sorted(named), dtype=np.int64)
+
+    def mask(self, flows: IntArray) -> BoolArray:
+        """These connections as a mask over all."""
+        members = np.zeros(len(self), dtype=bool)
+        members[flows] = True
+        return members
+
+    @functools.cached_property
+    def servers(self) -> Groups:
+        """All connections by the address and port they were opened to, in order of number."""
+        return self.by_server(np.arange(len(self), dtype=np.int64))
+
+    def by_server(self, flows: IntArray) -> Groups:
+        """Connections by the address and port they were opened to; in a group they keep their order."""
+        return group(flows, server_keys(self.tables)[flows])
+
+    def by_host(self, flows: IntArray, endpoint: int) -> Groups:
+        """Connections by the address of one side; in a group they keep their order."""
+        return group(flows, host_keys(self.tables, endpoint)[flows])
+
+    def same_server(self, flow: int) -> IntArray:
+        """All connections to the address and port that this one was opened to, in order of number."""
+        return np.flatnonzero(server_keys(self.tables) == server_keys(self.tables)[flow]).astype(np.int64)
+
+    def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
+        """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""
+        _, first = np.unique(host_keys(self.tables, endpoint)[flows], return_index=True)
+        return tuple(self.tables.ip(int(flows[place]), endpoint) for place in np.sort(first)[:MAX_HOSTS].tolist())
+
+    def count_hosts(self, flows: IntArray, endpoint: int) -> int:
+        """How many addresses one side of these connections has."""
+        return len(np.unique(host_keys(self.tables, endpoint)[flows]))
+
+    def frames(self, column: str, flows: IntArray) -> tuple[int, ...]:
+        """Frames of these connections from a column that holds them, the first few, as evidence."""
+        frames = self.column(column)[flows]
+        return tuple(frames[frames > 0][:MAX_FRAMES].tolist())
+
+
+def named(flows: IntArray) -> tuple[int, ...]:
+    """The connections of an explanation, as many as one names."""
+    return tuple(flows[:MAX_FLOWS].tolist())

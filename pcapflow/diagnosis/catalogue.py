@@ -1,0 +1,44 @@
+"""The list of all patterns: whatever the modules of :mod:`pcapflow.diagnosis.patterns` declare."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+
+from pcapflow.anomalies.catalogue import catalogue as rules
+from pcapflow.anomalies.rule import Rule
+from pcapflow.diagnosis import patterns
+from pcapflow.diagnosis.pattern import Pattern
+
+
+@functools.cache
+def catalogue() -> tuple[Pattern, ...]:
+    """All patterns, by code.
+
+    Raises:
+        ValueError: two patterns have the same code.
+    """
+    found: dict[str, Pattern] = {}
+    for module in pkgutil.iter_modules(patterns.__path__, f"{patterns.__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Pattern) and found.setdefault(value.code, value) is not value:
+                raise ValueError(f"two patterns have the code {value.code}")
+    return tuple(found[code] for code in sorted(found))
+
+
+def everything() -> tuple[Pattern | Rule, ...]:
+    """All that is looked for: patterns, then rules, each by code."""
+    return (*catalogue(), *rules())
+
+
+def entry_of(code: str) -> Pattern | Rule:
+    """The pattern or rule with this code or this name, in any case.
+
+    Raises:
+        KeyError: there is none.
+    """
+    for entry in everything():
+        if code.upper() == entry.code or code.lower() == entry.name:
+            return entry
+    raise KeyError(code)

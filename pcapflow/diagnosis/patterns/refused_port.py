@@ -1,0 +1,77 @@
+"""PI105: nothing listens on a port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, duration, listed, number
+
+_EXPLAINED = ("PF102", "PF301")
+
+
+@pattern("PI105", "refused-port", title="Nothing listens on the port")
+def refused_port(case: Case) -> Sequence[Explanation]:
+    """Connection attempts were refused by a server's host, because no program listens on the port.
+
+    Seen: SYNs to one address and port that were answered with a RST of that host, and no SYN-ACK from it.
+    Unless: the port accepted a connection before or afterwards (then it was restarted or crashed), the RST has another
+        TTL than the host's other packets (then a device answers for it), or one client tried many ports (a scan).
+    Means: the program is not running, listens on another port, or only on another address (such as 127.0.0.1).
+    Do:
+        Server: look with `ss -ltn` whether the program listens on this address and port, and start it or mend its
+            bind address.
+        Client: check host name and port in its configuration.
+    Else: a firewall that rejects with a RST looks the same where the host was not heard otherwise.
+    Source: RFC 9293, 3.10.7.1; Linux tcp_v4_send_reset, SK_RST_REASON_NO_SOCKET.
+    """
+    refusals = case.anomalies_of("PF102")
+    explanations = []
+    for flows in case.by_server(case.flows_of(refusals)).at_least(1):
+        everyone = case.same_server(int(flows[0]))
+        if np.any(case.column("completeness")[everyone] & COMPLETE_SYN_ACK):
+            continue
+        explanations.append(_explanation(case, flows, everyone))
+    return explanations
+
+
+def _explanation(case: Case, flows: IntArray, everyone: IntArray) -> Explanation:
+    tables = case.tables
+    server = tables.server(int(flows[0]))
+    explains = case.anomalies_of(*_EXPLAINED, flows=flows)
+    starts = case.column("start_ns")[flows]
+    first, last = int(starts.min()), int(starts.max())
+    clients = case.hosts(flows, CLIENT)
+    frames = case.frames("reset_frame", flows)
+    whose = listed(clients, 2)
+    if len(flows) == 1:
+        tried = f"the one attempt of {whose} was refused"
+    else:
+        tried = f"{number(len(flows))} attempts of {whose} within {duration(last - first)} were refused"
+    return Explanation(
+        severity=max(case.anomalies[place].severity for place in explains) if explains else Severity.LOW,
+        confidence=CERTAIN if any(case.anomalies[place].confidence == CERTAIN for place in explains) else LIKELY,
+        headline=f"Nothing listens on {server}: {tried}.",
+        blame=Blame("endpoint", server, "server"),
+        start_ns=first,
+        end_ns=int(case.column("end_ns")[flows].max()),
+        flows=named(flows),
+        count=len(flows),
+        hosts=(tables.ip(int(flows[0]), SERVER), *clients),
+        explains=frozenset(explains),
+        why=(
+            Observation(f"{counted(len(flows), 'SYN')} to {server} drew a RST{in_frames(frames)}", frames),
+            Observation(f"no SYN-ACK came from {server} in {counted(len(everyone), 'attempt')}"),
+        ),
+        remedy=(
+            Remedy("Server", f"start the program that should listen on {server}; `ss -ltn` shows who listens where"),
+        ),
+    )

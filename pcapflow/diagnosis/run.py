@@ -1,0 +1,119 @@
+"""Asks every pattern for its explanations, and chooses: the fewest causes that explain the most."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pcapflow.anomalies.lookup.cache import clear
+from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Anomaly, Confidence, Severity
+from pcapflow.config import Config
+from pcapflow.diagnosis.case import Case
+from pcapflow.diagnosis.catalogue import catalogue
+from pcapflow.diagnosis.model import Explanation, Incident
+from pcapflow.diagnosis.pattern import Pattern
+from pcapflow.tables.table import Tables
+
+_WEIGHT: Final = {Severity.INFO: 0.25, Severity.LOW: 1.0, Severity.MEDIUM: 3.0, Severity.HIGH: 9.0}
+"""What an anomaly weighs in an explanation: one of a higher severity more than two of the next lower."""
+_FIT: Final[dict[Confidence, float]] = {CERTAIN: 1.0, LIKELY: 0.8, POSSIBLE: 0.5}
+_TIE: Final = 0.9
+"""An explanation of the same anomalies that weighs this share of the accepted one, or more, is told as its
+alternative."""
+_MOST_ALTERNATIVES: Final = 3
+
+
+class _Candidate(NamedTuple):
+    pattern: Pattern
+    explanation: Explanation
+
+
+class _Accepted(NamedTuple):
+    candidate: _Candidate
+    explains: frozenset[int]
+    weight: float
+    alternatives: list[str]
+
+
+def diagnose(tables: Tables, anomalies: Sequence[Anomaly], config: Config) -> list[Incident]:
+    """The incidents of a capture, worst first; each anomaly belongs to one of them at most.
+
+    Args:
+        tables: of the capture.
+        anomalies: what the rules found, worst first.
+        config: the thresholds.
+    """
+    case = Case(tables, anomalies, config)
+    candidates = [
+        _Candidate(pattern, explanation)
+        for pattern in catalogue()
+        for explanation in (pattern(case) if len(case) else ())
+    ]
+    clear(tables)
+    accepted = _choose(candidates, anomalies)
+    accepted.sort(key=_rank)
+    return [_incident(number, choice) for number, choice in enumerate(accepted)]
+
+
+def _choose(candidates: Sequence[_Candidate], anomalies: Sequence[Anomaly]) -> list[_Accepted]:
+    """Takes the explanation that explains most of what is still unexplained, again and again.
+
+    One that is left with less than half of what it would explain says nothing that the others do not: it is dropped,
+    and told as an alternative where it would have explained the same about as well. One that rests on no anomaly is
+    dropped where most of its connections belong to an incident that is no milder.
+    """
+    left = list(candidates)
+    accepted: list[_Accepted] = []
+    free = frozenset(range(len(anomalies)))
+    while left:
+        weights = [_weight(candidate.explanation, free, anomalies) for candidate in left]
+        best = max(range(len(left)), key=lambda i: (weights[i], left[i].explanation.severity, -i))
+        candidate = left.pop(best)
+        own = candidate.explanation.explains
+        whole = _weight(candidate.explanation, own, anomalies)
+        if own and weights[best] * 2 < whole:
+            _note_alternative(candidate, whole, accepted)
+            continue
+        if not own and _is_covered(candidate.explanation, accepted):
+            continue
+        accepted.append(_Accepted(candidate, own & free, weights[best], []))
+        free -= own
+    return accepted
+
+
+def _weight(explanation: Explanation, free: frozenset[int], anomalies: Sequence[Anomaly]) -> float:
+    explained = sum(_WEIGHT[anomalies[place].severity] for place in explanation.explains & free)
+    return explained * _FIT[explanation.confidence]
+
+
+def _is_covered(explanation: Explanation, accepted: Sequence[_Accepted]) -> bool:
+    flows = frozenset(explanation.flows)
+    return any(
+        choice.candidate.explanation.severity >= explanation.severity
+        and 2 * len(flows.intersection(choice.candidate.explanation.flows)) > len(flows)
+        for choice in accepted
+    )
+
+
+def _note_alternative(candidate: _Candidate, weight: float, accepted: Sequence[_Accepted]) -> None:
+    own = candidate.explanation.explains
+    for choice in accepted:
+        shared = own & choice.explains
+        if 2 * len(shared) > len(own) and weight >= _TIE * choice.weight:
+            if len(choice.alternatives) < _MOST_ALTERNATIVES:
+                choice.alternatives.append(candidate.explanation.headline)
+            return
+
+
+def _rank(choice: _Accepted) -> tuple[float, ...]:
+    told = choice.candidate.explanation
+    return (-told.severity, -choice.weight, -told.count, told.start_ns)
+
+
+def _incident(number: int, choice: _Accepted) -> Incident:
+    pattern, told = choice.candidate
+    fields = {field.name: getattr(told, field.name) for field in dataclasses.fields(Explanation)}
+    fields["explains"] = choice.explains
+    fields["against"] = (*told.against, *(f"it could also be this: {text}" for text in choice.alternatives))
+    return Incident(number=number, code=pattern.code, pattern=pattern.name, **fields)

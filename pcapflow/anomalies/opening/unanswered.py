@@ -11,6 +11,7 @@ from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
+from pcapflow.anomalies.opening.icmp import ended_by_icmp
 from pcapflow.anomalies.opening.scans import scan_hits, scans
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -50,8 +51,7 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
         return no_hits()
     repeats = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
     left = tables.capture.last_ns - f["start_ns"]
-    rejected = count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0
-    flows = indices(alone & ~rejected & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
+    flows = indices(alone & ~ended_by_icmp(tables, config) & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
     scanned = among(flows, scans(tables, config).members)
     flooded = among(flows, members_of(floods(tables, config)))
     probes = flows[scanned]

@@ -84,7 +84,7 @@ def _grade(found: Resets, first_requests: IntArray) -> IntArray:
     by_server = (cause == UNREAD_DATA) & (found.senders == SERVER) & ~found.foreign & ~found.farewell
     grave = by_server & ((found.sure >= 1) | (found.unanswered & ~found.receiver_closed))
     mild = np.isin(cause, (PROCESS_DIED, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
-        (found.lost > 0) & ~found.farewell & ~found.refused
+        (found.lost > 0) & ~found.farewell & ~found.declined & ~found.refused
     )
     mild |= by_server | (first_requests >= SEVERAL)
     severity = np.where(grave, int(Severity.MEDIUM), np.where(mild, int(Severity.LOW), int(Severity.INFO)))

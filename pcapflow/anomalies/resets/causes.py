@@ -51,6 +51,9 @@ CAUSES: Final = (
 ) = range(len(CAUSES))
 REACTION_S: Final = 0.005
 """How soon after data arrived an abort can be a reaction to it."""
+PARTING_BYTES: Final = 64
+"""A client that has closed declines what follows, and so little is its server's farewell: 221 of SMTP and FTP, GOAWAY
+of HTTP/2."""
 ANSWER_S: Final = 5.0
 """A reset within this time of the segment that broke a silence is taken for its answer."""
 
@@ -72,6 +75,7 @@ class Resets:
         unanswered: its sender had got data, and never sent any.
         lost: bytes of data towards its sender that its sender never acknowledged.
         farewell: nothing but a TLS alert is lost or can be unread, a close_notify as a rule.
+        declined: its sender, a client, had closed, and so little came afterwards that nobody misses it.
         usual_ttls: the TTL of its sender's other packets, -1 where it is not known.
         foreign: its own TTL is one that its sender has nowhere else.
         signs: independent signs that it is not its sender's own.
@@ -92,6 +96,7 @@ class Resets:
     unanswered: BoolArray
     lost: IntArray
     farewell: BoolArray
+    declined: BoolArray
     usual_ttls: IntArray
     foreign: BoolArray
     signs: IntArray
@@ -204,6 +209,7 @@ def resets(tables: Tables, config: Config) -> Resets:
         unanswered=heard & ~spoke,
         lost=lost,
         farewell=(goodbye == GOODBYE) | by_length,
+        declined=(senders == CLIENT) & sender_closed & (lost <= PARTING_BYTES),
         usual_ttls=usual,
         foreign=foreign,
         signs=signs,
@@ -240,6 +246,7 @@ def _none() -> Resets:
         unanswered=never,
         lost=nothing,
         farewell=never,
+        declined=never,
         usual_ttls=nothing,
         foreign=never,
         signs=nothing,

@@ -45,7 +45,8 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
         Server: if it reset the connection, call shutdown() and drain the input before close(); else the reset may also
             destroy the answer it has just sent.
     Else: a client that gives up a download loses only what it no longer wanted, and nobody misses a TLS close_notify,
-        which is known by its record (by its length where the snap length cut that off). Both have little weight here.
+        which is known by its record (by its length where the snap length cut that off), nor what a server says in a few
+        bytes to a client that has closed. All have little weight here.
     Source: RFC 2525, 2.17 (failure to RST on close with data pending); RFC 1122, 4.2.2.13.
     """
     found = resets(tables, config)
@@ -55,7 +56,7 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
     rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused)
     mild = (found.senders == CLIENT) | ((found.lost == 0) & (found.sure == 0))
     severity = np.where(mild, int(Severity.LOW), int(Severity.MEDIUM))
-    severity = np.where(found.farewell, int(Severity.INFO), severity)[rows]
+    severity = np.where(found.farewell | found.declined, int(Severity.INFO), severity)[rows]
     f = tables.flows
     by_length = f["reset_goodbye"][found.flows] == PERHAPS_GOODBYE
 

@@ -43,7 +43,7 @@ class Endpoint:
             which numbers they are.
         last_ns, last_frame: its last segment; -1 none. A RST has no place in ``last_frame``.
         last_needs_ack_ns: when it last sent something that calls for an acknowledgment; -1 never.
-        data_ns: when it last sent new data; -1 never.
+        data_ns, first_data_ns: when it last sent new data, and when first; -1 never.
         goodbye_rel: where the TLS alerts begin that end what it has sent; -1 it did not end with any.
         goodbye_is_sure: the bytes of all of them were seen.
     its clock and its round trips:
@@ -110,6 +110,7 @@ class Endpoint:
         self.last_ns: i64 = -1
         self.last_needs_ack_ns: i64 = -1
         self.data_ns: i64 = -1
+        self.first_data_ns: i64 = -1
         self.goodbye_rel: i64 = -1
         self.clock_tsval: i64 = -1
         self.clock_ns: i64 = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from pcapflow.anomalies.lookup.groups import group, group_keys, peak
 from pcapflow.anomalies.rule import Rule, parse_help
 from tests.anomalies.cases import FIRING, SPARING
 
-for family in ("opening", "closing", "aborts", "transfer", "capture"):
-    importlib.import_module(f"tests.anomalies.test_{family}")
+for path in Path(__file__).parent.glob("test_*.py"):
+    importlib.import_module(f"tests.anomalies.{path.stem}")
 
 RULES = catalogue()
 HELP = """Something was seen.

@@ -103,6 +103,7 @@ SPEAKS = [
         "PF108",
         "0 > S 0:0 \n 1 < S 0:0 \n 10 > S. 0:0 ack 1 \n 11 < S. 0:0 ack 1 \n 20 > . 1:1 ack 1 \n 21 < . 1:1 ack 1",
     ),
+    Case("PF109", "0 > S 0:0 \n 1 < R. 0:0 ack 1", flows=4, config=Config(scan_ports=1)),
     Case("PF201", LAST_ACK, end_ms=2000),
     Case("PF202", HALF_CLOSED, end_ms=70_000),
     Case("PF203", HALF_CLOSED, end_ms=70_000),
@@ -144,6 +145,7 @@ SPEAKS = [
         """,
     ),
     Case("PF305", f"{ASKED} \n 350006 > P. 6:11 ack 1 \n 350007 < R 1:1"),
+    Case("PF306", "0 > . 500:500 ack 900 \n 1 < R 900:900"),
     Case("PF401", f"{ASKED} \n 20 > P. 6:106 ack 1 \n 21 < . 1:1 ack 106 win 0 \n 3000 < . 1:1 ack 106 win 900"),
     Case(
         "PF402",
@@ -199,6 +201,8 @@ SILENT = [
     Case("PF303", f"{ASKED} \n 20 < R. 1:1 ack 6"),
     Case("PF304", f"{ASKED} \n 20 < R. 1:1 ack 6 ttl 37"),
     Case("PF305", f"{ASKED} \n 20006 > P. 6:11 ack 1 \n 20007 < R 1:1"),
+    Case("PF306", "0 > P. 500:600 ack 900 \n 1 < R 900:900"),
+    Case("PF306", "0 > . 500:500 ack 900 \n 1 < . 900:900 ack 500 \n 2 < R 900:900"),
     Case("PF401", f"{ASKED} \n 20 > P. 6:106 ack 1 \n 21 < . 1:1 ack 106 win 0 \n 40 < . 1:1 ack 106 win 900"),
     Case("PF402", f"{ASKED} \n 100 > P. 6:11 ack 1 \n 300 > P. 6:11 ack 1 \n 301 < . 1:1 ack 11"),
     Case(

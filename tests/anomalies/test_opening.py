@@ -121,19 +121,6 @@ def test_other_connections_make_no_refusal_good(client: str, server: str, at: fl
     assert only(capture.anomalies(), "PF102").severity == Severity.LOW
 
 
-def test_many_ports_tried_in_vain_are_one_row_and_called_a_scan() -> None:
-    capture = Told()
-    for port in range(1, 41):
-        capture.flow(client=f"10.0.0.9:{4000 + port}", server=f"10.0.0.5:{port}", at=port / 100).syn().reset(
-            SERVER, 0.001
-        )
-
-    row = only(capture.anomalies(), "PF102")
-
-    assert (row.flow, row.count, row.endpoint) == (-1, 40, CLIENT)
-    assert "10.0.0.9 tried 40 ports of 1 host in 390 ms and was refused by all of them: a port scan" in row.detail
-
-
 @fires("PF103")
 def test_an_icmp_message_ends_the_attempt() -> None:
     capture = Told()
@@ -284,18 +271,6 @@ def test_ordinary_clients_of_a_server_that_is_down_repeat_their_syn() -> None:
         capture.flow(client=f"10.1.0.{1 + i}:2000", at=i / 100).syn().mark(m.MARK_SYN_REPEATED, CLIENT, 1.0, 2)
 
     assert "PF105" not in codes(capture.anomalies())
-
-
-@spares("PF105")
-def test_one_source_on_many_ports_is_a_scan_and_no_flood() -> None:
-    capture = Told(seconds=30)
-    for port in range(1, 151):
-        capture.flow(client="10.0.0.9:4000", server=f"10.0.0.5:{port}", at=port / 100).syn()
-
-    found = capture.anomalies()
-
-    assert "PF105" not in codes(found)
-    assert "a port scan" in only(found, "PF101").detail
 
 
 def _overflows(capture: Told, number: int) -> None:

@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, chosen, side
 from pcapflow.anomalies.lookup.timeline import Mark, Story, frames_of, last_times
 from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -133,10 +134,12 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
     """
     found = icmp_errors(tables, config)
     ended = found.fatal
+    # What answers the probes of a scan is told with it (PF109).
+    rows = np.flatnonzero(~scanned(tables, config)[found.flows])
 
     def finding(story: Story, hit: Hit) -> Finding:
-        row, flow, endpoint = hit
-        peer = 1 - endpoint
+        _, flow, endpoint = hit
+        row, peer = int(rows[hit.row]), 1 - endpoint
         every = story.marks(flow, marks.MARK_ICMP_UNREACHABLE, endpoint=endpoint)
         told = [mark for mark in every if mark.time_ns >= found.first_ns[row]]
         leading = told[0]
@@ -160,7 +163,8 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
         )
 
-    return per_flow(tables, found.flows, finding, weight=ended.astype(np.int64), endpoints=found.endpoints)
+    weight = ended[rows].astype(np.int64)
+    return per_flow(tables, found.flows[rows], finding, weight=weight, endpoints=found.endpoints[rows])
 
 
 def _sender(tables: Tables, flow: int, endpoint: int, leading: Mark) -> tuple[str, bool]:

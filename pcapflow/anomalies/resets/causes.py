@@ -11,6 +11,7 @@ from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.groups import server_keys
+from pcapflow.anomalies.lookup.strays import strays
 from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.resets.signs import injection_signs, usual_timeout
@@ -35,6 +36,7 @@ CAUSES: Final = (
     "firewall-reject",
     "idle-timeout",
     "injected",
+    "stray",
 )
 (
     UNKNOWN,
@@ -48,6 +50,7 @@ CAUSES: Final = (
     FIREWALL_REJECT,
     IDLE_TIMEOUT,
     INJECTED,
+    STRAY,
 ) = range(len(CAUSES))
 REACTION_S: Final = 0.005
 """How soon after data arrived an abort can be a reaction to it."""
@@ -165,6 +168,7 @@ def resets(tables: Tables, config: Config) -> Resets:
         (refused & foreign, FIREWALL_REJECT, 0),
         (refused, NO_LISTENER, 1),
         (signs >= 2, INJECTED, 1),
+        (strays(tables, config)[flows], STRAY, 1),
         # What its receiver had sent and acknowledged is not to be seen: any reason fits.
         (quality(tables).unheard[flows], UNKNOWN, 0),
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),

@@ -12,6 +12,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confiden
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     INJECTED,
+    STRAY,
     UNREAD_DATA,
     foreign_ttl,
     resets,
@@ -53,7 +54,7 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
     # A request that was acknowledged and never answered is lost, if its server had not read it.
     unread = (found.sure >= 1) | (found.unanswered & ~found.receiver_closed & ~found.foreign)
     unread &= (found.causes == UNREAD_DATA) & ~found.farewell
-    rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused)
+    rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused & (found.causes != STRAY))
     mild = (found.senders == CLIENT) | ((found.lost == 0) & (found.sure == 0))
     severity = np.where(mild, int(Severity.LOW), int(Severity.MEDIUM))
     severity = np.where(found.farewell | found.declined, int(Severity.INFO), severity)[rows]

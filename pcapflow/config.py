@@ -33,8 +33,10 @@ class Config:
         zero_window_s: a receiver that keeps its window closed for this long stalls the connection.
         vanished_retries: repeats of a segment, without any answer, after which the peer has vanished.
         keepalive_probes: keep-alives in a row, without any answer, that have failed.
-        retransmission_percent: share of a side's segments sent again that is heavy.
-        retransmission_segments: segments a side must have sent for that share to mean anything.
+        retransmission_percent: share of a side's segments sent again that is heavy; the least that the number of
+            segments allows for is compared with it, the lower bound of a Wilson interval.
+        retransmission_segments: segments of a side that must have been sent again before their share is looked at:
+            one or two may be a single event, and an interval takes them to be independent.
         black_hole_retries: repeats of a full-size segment that make a black hole likely.
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
@@ -61,7 +63,7 @@ class Config:
     vanished_retries: int = 5
     keepalive_probes: int = 3
     retransmission_percent: int = 5
-    retransmission_segments: int = 200
+    retransmission_segments: int = 3
     black_hole_retries: int = 3
     rows_per_rule: int = 200
     marks_per_flow: int = 1000

@@ -31,6 +31,9 @@ from pcapflow.reader.segment_batch import (
     COL_SRC_HI,
     COL_SRC_LO,
     COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
+    COL_TTL,
     COL_TUNNEL,
     COL_VLAN,
     COL_WINDOW,
@@ -52,6 +55,7 @@ from pcapflow.tracker.flow_log import ROWS, FlowLog
 from pcapflow.tracker.index import M31, TAG, ConnectionIndex
 from pcapflow.tracker.late import Late
 from pcapflow.tracker.log import MarkLog, TransitionLog
+from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
 from pcapflow.tracker.syn_cache import SynCache, fits
@@ -253,7 +257,11 @@ class FlowTable:
             elif place & 3 == LIVE:
                 flow = self._live[place >> 2]
                 assert flow is not None
-                icmp_error_arrives(flow, flow.client if self._from_client else flow.server, frame, time_ns, code)
+                error = IcmpError(frame, time_ns, cells[row + COL_TSVAL], cells[row + COL_TSECR])
+                if self._from_client:
+                    icmp_error_arrives(flow, flow.client, flow.server, error, code)
+                else:
+                    icmp_error_arrives(flow, flow.server, flow.client, error, code)
         elif cells[row + COL_PAYLOAD_LEN] >= WIRESHARK_MIN_QUOTE:
             tuple_ends = ends(batch, row)
             if tuple_ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
@@ -287,7 +295,7 @@ class FlowTable:
             self.late[number] = late
         late.count(endpoint, frame, time_ns, flags, payload_len, completeness(flags, payload_len))
         if flags & RST:
-            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, 0)
+            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, cells[row + COL_TTL])
         elif payload_len > 0:
             self.marks.add(number, frame, time_ns, endpoint, MARK_DATA_AFTER_CLOSE, payload_len)
 

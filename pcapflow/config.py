@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pcapflow.errors import ConfigError
+from pcapflow.text.escape import path_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Config:
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
         max_open_flows: connections followed at once; beyond it the oldest of those that only sent a SYN, or else the
-            oldest, is let go, and counted.
+            oldest, is evicted, and counted.
         report_flows: connections shown in the report.
         report_ladders: ladder diagrams drawn in the report.
     """
@@ -90,10 +91,10 @@ def _from_file(path: Path) -> Config:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+        raise ConfigError(f"{path_text(path)}: cannot be read as TOML: {error}") from error
     if path.name == "pyproject.toml":
         data = data.get("tool", {}).get("pcapflow", {})
-    return _checked(data, str(path))
+    return _checked(data, path_text(path))
 
 
 def _checked(data: dict[str, Any], where: str) -> Config:

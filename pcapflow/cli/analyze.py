@@ -15,6 +15,7 @@ from pcapflow.cli.statuses import EXIT_ANOMALIES, EXIT_UNREADABLE
 from pcapflow.cli.streams import Streams
 from pcapflow.cli.targets import plans_of
 from pcapflow.errors import CaptureError
+from pcapflow.text.escape import path_text
 
 if TYPE_CHECKING:
     from pcapflow.export.csv import Form
@@ -78,7 +79,7 @@ def analyze(
             analysis = analysed(inputs, reader, config, quiet, processes, outputs)
         except CaptureError as error:
             ended = streams.was_ended(inputs)
-            complain(f"{error.path}: interrupted before a capture came" if ended else str(error))
+            complain(f"{path_text(error.path)}: interrupted before a capture came" if ended else str(error))
             status = status or EXIT_UNREADABLE
             continue
         if anonymize:
@@ -95,7 +96,7 @@ def analyze(
             from pcapflow.export.csv import write_tables
 
             write_tables(analysis, plan.tables, form)
-            tell(f"tables: {plan.tables}", quiet)
+            tell(f"tables: {path_text(plan.tables)}", quiet)
         if plan.report is not None:
             write(plan.report, analysis.to_html(), None if quiet else "report")
         if gate is not None and gate.matches_any(analysis.found):

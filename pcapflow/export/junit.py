@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
 from pcapflow.outcome import SEVERITY_ORDER
-from pcapflow.text.escape import printable
+from pcapflow.text.escape import path_text, printable
 
 if TYPE_CHECKING:
     from pcapflow.gate import Gate
@@ -68,7 +68,7 @@ def _suite(root: ET.Element, outcome: Outcome, gate: Gate) -> None:
 
 
 def _skipped(root: ET.Element, path: str) -> None:
-    name = printable(path)
+    name = path_text(path)
     suite = ET.SubElement(root, "testsuite", name=name, tests="1", failures="0", errors="0", skipped="1")
     case = ET.SubElement(suite, "testcase", classname=name, name="readable")
     ET.SubElement(case, "skipped", message="the batch was interrupted before this capture was analysed")

@@ -117,7 +117,7 @@ def _transitions(tables: Tables, flow: int, why: Sequence[str]) -> Grid:
 
 def _incidents_of(result: Result, flow: int) -> list[Incident]:
     """The incidents that a connection is part of, worst first."""
-    return [incident for incident in result.incidents if flow in incident.flows]
+    return [incident for incident in result.diagnosis if flow in incident.flows]
 
 
 def _incident(incident: Incident) -> Text:

@@ -56,13 +56,13 @@ def print_summary(result: Result, stream: TextIO) -> None:
     out.print(Text(printable(result.capture.name), style="bold"), Text(_capture_line(result.capture)), sep=": ")
     for line in _quality_lines(result.capture):
         out.print(Text(line, style="yellow"))
-    out.print(_verdict(summary, len(result.incidents)))
-    if result.incidents:
-        print_incidents(result.incidents, Clock(result.capture.first_ns, result.capture.last_ns), out)
+    out.print(_verdict(summary, len(result.diagnosis)))
+    if result.diagnosis:
+        print_incidents(result.diagnosis, Clock(result.capture.first_ns, result.capture.last_ns), out)
     alone = by_code(result.unexplained)
     if alone:
         out.print()
-        if result.incidents:
+        if result.diagnosis:
             out.print(Text("Anomalies that no incident explains", style="bold"))
         out.print(_codes(alone))
     if summary.flows:
@@ -135,7 +135,7 @@ def _quality_lines(capture: Capture) -> list[str]:
     ]
     lines += [f"note: {printable(note)}" for note in capture.notes]
     if capture.evicted:
-        lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
+        lines.append(f"limit: {capture.evicted:,} connections were evicted to bound memory")
     return lines
 
 

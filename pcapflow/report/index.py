@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pcapflow.outcome import SEVERITY_ORDER, interruption
 from pcapflow.report.templating import environment, policy_source
-from pcapflow.text.escape import encodable, printable
+from pcapflow.text.escape import encodable, path_text, printable
 from pcapflow.text.phrases import counted
 from pcapflow.version import __version__
 
@@ -75,7 +75,7 @@ def build_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> In
     sentence = _sentence(analysed, len(failures))
     if left_out:
         sentence = f"{sentence} {interruption(outcomes, left_out).capitalize()}."
-        failures += tuple(Failure(printable(path), "left out: the batch was interrupted") for path in left_out)
+        failures += tuple(Failure(path_text(path), "left out: the batch was interrupted") for path in left_out)
     return IndexView(
         sentence=sentence,
         rows=tuple(_row(outcome) for outcome in analysed),

@@ -133,7 +133,7 @@ def _shape(tables: Tables, reported: set[Limit]) -> list[QualityItem]:
             QualityItem(f"{counted(more, 'frame')} not decoded for other reasons", Limit.UNDECODED in reported)
         )
     if capture.evicted > 0:
-        items.append(QualityItem(f"{counted(capture.evicted, 'connection')} let go at the limit on open ones", True))
+        items.append(QualityItem(f"{counted(capture.evicted, 'connection')} evicted at the limit on open ones", True))
     items += [QualityItem(note, False) for note in capture.notes]
     midstream = int(np.count_nonzero(tables.flows["midstream"]))
     if midstream:

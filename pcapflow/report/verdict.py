@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pcapflow.anomalies.catalogue import known_rule
+from pcapflow.diagnosis.model import Incident
 from pcapflow.report.prose import Prose, prose, side_words
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
+from pcapflow.text.escape import printable
 from pcapflow.text.phrases import counted, number, sentence
 from pcapflow.text.times import Clock
 from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
@@ -36,18 +38,28 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    tables: Tables, findings: Sequence[AnomalyGroup], titles: dict[str, str], clock: Clock, *, doubtful: bool
+    tables: Tables,
+    findings: Sequence[AnomalyGroup],
+    titles: dict[str, str],
+    clock: Clock,
+    incidents: Sequence[Incident] = (),
+    *,
+    doubtful: bool,
 ) -> Verdict:
-    """Puts the worst finding into a sentence.
+    """Puts what is worst into a sentence: an incident's headline, or what the worst finding says where it is worse.
 
     Args:
         tables: of the capture.
         findings: worst first.
         titles: of the rules, by code.
         clock: says times.
+        incidents: what happened, worst first; what they explain is not among the findings.
         doubtful: whether the capture's quality casts doubt on what is absent from it.
     """
+    happened = [i for i in incidents if i.severity.label != "info"]
     faults = [f for f in findings if f.worst.severity.label != "info" and not f.worst.about_capture]
+    if happened and not (faults and faults[0].worst.severity > happened[0].severity):
+        return _incident(incidents, findings, clock)
     if not faults:
         return _nothing(tables, findings, doubtful=doubtful)
     finding = faults[0]
@@ -59,12 +71,31 @@ def verdict(
         Chip(worst.confidence),
     ]
     if worst.frames:
-        shown = ", ".join(map(str, worst.frames[:2])) + ", …" * (len(worst.frames) > 2)
-        chips.append(Chip(f"frame {shown}" if len(worst.frames) == 1 else f"frames {shown}"))
+        chips.append(_frames_chip(worst.frames))
     if others := _others(findings, finding):
         chips.append(Chip(others))
     rest = prose(_rest(tables, finding, lead, clock))
     return Verdict(worst.severity.label, lead, rest, tuple(chips))
+
+
+def _incident(incidents: Sequence[Incident], findings: Sequence[AnomalyGroup], clock: Clock) -> Verdict:
+    """The worst incident: its headline, and the strongest reason for it."""
+    worst = incidents[0]
+    chips = [Chip(worst.severity.label, worst.severity.label), Chip(worst.blame.text), Chip(worst.confidence)]
+    if worst.frames:
+        chips.append(_frames_chip(worst.frames))
+    more = sum(incident.severity.label != "info" for incident in incidents) - 1
+    if more:
+        chips.append(Chip(counted(more, "more incident")))
+    if others := _others(findings, None):
+        chips.append(Chip(others))
+    rest = prose(f"Since {clock.text(worst.start_ns)}: {sentence(worst.why[0].text)}")
+    return Verdict(worst.severity.label, printable(worst.headline), rest, tuple(chips))
+
+
+def _frames_chip(frames: Sequence[int]) -> Chip:
+    shown = ", ".join(map(str, frames[:2])) + ", …" * (len(frames) > 2)
+    return Chip(f"frame {shown}" if len(frames) == 1 else f"frames {shown}")
 
 
 def _lead(tables: Tables, finding: AnomalyGroup, titles: dict[str, str]) -> str:

@@ -28,18 +28,18 @@ def _said(view: ReportView) -> str:
 
 
 def _closed(scene: Scene, at: float = 1.0) -> None:
-    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
-    told.handshake()
-    told.fin(s.CLIENT)
-    told.fin(s.SERVER)
+    connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
+    connection.handshake()
+    connection.fin(s.CLIENT)
+    connection.fin(s.SERVER)
 
 
 def test_of_several_hosts_the_verdict_speaks_in_the_plural() -> None:
     scene = Scene()
     for port in (80, 81):
-        told = scene.connection("10.0.0.1:40000", f"10.0.0.2:{port}", 1.0 + port)
-        told.handshake()
-        told.fin(s.CLIENT)
+        connection = scene.connection("10.0.0.1:40000", f"10.0.0.2:{port}", 1.0 + port)
+        connection.handshake()
+        connection.fin(s.CLIENT)
     found = [
         Anomaly(
             code="PF203", name="stuck-close-wait", severity=Severity.MEDIUM, flow=flow, endpoint=s.SERVER,
@@ -77,15 +77,15 @@ def test_a_capture_without_faults_says_so_plainly() -> None:
 
 def test_nobody_is_named_whom_the_rule_does_not_blame() -> None:
     scene = Scene()
-    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
-    told.handshake()
-    frame = told.reset(s.CLIENT)
+    connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
+    connection.handshake()
+    frame = connection.reset(s.CLIENT)
     aborted = Anomaly(
         code="PF301",
         name="aborted",
         severity=Severity.MEDIUM,
-        flow=told.flow,
-        time_ns=scene.ns(told.at),
+        flow=connection.flow,
+        time_ns=scene.ns(connection.at),
         frames=(frame,),
         detail="a RST ended it",
         cause="injected",

@@ -42,19 +42,19 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
 
     def finding(story: Story, hit: Hit) -> Finding:
         row, flow, _ = hit
-        told = story.marks(flow, marks.MARK_ICMP_UNREACHABLE)
-        what = _icmp(int(f["family"][flow]), told[0].value)
+        messages = story.marks(flow, marks.MARK_ICMP_UNREACHABLE)
+        what = _icmp(int(f["family"][flow]), messages[0].value)
         ended = bool(fatal[row])
         outcome = "the connection was not opened" if ended else "the connection went on regardless"
         return Finding(
             severity=Severity.MEDIUM if ended else Severity.INFO,
             flow=flow,
-            time_ns=told[0].time_ns,
-            frames=proof([int(f["first_frame"][flow]), *frames_of(told)]),
+            time_ns=messages[0].time_ns,
+            frames=proof([int(f["first_frame"][flow]), *frames_of(messages)]),
             detail=(
-                f"{counted(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
-                f"{tables.name(flow, told[0].endpoint)}, about its segments to "
-                f"{tables.name(flow, 1 - told[0].endpoint)}: {what}; {outcome}"
+                f"{counted(len(messages), 'ICMP message')}{in_frames(frames_of(messages))} told "
+                f"{tables.name(flow, messages[0].endpoint)}, about its segments to "
+                f"{tables.name(flow, 1 - messages[0].endpoint)}: {what}; {outcome}"
             ),
             confidence=CERTAIN if ended else LIKELY,
             alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),

@@ -114,29 +114,29 @@ def aborted(tables: Tables, config: Config) -> Hits:
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
         information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout). A RST after both FINs
-        is cosmetic and not told; one that answers a segment of no known connection, or a probe, aborted nothing (PF306
-        and PF109 tell of these).
+        is cosmetic and not reported; one that answers a segment of no known connection, or a probe, aborted nothing
+        (PF306 and PF109 tell of these).
     Source: RFC 9293, 3.5.2 and 3.10.7.4; RFC 2525, 2.17; Linux enum sk_rst_reason.
     """
     found = resets(tables, config)
     severity = _grade(found)
     # A stray (PF306) and a probe (PF109) are no connections that could be aborted.
     counts = (found.causes != STRAY) & ~scanned(tables, config)[found.flows]
-    told = np.flatnonzero(counts & ~found.refused & ~(found.both_closed & (found.lost == 0)))
+    reported = np.flatnonzero(counts & ~found.refused & ~(found.both_closed & (found.lost == 0)))
     # A refusal has a row of its own (PF102); here the resets of one server are one line.
     refusals = np.flatnonzero(counts & found.refused)
     servers = group(refusals, server_keys(tables)[found.flows[refusals]])
-    weight = severity[told] * 1e12 + np.minimum(found.lost[told], 10**11)
+    weight = severity[reported] * 1e12 + np.minimum(found.lost[reported], 10**11)
 
     def finding(story: Story, hit: Hit) -> Finding:
-        row = int(told[hit.row])
+        row = int(reported[hit.row])
         return _abort(tables, story, found, row, Severity(int(severity[row])))
 
     def refused(server: int) -> Finding:
         return _refusals(tables, found, servers.of(server))
 
     return joined(
-        per_flow(tables, found.flows[told], finding, weight=weight),
+        per_flow(tables, found.flows[reported], finding, weight=weight),
         per_group(range(len(servers)), refused, weight=np.zeros(len(servers))),
     )
 

@@ -19,6 +19,7 @@ from pcapflow.diagnosis.figures import TOLERANCE_NS, TOLERANCE_SHARE, agreement
 from pcapflow.diagnosis.settings import is_usual
 from pcapflow.tables.moments import Moments
 from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
 from pcapflow.tcp.endings import BY_CLIENT, BY_SERVER
 from pcapflow.tcp.flags import ACK
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLIENT, FIN_TX, SERVER
@@ -32,6 +33,7 @@ KNOWN_NS: Final = 10_000_000
 """Who has known of a FIN for less than this may have looked before it came, and written after."""
 _GOODBYE_NS: Final = 20_000_000
 """Who says goodbye sends its FIN within this time."""
+_REPEATS: Final = (marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.SPURIOUS_RETRANSMISSION)
 _AT_ONCE_NS: Final = 50_000_000
 """What a client says within this time of an answer, and before a long silence, may be the protocol's own: an
 acknowledgment or a window of HTTP/2."""
@@ -80,6 +82,29 @@ class Closes:
         end = side(f, CLIENT, "sent") - (side(f, CLIENT, "fins") > 0)
         lost: BoolArray = (side(f, SERVER, "acked") < end) & (side(f, CLIENT, "bytes") > 0)
         return lost
+
+    @functools.cached_property
+    def answer_lost(self) -> BoolArray:
+        """The client never acknowledged the last of the server's payload."""
+        f = self._tables.flows
+        lost: BoolArray = (side(f, CLIENT, "acked") < self.said_end) & (side(f, SERVER, "bytes") > 0)
+        return lost
+
+    @functools.cached_property
+    def said_end(self) -> IntArray:
+        """Where the server's payload ends, in its relative numbers."""
+        f = self._tables.flows
+        return side(f, SERVER, "sent") - (side(f, SERVER, "fins") > 0)
+
+    @functools.cached_property
+    def troubled(self) -> BoolArray:
+        """Segments were sent again more than once in the silence before the close: it is the network's."""
+        t = self._tables.marks
+        rows = np.flatnonzero(np.isin(t["mark"], _REPEATS))
+        flows = t["flow"][rows]
+        within = (t["time_ns"][rows] >= self.word_ns[flows]) & (t["time_ns"][rows] < self.at_ns[flows])
+        troubled: BoolArray = np.bincount(flows[within], minlength=len(self.by)) > 1
+        return troubled
 
     @functools.cached_property
     def _aborted(self) -> BoolArray:
@@ -157,9 +182,10 @@ class Closes:
     def is_idle(self) -> BoolArray:
         """Closed after a silence that is long enough for a time-out, and in which nobody owed an answer.
 
-        Not by whoever had asked in vain whether its peer is still there.
+        Not by whoever had asked in vain whether its peer is still there, nor while something was not delivered.
         """
         idle: BoolArray = (self.idle_ns >= to_ns(self._config.timeout_s)) & ~self.owes
+        idle &= ~self.troubled & (~self.answer_lost | self.written_to)
         found = resets(self._tables, self._config)
         idle[found.flows[np.isin(found.causes, (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT))]] = False
         return idle

@@ -163,3 +163,17 @@ def test_a_client_that_closes_its_half_and_takes_the_answer_did_not_give_up() ->
 """
 
     assert not told(incidents(repeated(half, 4, apart_ms=300)), "client-gave-up")
+
+
+@spares("PI306")
+def test_a_request_that_was_sent_again_and_again_tells_of_the_network() -> None:
+    lossy = f"""{OPEN}
+      3  > P.  1:101    ack 1
+    203  > P.  1:101    ack 1
+    603  > P.  1:101    ack 1
+    604  < .   1:1      ack 101
+   2003  > F.  101:101  ack 1
+   2004  < .   1:1      ack 102
+"""
+
+    assert not told(incidents(repeated(lossy, 4, apart_ms=300)), "client-gave-up")

@@ -74,3 +74,16 @@ def _closed_at(ms: int) -> str:
     for late in range(3):
         ladder = ladder.replace(f" {3005 + late} ", f" {ms + late} ")
     return ladder
+
+
+@spares("PI305")
+def test_a_client_that_ends_while_an_answer_does_not_arrive_is_not_idle() -> None:
+    hole = f"""{OPEN}
+      3  > P.  1:101     ack 1
+      4  < .   1:1461    ack 101
+    204  < .   1:1461    ack 101
+    604  < .   1:1461    ack 101
+   3004  > F.  101:101   ack 1
+"""
+
+    assert not told(incidents(repeated(hole, 5, apart_ms=400)), "idle-timeout-client")

@@ -154,3 +154,18 @@ def test_busy_connections_that_fall_silent_were_not_idle() -> None:
     found = incidents([*repeated(busy, 3, apart_ms=100), *repeated(WORKS, 2, at_ms=6500, first_port=41_000)])
 
     assert not told(found, "idle-timeout-device")
+
+
+@spares("PI303")
+def test_an_old_connection_that_a_syn_on_its_ports_ends_was_not_forgotten_on_the_path() -> None:
+    reopened = f"""{ASKED}
+   3000  > S   5000:5000
+   3001  < .   201:201   ack 101
+   3002  > R   101:101
+   3010  > S   5000:5000
+   3011  < S.  9000:9000 ack 5001
+   3012  > .   5001:5001 ack 9001
+"""
+    found = incidents([*repeated(reopened, 3, apart_ms=700), *repeated(WORKS, 2, at_ms=3500, first_port=41_000)])
+
+    assert not told(found, "idle-timeout-device")

@@ -35,8 +35,8 @@ def client_gave_up(case: Case) -> Sequence[Explanation]:
     Seen: FINs or RSTs of clients after a request that the server's host had acknowledged, with no byte of an answer
         since, after a usual length of time-outs, or after one that several connections agree on at different times.
     Unless: data of the answer was flowing (a download that somebody stopped), the server closed, nothing had been asked
-        (idle-timeout-client), the request was never acknowledged (loss, a path that is down), the client only closed
-        its half and took the answer, or the lengths differ (people who stop waiting).
+        (idle-timeout-client), the request was never acknowledged, or sent again and again (loss, a path that is down),
+        the client only closed its half and took the answer, or the lengths differ (people who stop waiting).
     Means: the client waits for so long and no longer. The server goes on working for nobody; an answer that comes later
         draws a RST. Whether the server was slow or the client impatient is told by what other answers took.
     Do:
@@ -60,14 +60,8 @@ def _unanswered(case: Case) -> IntArray:
     ends = closes(case.tables, case.config)
     gave_up = (ends.by == CLIENT) & (ends.idle_ns >= to_ns(case.config.timeout_s)) & ~ends.request_lost
     # Whoever takes what comes after its FIN had closed its half only.
-    took = (ends.said_ns > ends.at_ns) & (f["reset_frame"] <= 0) & (side(f, CLIENT, "acked") >= _payload_end(case))
-    return indices(gave_up & (ends.owes | _greeting_owed(case)) & ~took)
-
-
-def _payload_end(case: Case) -> IntArray:
-    f = case.tables.flows
-    end: IntArray = side(f, SERVER, "sent") - (side(f, SERVER, "fins") > 0)
-    return end
+    took = (ends.said_ns > ends.at_ns) & (f["reset_frame"] <= 0) & ~ends.answer_lost
+    return indices(gave_up & ~ends.troubled & (ends.owes | _greeting_owed(case)) & ~took)
 
 
 def _greeting_owed(case: Case) -> BoolArray:

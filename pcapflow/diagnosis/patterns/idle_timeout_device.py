@@ -147,7 +147,10 @@ def _drew_reset(case: Case, sender: int) -> tuple[BoolArray, IntArray, BoolArray
     usual, ttl = side(f, peer, "ttl"), f["reset_ttl"]
     foreign: BoolArray = (f["reset_by"] == peer) & (usual >= 0) & (ttl >= 0) & (usual != ttl)
     passive = (f["reset_flags"] & ACK == 0) & (f["reset_window"] == 0)
-    answers = (f["idle_endpoint"] == sender) & (f["reset_ns"] >= f["idle_end_ns"])
+    asked = (side(f, sender, "data_ns") >= f["idle_end_ns"]) | (
+        count_marks(case.tables, marks.KEEP_ALIVE, endpoint=sender, after_ns=f["idle_end_ns"] - 1) > 0
+    )
+    answers = asked & (f["idle_endpoint"] == sender) & (f["reset_ns"] >= f["idle_end_ns"])
     answers &= f["reset_ns"] - f["idle_end_ns"] <= _ANSWER_NS
     by_itself = foreign & (f["idle_frame"] == f["reset_frame"])
     reset: BoolArray = (f["reset_by"] == peer) & ((answers & (foreign | passive)) | by_itself)

@@ -30,6 +30,7 @@ class Config:
         time_wait_many: TIME_WAITs of one host at once that are worth telling.
         ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
         idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
+        timeout_s: a shorter silence before a close or a failure is no time-out: programs think for as long.
         zero_window_s: a receiver that keeps its window closed for this long stalls the connection.
         vanished_retries: repeats of a segment, without any answer, after which the peer has vanished.
         keepalive_probes: keep-alives in a row, without any answer, that have failed.
@@ -59,6 +60,7 @@ class Config:
     time_wait_many: int = 1000
     ephemeral_ports: int = 28_232
     idle_s: float = 50.0
+    timeout_s: float = 0.5
     zero_window_s: float = 1.0
     vanished_retries: int = 5
     keepalive_probes: int = 3

@@ -27,7 +27,7 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
 
     Seen: SYNs that the server answered with the ACK of an older connection, which the client reset, or that it did not
         answer while an earlier connection of the same ports was in TIME_WAIT.
-    Unless: the server accepted each new SYN at once (then reuse did no harm), or nothing answered on other ports either.
+    Unless: the server accepted each new SYN at once (then reuse did no harm), or nothing answered on any port.
     Means: source ports come back within the server's TIME_WAIT: the client's range is small, it binds to fixed ports,
         or a NAT between them has few ports or forgets connections sooner than the server does. Each collision costs
         from a round trip to seconds, and some attempts fail.

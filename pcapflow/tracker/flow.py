@@ -13,7 +13,7 @@ from pcapflow.tcp.marks import MARK_TAKEN_BACK
 from pcapflow.tcp.states import CLOSED, TIME_WAIT, UNKNOWN
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import NO_RESET
+from pcapflow.tracker.pending import CountedReset
 
 
 # Neither this class nor any other of the tracker is ``acyclic`` to mypyc, though none is in a cycle: objects that lack
@@ -72,7 +72,9 @@ class Flow:
         transitions: TransitionLog,
         marks: MarkLog,
         marks_left: i64,
+        reset: CountedReset,
     ) -> None:
+        """Nothing has passed: ``reset`` is the blank. As in an endpoint, nothing here can fail."""
         # What every segment looks at lies together, as in an endpoint.
         self.client = client
         self.server = server
@@ -107,7 +109,7 @@ class Flow:
         self.is_superseded = False
         self.is_written = False
         self.reset_not_taken = False
-        self.reset = NO_RESET
+        self.reset = reset
         self.next_closed: Flow | None = None
         self.place: i64 = -1
         self.vlan: i64 = -1

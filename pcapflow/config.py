@@ -22,7 +22,10 @@ class Config:
             of RFC 6298, 2.1.
         leak_flows: connections of one server in CLOSE_WAIT at once that make a leak.
         msl2_s: how long TIME_WAIT lasts; 60 s on Linux.
-        flood_flows: connection attempts to one server, begun within a minute and never completed, that make a flood.
+        flood_flows: connection attempts to one server, never completed, that a minute must bring to make a flood; a
+            shorter capture shows it by their rate.
+        syn_queue: places in a listener's SYN queue, of which a flood says how soon they are used up; the default of
+            Linux's net.core.somaxconn.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
         overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
         time_wait_many: TIME_WAITs of one host at once that are worth telling.
@@ -49,6 +52,7 @@ class Config:
     leak_flows: int = 5
     msl2_s: float = 60.0
     flood_flows: int = 100
+    syn_queue: int = 4096
     scan_ports: int = 20
     overflow_flows: int = 3
     time_wait_many: int = 1000

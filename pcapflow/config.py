@@ -26,16 +26,21 @@ class Config:
             shorter capture shows it by their rate.
         syn_queue: places in a listener's SYN queue, of which a flood says how soon they are used up; the default of
             Linux's net.core.somaxconn.
+        flood_hosts: connection attempts to one server within a minute, from many addresses of which none ever completes
+            one, that make a flood.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
         overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
         time_wait_many: TIME_WAITs of one host at once that are worth telling.
         ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
         idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
+        timeout_s: a shorter silence before a close or a failure is no time-out: programs think for as long.
         zero_window_s: a receiver that keeps its window closed for this long stalls the connection.
         vanished_retries: repeats of a segment, without any answer, after which the peer has vanished.
         keepalive_probes: keep-alives in a row, without any answer, that have failed.
-        retransmission_percent: share of a side's segments sent again that is heavy.
-        retransmission_segments: segments a side must have sent for that share to mean anything.
+        retransmission_percent: share of a side's segments sent again that is heavy; the least that the number of
+            segments allows for is compared with it, the lower bound of a Wilson interval.
+        retransmission_segments: segments of a side that must have been sent again before their share is looked at:
+            one or two may be a single event, and an interval takes them to be independent.
         black_hole_retries: repeats of a full-size segment that make a black hole likely.
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
@@ -53,16 +58,18 @@ class Config:
     msl2_s: float = 60.0
     flood_flows: int = 100
     syn_queue: int = 4096
+    flood_hosts: int = 30
     scan_ports: int = 20
     overflow_flows: int = 3
     time_wait_many: int = 1000
     ephemeral_ports: int = 28_232
     idle_s: float = 50.0
+    timeout_s: float = 0.5
     zero_window_s: float = 1.0
     vanished_retries: int = 5
     keepalive_probes: int = 3
     retransmission_percent: int = 5
-    retransmission_segments: int = 200
+    retransmission_segments: int = 3
     black_hole_retries: int = 3
     rows_per_rule: int = 200
     marks_per_flow: int = 1000

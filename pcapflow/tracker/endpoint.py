@@ -44,6 +44,8 @@ class Endpoint:
         last_ns, last_frame: its last segment; -1 none. A RST has no place in ``last_frame``.
         last_needs_ack_ns: when it last sent something that calls for an acknowledgment; -1 never.
         data_ns, first_data_ns: when it last sent new data, and when first; -1 never.
+        goodbye_rel: where the TLS alerts begin that end what it has sent; -1 it did not end with any.
+        goodbye_is_sure: the bytes of all of them were seen.
     its clock and its round trips:
         clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
             when the segment passed that told this; -1 without.
@@ -51,6 +53,9 @@ class Endpoint:
         timed_rel, timed_ns: the number whose ACK is timed, and since when; -1 none.
     what the tables count:
         packets, payload_bytes: all it sent.
+        data_segments, data_segments_again: its payload in units of the MSS, and how many of these were sent again;
+            further repeats of one and the same segment count for neither.
+        again_seq: the raw sequence number of its last repeat; -1 none.
         first_frame: its first segment; -1 none.
         history_seen: Zeek's letters that it has earned, as bits.
         zero_since_ns, zero_since_frame: since when its window is shut; -1 open.
@@ -106,6 +111,7 @@ class Endpoint:
         self.last_needs_ack_ns: i64 = -1
         self.data_ns: i64 = -1
         self.first_data_ns: i64 = -1
+        self.goodbye_rel: i64 = -1
         self.clock_tsval: i64 = -1
         self.clock_ns: i64 = 0
         self.rtt_ns: i64 = -1
@@ -114,6 +120,7 @@ class Endpoint:
         self.timed_ns: i64 = 0
         self.packets: i64 = 0
         self.payload_bytes: i64 = 0
+        self.data_segments: i64 = 0
         self.first_frame: i64 = -1
         self.last_frame: i64 = -1
         self.history_seen: i64 = 0
@@ -139,6 +146,7 @@ class Endpoint:
         self.syn_acks = False
         self.syn_seen_bare = False
         self.permits_sack = False
+        self.goodbye_is_sure = False
         self.ws_first_ack = False
         # What changes of state look at.
         self.which: i64 = which
@@ -170,6 +178,8 @@ class Endpoint:
         self.lo: i64 = lo
         self.port: i64 = port
         self.retransmitted: i64 = 0
+        self.data_segments_again: i64 = 0
+        self.again_seq: i64 = -1
         self.after_fin: i64 = 0
         self.unseen: i64 = 0
         self.unseen_end_rel: i64 = -1

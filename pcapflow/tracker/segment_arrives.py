@@ -23,12 +23,13 @@ from mypy_extensions import i64
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
 from pcapflow.tcp.marks import MARK_DUPLICATE_PACKET, MARK_ICMP_UNREACHABLE, MARK_UNEXPECTED
 from pcapflow.tcp.states import ASSUMED, CLOSED, RST_RX, SYN_SENT
-from pcapflow.tracker.counts import count, note_window, note_wireshark
+from pcapflow.tracker.counts import count, count_data, note_window, note_wireshark
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
 from pcapflow.tracker.older import is_of_older, note_older
 from pcapflow.tracker.opening import pick_up, syn_ack_not_captured, syn_sent
+from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.proofs import FIN_AND_RST_IN_FLIGHT, LANDED, is_alive, prove
 from pcapflow.tracker.receiver import ack_passed, fin_passed
 from pcapflow.tracker.resets import reset_sent
@@ -60,6 +61,8 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         note_older(flow, x, y, s)
         x.last_ns = s.time_ns
         return
+    if s.payload_len > 0 and not s.is_copy:
+        count_data(flow, x, s, ws)
     note_window(flow, x, y, s)
     if flow.packets == 1 and not flags & SYN:
         pick_up(flow, x, y, s)
@@ -113,9 +116,11 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         flow.ended_ns = s.time_ns
 
 
-def icmp_error_arrives(flow: Flow, x: Endpoint, frame: i64, time_ns: i64, code: i64) -> None:
-    """Takes an ICMP error that quotes a segment of ``x``; ``code`` is ``type << 8 | code``."""
-    flow.mark(frame, time_ns, x, MARK_ICMP_UNREACHABLE, code)
+def icmp_error_arrives(flow: Flow, x: Endpoint, y: Endpoint, error: IcmpError, code: i64) -> None:
+    """Takes an ICMP error that quotes a segment of ``x`` to ``y``; ``code`` is ``type << 8 | code``."""
+    flow.mark(error.frame, error.time_ns, x, MARK_ICMP_UNREACHABLE, code)
+    if flow.icmp_error.frame < 0 or y.last_ns > flow.icmp_error.time_ns:
+        flow.icmp_error = error
 
 
 def _is_copy(x: Endpoint, s: TapSegment) -> bool:

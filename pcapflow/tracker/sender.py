@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from pcapflow.reader.segment_batch import TLS_ALERT
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_DATA_AFTER_FIN, MARK_FIN_REPEATED
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLOSED, FIN_RX, FIN_TX, PROVEN, SENT, TIME_WAIT
 from pcapflow.tracker.conversation import begin_close, speak
@@ -29,12 +30,26 @@ def data_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         return
     new_bytes = min(new_bytes, s.payload_len)
     speak(flow, x, y, s)
+    if s.tls_alert:
+        _says_goodbye(x, s)
+    else:
+        x.goodbye_rel = -1
     if x.fin_rel >= 0 and end_rel > x.fin_rel + 1:
         flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - max(s.rel, x.fin_rel))
     if y.fin_rel >= 0:
         x.after_fin += new_bytes
     if y.state == CLOSED and y.last_row >= 0:
         flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_CLOSE, new_bytes)
+
+
+def _says_goodbye(x: Endpoint, s: TapSegment) -> None:
+    """A TLS alert is the last that it has sent so far; the one before may have been one too."""
+    is_sure = s.tls_alert == TLS_ALERT
+    if x.goodbye_rel < 0 or s.rel != x.next_rel:
+        x.goodbye_rel = s.rel
+        x.goodbye_is_sure = is_sure
+    elif not is_sure:
+        x.goodbye_is_sure = False
 
 
 def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:

@@ -10,7 +10,7 @@ from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import LIKELY, NOBODY, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.scans import refused, scanned
-from pcapflow.anomalies.resets.signs import usual_ttls
+from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.sorting import stable_order
@@ -47,7 +47,9 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     """
     f = tables.flows
     flows = indices(refused(tables) & ~scanned(tables, config))
-    usual_ttl = usual_ttls(tables, flows)
+    servers = np.full(len(flows), SERVER)
+    usual_ttl = usual_ttls(tables, flows, servers)
+    is_foreign = foreign_ttls(tables, flows, servers, usual_ttl)
     instead = _opened_instead(tables, flows)
 
     def finding(story: Story, hit: Hit) -> Finding:
@@ -57,7 +59,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
         syn = int(f["first_frame"][flow])
         after = max(when - int(f["start_ns"][flow]), 0)
         usual, ttl = int(usual_ttl[row]), int(f["reset_ttl"][flow])
-        foreign = usual >= 0 and ttl >= 0 and ttl != usual
+        foreign = bool(is_foreign[row])
         remark = f"; the RST's TTL is {ttl}, that of the server's other packets {usual}" if foreign else ""
         other, anew = int(instead[row]), 0
         if other >= 0:

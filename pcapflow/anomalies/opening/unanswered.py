@@ -11,6 +11,7 @@ from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
+from pcapflow.anomalies.opening.icmp import ended_by_icmp
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -50,9 +51,8 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
         return no_hits()
     repeats = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
     left = tables.capture.last_ns - f["start_ns"]
-    rejected = count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0
     late = (repeats > 0) | (left >= to_ns(config.syn_timeout_s))
-    flows = indices(alone & ~rejected & late & ~scanned(tables, config))
+    flows = indices(alone & ~ended_by_icmp(tables, config) & late & ~scanned(tables, config))
     flooded = among(flows, members_of(floods(tables, config)))
     weight = np.where(flooded, 0, 1 + repeats[flows])
 

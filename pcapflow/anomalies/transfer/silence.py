@@ -9,6 +9,7 @@ from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.opening.icmp import SEE_ICMP, ended_by_icmp
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
 from pcapflow.config import Config
@@ -53,14 +54,15 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
         per_side.append(flows)
         repeats.append(again[flows])
     flows, endpoints = both(per_side)
+    explained = ended_by_icmp(tables, config)[flows]
 
     def finding(story: Story, hit: Hit) -> Finding:
-        _, flow, endpoint = hit
+        row, flow, endpoint = hit
         heard = cell(f, flow, 1 - endpoint, "last_ns")
         again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
         other = tables.name(flow, 1 - endpoint)
         return Finding(
-            severity=Severity.MEDIUM,
+            severity=Severity.INFO if explained[row] else Severity.MEDIUM,
             flow=flow,
             time_ns=again[0].time_ns,
             frames=proof(frames_of(again)),
@@ -69,12 +71,14 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
                 f"{counted(len(again), 'time')}{in_frames(frames_of(again))} over "
                 f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
                 f"{duration(again[0].time_ns - heard)} before the first repeat"
+                f"{SEE_ICMP if explained[row] else ''}"
             ),
             confidence=LIKELY,
-            alternatives=(f"{other} is gone", "the path is broken in one direction or both"),
+            alternatives=() if explained[row] else (f"{other} is gone", "the path is broken in one direction or both"),
         )
 
-    return per_flow(tables, flows, finding, weight=np.concatenate(repeats), endpoints=endpoints)
+    weight = np.where(explained, 0, np.concatenate(repeats))
+    return per_flow(tables, flows, finding, weight=weight, endpoints=endpoints)
 
 
 @rule(

@@ -63,27 +63,33 @@ def floods(tables: Tables, config: Config) -> list[Flood]:
     least = min(MEASURED, config.flood_flows)
     if np.count_nonzero(pending) < max(least, 1):
         return []
-    # What began just before the end may still be completed, and an ordinary client may still repeat its SYN.
+    # What began just before the end may still be completed, and an ordinary client may still repeat its SYN: whether it
+    # is a flood is judged by those that had the time.
     end_ns = tables.capture.last_ns
     grace = min(to_ns(config.rto_s), (end_ns - int(f["start_ns"][attempts].min())) // 2)
-    attempts &= f["start_ns"] <= end_ns - grace
-    members = indices(pending & attempts)
+    ripe = f["start_ns"] <= end_ns - grace
+    members = indices(pending)
     all_keys = server_keys(tables)
     again = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT) > 0
     probes = scanned(tables, config)
-    tried = np.sort(all_keys[attempts])
+    tried, tried_ripe = np.sort(all_keys[attempts]), np.sort(all_keys[attempts & ripe])
     found = []
     for flows in group(members, all_keys[members]).at_least(max(least, 1)):
-        key = all_keys[flows[0]]
-        total = int(np.searchsorted(tried, key, "right") - np.searchsorted(tried, key, "left"))
+        key = int(all_keys[flows[0]])
         # Ordinary clients of a server that is down repeat their SYN; a flood does not come back.
         lost = flows[~again[flows] & ~probes[flows]]
-        if len(lost) < least or wilson(len(lost), total)[0] < 0.5:
+        judged = int(np.count_nonzero(ripe[lost]))
+        if judged < least or wilson(judged, _count(tried_ripe, key))[0] < 0.5:
             continue
-        flood = _measured(f["start_ns"], lost, total)
+        flood = _measured(f["start_ns"], lost, _count(tried, key))
         if max(flood.at_once, flood.in_a_minute) >= config.flood_flows:
             found.append(flood)
     return found
+
+
+def _count(ordered: IntArray, key: int) -> int:
+    """How often a key is among these."""
+    return int(np.searchsorted(ordered, key, "right") - np.searchsorted(ordered, key, "left"))
 
 
 def _measured(started_ns: IntArray, lost: IntArray, total: int) -> Flood:

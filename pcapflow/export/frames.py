@@ -11,11 +11,13 @@ import pandas as pd
 from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.result import Result
 from pcapflow.tables.community_id import community_ids
+from pcapflow.tables.moments import Moments
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Table, Tables
 from pcapflow.tables.zeek import CONN_STATES, conn_states, histories
 from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
 from pcapflow.tcp.marks import MARK_NAMES
+from pcapflow.tcp.owed import OWED_NAMES
 from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
 from pcapflow.text.addresses import address_text
 
@@ -41,6 +43,16 @@ def flows_frame(tables: Tables) -> Frame:
         end, ``closed_by``, ``end_reason``, ``completeness``, ``conn_state`` and ``history`` (Zeek's),
         ``community_id``, and per side ``*_packets``, ``*_bytes``,
         ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without).
+
+        Of its conversation, NA where there is none: ``handshake_ms``, from the first SYN to the ACK that completes the
+        handshake; ``first_byte_ms``, from the client's first payload to the server's first after it, or from the
+        handshake to the server's where that speaks first; ``turns``, how often the payload changed its direction;
+        ``answer_ms``, the longest time from the client's last payload to the first of the server's answer;
+        ``idle_s``, the longest silence, with ``idle_owed`` (``ack`` for something that was sent; ``close``, a FIN, by
+        the endpoint whose peer sent one; ``answer``, by the endpoint that had not spoken last, be it the client's next
+        request; ``nothing``) and ``idle_owed_by`` (an endpoint); ``pause_s``, the longest silence between two segments
+        with new payload; ``quiet_before_close_s``, for how long no payload had passed at the first FIN or RST, what an
+        endpoint said in closing aside, or for how long the connection was established without any.
     """
     t = tables.flows
     columns: dict[str, Any] = {"flow": t["flow"], "stream": t["stream"]}
@@ -63,13 +75,24 @@ def flows_frame(tables: Tables) -> Frame:
     for side in ENDPOINT_NAMES:
         for name in ("packets", "bytes", "retransmitted"):
             columns[f"{side}_{name}"] = t[f"{side}_{name}"]
-        rtt = t[f"{side}_rtt_ns"]
-        columns[f"{side}_rtt_ms"] = pd.array(np.where(rtt < 0, 0, rtt) / 1e6, dtype="Float64")
-        columns[f"{side}_rtt_ms"][rtt < 0] = pd.NA
+        columns[f"{side}_rtt_ms"] = _durations(t[f"{side}_rtt_ns"], 1e6)
     columns["midstream"] = t["midstream"].astype(bool)
     columns["tunnel"] = _names(t["tunnel"], tables.capture.tunnels)
     columns["vlan"] = pd.array(np.where(t["vlan"] < 0, 0, t["vlan"]), dtype="Int64")
     columns["vlan"][t["vlan"] < 0] = pd.NA
+    moments = Moments(tables)
+    for name, ns in (
+        ("handshake_ms", moments.handshake_ns),
+        ("first_byte_ms", moments.first_byte_ns),
+        ("answer_ms", t["answer_ns"]),
+    ):
+        columns[name] = _durations(ns, 1e6)
+    columns["turns"] = t["turns"]
+    columns["idle_s"] = t["idle_ns"] / 1e9
+    columns["idle_owed"] = _names(t["idle_owed"], OWED_NAMES)
+    columns["idle_owed_by"] = _names(t["idle_owed_by"], ENDPOINT_NAMES)
+    columns["pause_s"] = _durations(t["pause_ns"], 1e9)
+    columns["quiet_before_close_s"] = _durations(moments.quiet_before_close_ns, 1e9)
     return pd.DataFrame(columns)
 
 
@@ -157,6 +180,13 @@ def _addresses(t: Table, side: str) -> list[str]:
 
 def _times(ns: Column) -> Any:
     return pd.Series(pd.to_datetime(ns, unit="ns", utc=True)).astype("datetime64[ns, UTC]")
+
+
+def _durations(ns: Column, unit_ns: float) -> Any:
+    """Nanoseconds in another unit, NA where they are below zero."""
+    durations = pd.array(np.where(ns < 0, 0, ns) / unit_ns, dtype="Float64")
+    durations[ns < 0] = pd.NA
+    return durations
 
 
 def _names(codes: Column, names: Sequence[str]) -> Any:

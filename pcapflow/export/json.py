@@ -14,7 +14,10 @@ The document is an object with these members. Members are only ever added under 
 - ``flows``: the connections that an anomaly names, each with ``flow``, ``stream``, ``client``, ``server`` (address and
   port), ``first_frame``, ``last_frame``, ``start``, ``end``, ``client_state``, ``server_state``, ``closed_by``,
   ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``, ``*_retransmitted``, ``*_rtt_ms`` (null
-  where it could not be measured). All connections are in the tables (``--tables``).
+  where it could not be measured); ``handshake_ms``, ``first_byte_ms``, ``answer_ms``, ``turns``, ``idle_s``,
+  ``idle_owed``, ``idle_owed_by``, ``pause_s``, ``quiet_before_close_s``, which
+  :func:`pcapflow.export.frames.flows_frame` describes (null where there is none). All connections are in the tables
+  (``--tables``).
 
 What a file name or the capture put into a text and cannot be shown is an escape: ``\xff`` for a byte that is not
 UTF-8. Times are text as in RFC 3339, in UTC, with nine digits of the second.
@@ -27,7 +30,9 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pcapflow.reader.capture import no_checksum
+from pcapflow.tables.moments import Moments
 from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
+from pcapflow.tcp.owed import OWED_NAMES
 from pcapflow.tcp.states import ENDPOINT_NAMES, STATE_NAMES
 from pcapflow.text.escape import printable
 from pcapflow.text.times import rfc3339
@@ -52,6 +57,7 @@ def document(result: Result) -> dict[str, Any]:
     """The analysis as plain dictionaries, lists, numbers and text."""
     summary = summarise(result.tables, result.findings)
     named = sorted({anomaly.flow for anomaly in result.findings if anomaly.flow >= 0})
+    moments = Moments(result.tables)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -64,7 +70,7 @@ def document(result: Result) -> dict[str, Any]:
             "severities": summary.severities,
         },
         "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
-        "flows": [_flow(result.tables, flow) for flow in named],
+        "flows": [_flow(result.tables, moments, flow) for flow in named],
     }
 
 
@@ -101,7 +107,7 @@ def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
     }
 
 
-def _flow(tables: Tables, flow: int) -> dict[str, Any]:
+def _flow(tables: Tables, moments: Moments, flow: int) -> dict[str, Any]:
     row = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
     members: dict[str, Any] = {
         "flow": flow,
@@ -121,6 +127,18 @@ def _flow(tables: Tables, flow: int) -> dict[str, Any]:
     for side in ENDPOINT_NAMES:
         for name in ("packets", "bytes", "retransmitted"):
             members[f"{side}_{name}"] = row[f"{side}_{name}"]
-        rtt_ns = row[f"{side}_rtt_ns"]
-        members[f"{side}_rtt_ms"] = None if rtt_ns < 0 else rtt_ns / 1e6
+        members[f"{side}_rtt_ms"] = _duration(row[f"{side}_rtt_ns"], 1e6)
+    members["handshake_ms"] = _duration(int(moments.handshake_ns[flow]), 1e6)
+    members["first_byte_ms"] = _duration(int(moments.first_byte_ns[flow]), 1e6)
+    members["answer_ms"] = _duration(row["answer_ns"], 1e6)
+    members["turns"] = row["turns"]
+    members["idle_s"] = row["idle_ns"] / 1e9
+    members["idle_owed"] = OWED_NAMES[row["idle_owed"]]
+    members["idle_owed_by"] = ENDPOINT_NAMES[row["idle_owed_by"]] if row["idle_owed_by"] >= 0 else None
+    members["pause_s"] = _duration(row["pause_ns"], 1e9)
+    members["quiet_before_close_s"] = _duration(int(moments.quiet_before_close_ns[flow]), 1e9)
     return members
+
+
+def _duration(ns: int, unit_ns: float) -> float | None:
+    return None if ns < 0 else ns / unit_ns

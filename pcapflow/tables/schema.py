@@ -24,6 +24,7 @@ _SIDE: Final[Schema] = {
     "first_frame": np.int64,
     "last_ns": np.int64,
     "data_ns": np.int64,
+    "first_data_ns": np.int64,
     "sent": np.int64,
     "acked": np.int64,
     "after_fin": np.int64,
@@ -65,6 +66,15 @@ FLOWS: Final[Schema] = {
     "idle_end_ns": np.int64,
     "idle_frame": np.int64,
     "idle_endpoint": np.int32,
+    "idle_owed": np.uint8,
+    "idle_owed_by": np.int32,
+    "pause_ns": np.int64,
+    "pause_end_ns": np.int64,
+    "answer_ns": np.int64,
+    "answer_frame": np.int64,
+    "turns": np.int64,
+    "close_ns": np.int64,
+    "quiet_ns": np.int64,
     "reset_frame": np.int64,
     "reset_ns": np.int64,
     "reset_by": np.int32,
@@ -78,7 +88,12 @@ FLOWS: Final[Schema] = {
     **{f"{side}_{name}": dtype for side in ENDPOINT_NAMES for name, dtype in _SIDE.items()},
 }
 """A row per connection, in order of first frame. ``*_hi`` and ``*_lo`` are the two halves of an address; ``sent`` and
-``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent."""
+``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent.
+
+``first_data_ns`` and ``data_ns`` are when a side first and last sent payload that had not passed before. ``idle_*``
+tell of the longest time without any segment, and ``pause_*`` of the longest without new payload, which keep-alives do
+not end. ``close_ns`` is the first FIN or RST, ``quiet_ns`` for how long no payload had passed then. What follows from
+these is in :mod:`pcapflow.tables.moments`."""
 
 TRANSITIONS: Final[Schema] = {
     "flow": np.int64,

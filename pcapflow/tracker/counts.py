@@ -20,6 +20,7 @@ from pcapflow.tcp.completeness import (
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
 from pcapflow.tcp.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
 from pcapflow.tcp.states import SERVER
+from pcapflow.tracker.conversation import owed
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.segment import TapSegment
@@ -77,6 +78,7 @@ def count(flow: Flow, x: Endpoint, s: TapSegment) -> None:
         flow.idle_end_ns = time_ns
         flow.idle_frame = s.frame
         flow.idle_endpoint = x.which
+        flow.idle_owed = owed(flow)
     flow.last_frame = s.frame
     if time_ns > flow.end_ns:
         flow.end_ns = time_ns

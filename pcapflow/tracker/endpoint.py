@@ -43,7 +43,7 @@ class Endpoint:
             which numbers they are.
         last_ns, last_frame: its last segment; -1 none. A RST has no place in ``last_frame``.
         last_needs_ack_ns: when it last sent something that calls for an acknowledgment; -1 never.
-        data_ns: when it last sent new data; -1 never.
+        data_ns, first_data_ns: when it last sent new data, and when first; -1 never.
     its clock and its round trips:
         clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
             when the segment passed that told this; -1 without.
@@ -101,6 +101,7 @@ class Endpoint:
         self.last_ns: i64 = -1
         self.last_needs_ack_ns: i64 = -1
         self.data_ns: i64 = -1
+        self.first_data_ns: i64 = -1
         self.clock_tsval: i64 = -1
         self.clock_ns: i64 = 0
         self.rtt_ns: i64 = -1

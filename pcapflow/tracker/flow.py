@@ -36,6 +36,13 @@ class Flow:
         syn_ns: its last SYN without ACK; -1 none.
         first_rtt_ns: time from its SYN to the first ACK, as Wireshark takes it; 0 unknown.
         idle_ns, idle_end_ns, idle_frame, idle_endpoint: the longest silence, its end, and the segment that ended it.
+        idle_owed: what was owed in it, and by whom (:func:`pcapflow.tracker.conversation.owed`).
+        speaker: who sent new payload last; -1 nobody.
+        turns: how often that changed from one endpoint to the other.
+        pause_ns, pause_end_ns: the longest time between two segments with new payload, of either side, and its end; -1
+            none.
+        answer_ns, answer_frame: the longest time from the client's last payload to the first of the server's answer,
+            and the frame with that; -1 none.
         is_ipv6: the family of its addresses.
         is_midstream: it began before the capture.
         roles_assumed: which end is the client had to be guessed.
@@ -48,7 +55,8 @@ class Flow:
         place: where it is among the flows that are followed.
         vlan, tunnel: of its first segment; -1 and 0 without.
         first_frame, start_ns: its first segment.
-        first_closer: who sent the first FIN or RST; -1 nobody yet.
+        first_closer, close_ns: who sent the first FIN or RST, and when; -1 nobody yet.
+        quiet_ns: how long no new payload had passed then, closing words aside; -1 without payload.
         history_1, history_2, history_len: Zeek's history, five bits a letter.
         marks_left: how many marks may still be logged of it.
     """
@@ -85,6 +93,13 @@ class Flow:
         self.idle_end_ns: i64 = -1
         self.idle_frame: i64 = -1
         self.idle_endpoint: i64 = -1
+        self.idle_owed: i64 = 0
+        self.speaker: i64 = -1
+        self.turns: i64 = 0
+        self.pause_ns: i64 = -1
+        self.pause_end_ns: i64 = -1
+        self.answer_ns: i64 = -1
+        self.answer_frame: i64 = -1
         self.is_ipv6 = is_ipv6
         self.is_midstream = False
         self.roles_assumed = False
@@ -100,6 +115,8 @@ class Flow:
         self.first_frame: i64 = frame
         self.start_ns: i64 = time_ns
         self.first_closer: i64 = -1
+        self.close_ns: i64 = -1
+        self.quiet_ns: i64 = -1
         self.history_1: i64 = 0
         self.history_2: i64 = 0
         self.history_len: i64 = 0

@@ -20,27 +20,30 @@ from pcapflow.tcp.endings import (
     REFUSED,
     UNANSWERED,
 )
+from pcapflow.tcp.owed import NOTHING
 from pcapflow.tcp.states import CLIENT, CLOSED, SYN_RCVD, SYN_SENT, TIME_WAIT, UNKNOWN
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 
 _WIDE_SIDE: Final = (
-    "hi", "lo", "bytes", "rtt_ns", "first_frame", "last_ns", "data_ns", "sent", "acked", "after_fin", "unseen",
-    "zero_ns", "zero_frame",
+    "hi", "lo", "bytes", "rtt_ns", "first_frame", "last_ns", "data_ns", "first_data_ns", "sent", "acked", "after_fin",
+    "unseen", "zero_ns", "zero_frame",
 )  # fmt: skip
 _NARROW_SIDE: Final = (
     "port", "state", "packets", "retransmitted", "syns", "fins", "rsts", "mss", "wscale", "ttl", "timestamps",
 )  # fmt: skip
 WIDE_COLUMNS: Final = (
     "flow", "first_frame", "last_frame", "start_ns", "end_ns", "history_1", "history_2", "idle_ns", "idle_end_ns",
-    "idle_frame", "reset_frame", "reset_ns", "reset_gap", "reset_pending", "reset_drew_frame",
+    "idle_frame", "pause_ns", "pause_end_ns", "answer_ns", "answer_frame", "turns", "close_ns", "quiet_ns",
+    "reset_frame", "reset_ns", "reset_gap", "reset_pending", "reset_drew_frame",
     *(f"client_{name}" for name in _WIDE_SIDE),
     *(f"server_{name}" for name in _WIDE_SIDE),
 )  # fmt: skip
 """Names of the 64-bit columns, in the order in which :meth:`FlowLog.write` writes them."""
 NARROW_COLUMNS: Final = (
     "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
-    "idle_endpoint", "reset_by", "reset_flags", "reset_window", "reset_ttl", "reset_options",
+    "idle_endpoint", "idle_owed", "idle_owed_by", "reset_by", "reset_flags", "reset_window", "reset_ttl",
+    "reset_options",
     *(f"client_{name}" for name in _NARROW_SIDE),
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
@@ -48,8 +51,8 @@ NARROW_COLUMNS: Final = (
 ROWS: Final = (1 << 12) + 8
 """Rows that the log holds: more than a batch can end, and no power of two, by which the columns of one row would all
 contend for the same places of the processor's cache."""
-N_WIDE: Final = 41
-N_NARROW: Final = 36
+N_WIDE: Final = 50
+N_NARROW: Final = 38
 
 
 @final
@@ -96,6 +99,20 @@ class FlowLog:
         at += ROWS
         w[at] = flow.idle_frame
         at += ROWS
+        w[at] = flow.pause_ns
+        at += ROWS
+        w[at] = flow.pause_end_ns
+        at += ROWS
+        w[at] = flow.answer_ns
+        at += ROWS
+        w[at] = flow.answer_frame
+        at += ROWS
+        w[at] = flow.turns
+        at += ROWS
+        w[at] = flow.close_ns
+        at += ROWS
+        w[at] = flow.quiet_ns
+        at += ROWS
         w[at] = flow.reset.frame
         at += ROWS
         w[at] = flow.reset.time_ns
@@ -127,6 +144,10 @@ class FlowLog:
         at += ROWS
         n[at] = i32(flow.idle_endpoint)
         at += ROWS
+        n[at] = i32(flow.idle_owed >> 1)
+        at += ROWS
+        n[at] = i32(owed_by(flow))
+        at += ROWS
         n[at] = i32(flow.reset.by)
         at += ROWS
         n[at] = i32(flow.reset.flags)
@@ -139,6 +160,13 @@ class FlowLog:
         at = _narrow_side(n, at, flow.client)
         _narrow_side(n, at, flow.server)
         self.rows += 1
+
+
+def owed_by(flow: Flow) -> i64:
+    """Who owed something in the longest silence; -1 nobody."""
+    if flow.idle_owed >> 1 == NOTHING:
+        return -1
+    return flow.idle_owed & 1
 
 
 def closed_by(flow: Flow) -> i64:
@@ -182,6 +210,8 @@ def _wide_side(w: vec[i64], at: i64, x: Endpoint) -> i64:
     w[at] = x.last_ns
     at += ROWS
     w[at] = x.data_ns
+    at += ROWS
+    w[at] = x.first_data_ns
     at += ROWS
     w[at] = x.next_rel
     at += ROWS

@@ -21,6 +21,7 @@ from pcapflow.tcp.states import (
     RST_TX,
     SYN_RCVD,
 )
+from pcapflow.tracker.conversation import begin_close, do_not_close
 from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_waits_again
@@ -140,7 +141,9 @@ def is_alive(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> i64:
         if s.end_rel > x.next_rel or s.ack_rel > x.acked_rel or since_ns > REORDER_NS:
             flow.take_back(x, s.frame, s.time_ns)
             if flow.first_closer == x.which and x.fin_count == 0:
-                flow.first_closer = y.which if y.fin_count > 0 else -1
+                do_not_close(flow)
+                if y.fin_count > 0:
+                    begin_close(flow, y, x, y.fin_sent_ns)
     elif event == RST_RX and x.unsure:
         return _outlives_reset(flow, x, y, s, since_ns)
     return LANDED

@@ -24,6 +24,7 @@ from pcapflow.tcp.states import (
     SYN_SENT,
     UNKNOWN,
 )
+from pcapflow.tracker.conversation import begin_close
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
@@ -73,7 +74,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         return
     flow.mark(s.frame, s.time_ns, x, MARK_RESET, pending)
     if flow.first_closer < 0:
-        flow.first_closer = x.which
+        begin_close(flow, x, y, s.time_ns)
     if flow.reset_not_taken:
         flow.reset_not_taken = False
         if was_gone and flow.reset.by == x.which and flow.reset.flags & ACK and not s.has_ack:

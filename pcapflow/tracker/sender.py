@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_DATA_AFTER_FIN, MARK_FIN_REPEATED
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLOSED, FIN_RX, FIN_TX, PROVEN, SENT, TIME_WAIT
+from pcapflow.tracker.conversation import begin_close, speak
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.pending import NO_INFERENCE, InferredFin
@@ -27,7 +28,7 @@ def data_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if new_bytes <= 0:
         return
     new_bytes = min(new_bytes, s.payload_len)
-    x.data_ns = s.time_ns
+    speak(flow, x, y, s)
     if x.fin_rel >= 0 and end_rel > x.fin_rel + 1:
         flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - x.fin_rel)
     if y.fin_rel >= 0:
@@ -48,7 +49,7 @@ def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         else:
             flow.take(x, FIN_TX, s.time_ns, s.frame, SENT)
         if flow.first_closer < 0:
-            flow.first_closer = x.which
+            begin_close(flow, x, y, s.time_ns)
         elif s.ack_rel <= y.fin_rel and flow.first_closer != x.which and flow.reset.by < 0:
             flow.both_closed_first = True
     elif not s.is_copy and not is_copy_of(x.fin_sent_ns, x.fin_ip_id, x.fin_tsval, s):

@@ -30,7 +30,7 @@ DATA = 8
 
 _ABSENT = (
     "_rtt_ns", "_first_frame", "_last_ns", "_data_ns", "_acked", "_mss", "_wscale", "_ttl", "_timestamps",
-    "_zero_frame",
+    "_zero_frame", "pause_ns", "pause_end_ns", "answer_ns", "answer_frame", "close_ns", "quiet_ns",
 )  # fmt: skip
 
 
@@ -181,6 +181,7 @@ class Flow:
         name, peer = s.ENDPOINT_NAMES[endpoint], s.ENDPOINT_NAMES[1 - endpoint]
         self._seen(endpoint, self.told.frame(), at)
         self._add(**{f"{name}_bytes": size, f"{name}_sent": size})
+        self.columns.setdefault(f"{name}_first_data_ns", self.ns(at))
         self.columns[f"{name}_data_ns"] = self.ns(at)
         self.columns["completeness"] = self.columns.get("completeness", 0) | DATA
         if self.columns.get(f"{peer}_fins", 0):
@@ -275,7 +276,7 @@ class Flow:
     def row(self) -> dict[str, int]:
         """Its row of ``flows``."""
         row = {name: -1 if name.endswith(_ABSENT) or name.startswith(("reset_", "idle_")) else 0 for name in FLOWS}
-        row |= {"flow": self.number, "stream": self.number, "vlan": -1, "start_ns": self.ns(0)}
+        row |= {"flow": self.number, "stream": self.number, "vlan": -1, "start_ns": self.ns(0), "idle_owed": 0}
         row |= {"client_state": self.states[0], "server_state": self.states[1], "end_reason": self._end_reason()}
         row["end_ns"] = START_NS + round(self.end * SECOND)
         for side, text in (("client", self.client), ("server", self.server)):

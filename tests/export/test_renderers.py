@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pandas as pd
 import pytest
 
 import pcapflow
@@ -74,6 +75,27 @@ def test_json_says_what_the_tables_say(analysis: Analysis) -> None:
     assert late["server"] == f"{SERVER_IP}:80"
     assert late["server_state"] == "LAST_ACK"
     assert document["summary"]["flows"] == len(analysis.flows) == 3
+
+
+@pytest.mark.parametrize(
+    ("flow", "expected"),
+    [
+        (1, (2, 1, 1, 1, 0.84, "ack", "client", 0.001, 0.006)),
+        (2, (None, None, None, 0, 0.001, "ack", "server", None, None)),
+    ],
+    ids=["no final ACK", "refused"],
+)
+def test_frames_and_json_say_the_same_of_a_conversation(
+    analysis: Analysis, flow: int, expected: tuple[float | str | None, ...]
+) -> None:
+    """In the units of their names, and null where there is none."""
+    names = ("handshake_ms", "first_byte_ms", "answer_ms", "turns", "idle_s", "idle_owed", "idle_owed_by", "pause_s",
+             "quiet_before_close_s")  # fmt: skip
+    (told,) = (row for row in json.loads(analysis.to_json())["flows"] if row["flow"] == flow)
+    row = [analysis.flows[name][flow] for name in names]
+
+    assert tuple(told[name] for name in names) == expected
+    assert tuple(None if pd.isna(value) else value for value in row) == expected
 
 
 def test_csv_has_the_columns_and_rows_of_the_frames(analysis: Analysis, tmp_path: Path) -> None:

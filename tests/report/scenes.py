@@ -20,6 +20,11 @@ from pcapflow.tcp.flags import ACK, FIN, PSH, RST, SYN
 
 START_NS = 1_795_269_731_000_000_000  # 2026-11-21 14:02:11 UTC
 SECOND = 1_000_000_000
+ABSENT = (
+    "_rtt_ns", "_first_frame", "_last_ns", "_data_ns", "_acked", "_wscale", "_ttl", "pause_ns", "pause_end_ns",
+    "answer_ns", "answer_frame", "close_ns", "quiet_ns", "idle_owed_by",
+)  # fmt: skip
+"""Columns that hold -1 until something is told."""
 
 
 def capture(**changes: Any) -> Capture:
@@ -65,7 +70,7 @@ class Scene:
         flow = len(self.flows)
         row = dict.fromkeys(FLOWS, 0)
         for name in row:
-            if name.endswith(("_rtt_ns", "_first_frame", "_last_ns", "_data_ns", "_acked", "_wscale", "_ttl")):
+            if name.endswith(ABSENT):
                 row[name] = -1
         for side, text in (("client", client), ("server", server)):
             host, port = text.rsplit(":", 1)

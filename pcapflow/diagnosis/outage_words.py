@@ -178,10 +178,10 @@ def _return(case: Case, outage: Outage) -> Iterator[Observation]:
     frame = int(case.column("server_first_frame")[outage.back_flow])
     text = f"it accepted a connection again at {_at(outage.back_ns)}{in_frame(frame)}"
     if len(times) and outage.existed:
-        known = np.concatenate((times[:1], case.column("close_ns")[outage.ended]))
-        seen = int(np.max(known[known <= times[0]], initial=0, where=known < times[0])) or outage.seen_ns
-        most = outage.back_ns - max(seen, outage.seen_ns)
-        text += f": it was away for at least {duration(int(times[-1] - times[0]))} and at most {duration(most)}"
+        closes = case.column("close_ns")[outage.ended]
+        seen_ns = max([outage.seen_ns, *closes[closes < times[0]].tolist()])
+        least, most = duration(int(times[-1] - times[0])), duration(outage.back_ns - seen_ns)
+        text += f": it was away for at least {least} and at most {most}"
     yield Observation(text, (frame,))
 
 

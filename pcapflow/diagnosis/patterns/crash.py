@@ -87,9 +87,12 @@ def _headline(case: Case, outage: Outage) -> str:
 
 
 def _severity(case: Case, outage: Outage) -> Severity:
-    if outage.back_ns < 0 and outage.kind == "away" and not is_short(case, outage):
-        return Severity.HIGH
-    return Severity.MEDIUM
+    if outage.back_ns >= 0 or outage.kind == "worker":
+        return Severity.MEDIUM
+    if is_short(case, outage):
+        once = len(outage.refused) + len(outage.silent) == 1
+        return Severity.LOW if once and not outage.cut_at_work else Severity.MEDIUM
+    return Severity.HIGH
 
 
 def _confidence(outage: Outage) -> Confidence:

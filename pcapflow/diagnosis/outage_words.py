@@ -23,9 +23,9 @@ _CONSEQUENCES: Final = (
 )  # fmt: skip
 """Rules that tell what the clients of a server that goes away see."""
 _SHOWN: Final = 4
-_WORK_PORTS: Final = (
+_PROGRAMS: Final = (
     ((80, 443, 8080, 8443), "nginx", "`nginx -s reload` changes its configuration without refusing anybody"),
-    ((5432, 5433), "PostgreSQL", "`pg_ctl reload` is enough for most settings; `pg_ctl restart -m smart` cuts nobody off"),
+    ((5432, 5433), "PostgreSQL", "`pg_ctl reload` is enough for most settings, and `-m smart` restarts cut nobody off"),
     ((3306, 3307), "MariaDB or MySQL", "`SET GLOBAL` changes most settings without a restart"),
     ((6379, 6380), "Redis", "`CONFIG SET` changes most settings without a restart; fail over to a replica before one"),
     ((5000, 8000, 8001), "gunicorn or uvicorn", "`kill -HUP` of gunicorn's master keeps the listening socket open"),
@@ -35,7 +35,7 @@ _WORK_PORTS: Final = (
 
 def program_at(port: int) -> tuple[str, str]:
     """The program that usually listens on this port, and how it is changed without being away; "" where none is."""
-    for ports, program, gently in _WORK_PORTS:
+    for ports, program, gently in _PROGRAMS:
         if port in ports:
             return program, gently
     return "", ""
@@ -51,7 +51,7 @@ def where(case: Case, outage: Outage) -> str:
 
 def blame(case: Case, outage: Outage) -> Blame:
     """The server, or its host."""
-    if len(outage.servers) == 1:
+    if len(outage.servers) == 1 and outage.kind != "forgot":
         return Blame("endpoint", case.tables.server(outage.servers[0]), "server")
     return Blame("host", case.tables.ip(outage.servers[0], SERVER), "server")
 
@@ -86,18 +86,20 @@ def explains(case: Case, outage: Outage) -> frozenset[int]:
 def harm(case: Case, outage: Outage) -> str:
     """What it did to its clients: ``26 connection attempts of 10.0.0.1 were refused and 6 requests got no answer``."""
     parts = []
-    clients = listed(case.hosts(np.concatenate((outage.refused, outage.silent)), CLIENT), 2)
-    of = f" of {clients}" if clients else ""
     if len(outage.refused):
-        parts.append(f"{were(len(outage.refused), 'connection attempt').replace(' was', of + ' was').replace(' were', of + ' were')} refused")
+        parts.append(f"{_attempts(case, outage.refused)} {'was' if len(outage.refused) == 1 else 'were'} refused")
     if len(outage.silent):
-        parts.append(f"{counted(len(outage.silent), 'connection attempt')} got no answer")
+        parts.append(f"{_attempts(case, outage.silent)} got no answer")
     cut = int(np.count_nonzero(outage.cut))
     if cut:
         parts.append(f"{counted(cut, 'request')} under way got no answer")
     elif len(outage.ended):
         parts.append(f"{were(len(outage.ended), 'open connection')} closed")
     return listed(parts)
+
+
+def _attempts(case: Case, flows: IntArray) -> str:
+    return f"{counted(len(flows), 'connection attempt')} of {listed(case.hosts(flows, CLIENT), 2)}"
 
 
 def observations(case: Case, service: Service, outage: Outage) -> Iterator[Observation]:
@@ -115,43 +117,51 @@ def _ended(case: Case, service: Service, outage: Outage) -> Iterator[Observation
     ended = outage.ended
     if not len(ended):
         return
-    frames = closing_frames(case, ended)
-    closes = case.column("close_ns")[ended]
-    spread = f" within {duration(int(closes[-1] - closes[0]))}" if len(ended) > 1 else ""
-    resets = int(np.count_nonzero(case.column("reset_ns")[ended] == closes))
-    how = "by FIN" if not resets else "by RST" if resets == len(ended) else f"by FIN, {resets} of them by RST"
-    yield Observation(
-        f"{where(case, outage)} ended {counted(len(ended), 'connection')}{spread}, from {_at(int(closes[0]))} on, "
-        f"{how}{in_frames(frames)}", frames
-    )  # fmt: skip
-    cut = ended[outage.cut]
+    yield _ends(case, outage)
+    cut, unread = ended[outage.cut], ended[outage.unread]
     if len(cut):
         frames = closing_frames(case, cut)
         waited = case.column("close_ns")[cut] - case.column("client_data_ns")[cut]
-        for_long = f"for up to {duration(int(waited.max()))}"
-        yield Observation(
-            f"on {len(cut)} of them the client had spoken last and waited for an answer, {for_long}{in_frames(frames)}",
-            frames,
-        )
-    unread = ended[outage.unread]
+        longest = duration(int(waited.max()))
+        text = f"on {len(cut)} of them the client had spoken last and waited for an answer, for up to {longest}"
+        yield Observation(text + in_frames(frames), frames)
     if len(unread):
         frames = closing_frames(case, unread)
-        yield Observation(
-            f"{were(len(unread), 'connection')} reset before the server had sent a byte, as those are that the program "
-            f"has not accepted yet when its listener closes{in_frames(frames)}", frames
-        )  # fmt: skip
+        text = (
+            f"{were(len(unread), 'connection')} reset before the server had sent a byte, as the listener does when it "
+        )
+        text += "closes with those that the program has not accepted yet"
+        yield Observation(text + in_frames(frames), frames)
     lost = service.lost_bytes(ended)
     late = ended[service.was_written_to[ended]]
+    at_least = f"at least {were(lost, 'byte')} lost that clients had sent"
     if len(late):
         frames = case.frames("reset_frame", late)
-        yield Observation(
-            f"on {len(late)} of them the client sent more after the end{in_frames(frames)}"
-            + (f"; at least {were(lost, 'byte')} lost" if lost else ""), frames
-        )  # fmt: skip
+        text = f"on {len(late)} of them the client sent more after the end{in_frames(frames)}"
+        yield Observation(f"{text}; {at_least}" if lost else text, frames)
     elif lost:
         frames = case.frames("reset_frame", ended)
-        text = f"at least {were(lost, 'byte')} lost that clients had sent{in_frames(frames)}"
-        yield Observation(text, frames)
+        yield Observation(at_least + in_frames(frames), frames)
+
+
+def _ends(case: Case, outage: Outage) -> Observation:
+    """How the connections ended, and how close together."""
+    ended = outage.ended
+    frames = closing_frames(case, ended)
+    closes = case.column("close_ns")[ended]
+    spread = f" within {duration(int(closes[-1] - closes[0]))}" if len(ended) > 1 else ""
+    since = f"{spread}, from {_at(int(closes[0]))} on"
+    if outage.kind == "forgot":
+        text = (
+            f"it answered what came on {counted(len(ended), 'connection')} of before by RST, as if it had none{since}"
+        )
+        return Observation(text + in_frames(frames), frames)
+    resets = int(np.count_nonzero(case.column("reset_ns")[ended] == closes))
+    how = (
+        "by FIN" if not resets else "by RST" if resets == len(ended) else f"{resets} of them by RST, the others by FIN"
+    )
+    text = f"{where(case, outage)} ended {counted(len(ended), 'connection')}{since}, {how}"
+    return Observation(text + in_frames(frames), frames)
 
 
 def _turned_away(case: Case, outage: Outage) -> Iterator[Observation]:
@@ -180,8 +190,8 @@ def _return(case: Case, outage: Outage) -> Iterator[Observation]:
     if len(times) and outage.existed:
         closes = case.column("close_ns")[outage.ended]
         seen_ns = max([outage.seen_ns, *closes[closes < times[0]].tolist()])
-        least, most = duration(int(times[-1] - times[0])), duration(outage.back_ns - seen_ns)
-        text += f": it was away for at least {least} and at most {most}"
+        least_ns, most = int(times[-1] - times[0]), duration(outage.back_ns - seen_ns)
+        text += f": it was away for {f'at least {duration(least_ns)} and ' if least_ns else ''}at most {most}"
     yield Observation(text, (frame,))
 
 

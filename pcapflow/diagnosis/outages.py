@@ -19,7 +19,7 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import SERVER
 from pcapflow.text.times import to_ns
 
-Kind = Literal["away", "at-once", "worker"]
+Kind = Literal["away", "forgot", "at-once", "worker"]
 
 UNLIKELY: Final = 1e-3
 """Closes fall together by chance less often than this, or they are no one event."""
@@ -39,8 +39,9 @@ class Outage:
     """One time that a server, or several of one host, was away; times are nanoseconds since 1970.
 
     Attributes:
-        kind: ``away`` (it refused connections), ``at-once`` (it ended all of its connections in one moment), or
-            ``worker`` (it ended some in one moment, and others went on).
+        kind: ``away`` (it refused connections), ``forgot`` (its host was silent, and came back without them),
+            ``at-once`` (it ended all of its connections in one moment), or ``worker`` (it ended some in one moment,
+            and others went on).
         servers: a connection to each server concerned.
         ended: connections that it ended, in order of time.
         cut: which of those had a request under way that was never answered.
@@ -85,7 +86,7 @@ def is_crash(outage: Outage) -> bool:
     """Whether it died at its work or stayed away, rather than being restarted."""
     if outage.kind == "worker" or (outage.back_ns < 0 and outage.kind == "away"):
         return True
-    return outage.is_sudden and outage.cut_at_work > 0
+    return outage.kind != "forgot" and outage.is_sudden and outage.cut_at_work > 0
 
 
 @cached_per_tables
@@ -166,7 +167,7 @@ def _forgetful(service: Service) -> Iterator[Outage]:
         if not len(lost):
             continue
         yield _outage(
-            service, "away", lost, np.zeros(0, dtype=np.int64), tried, others,
+            service, "forgot", lost, np.zeros(0, dtype=np.int64), tried, others,
             existed=True, seen_ns=heard_ns, back=back, gone_ns=int(service.start_ns[tried].min()), server=int(flows[0]),
         )  # fmt: skip
 
@@ -232,7 +233,7 @@ def _outage(service: Service, kind: Kind, ended: IntArray, refused: IntArray, si
         refused=refused,
         silent=silent,
         others=others,
-        is_sudden=kind != "away" or _is_sudden(service, ended),
+        is_sudden=kind in ("at-once", "worker") or _is_sudden(service, ended),
         existed=existed,
         seen_ns=seen_ns,
         gone_ns=gone_ns,
@@ -303,7 +304,7 @@ def _merged(service: Service, parts: list[Outage]) -> Outage:
     ended = np.concatenate([part.ended for part in parts])
     order = np.argsort(service.close_ns[ended], kind="stable")
     return Outage(
-        kind="away" if any(part.kind == "away" for part in parts) else "at-once",
+        kind=next(kind for kind in ("forgot", "away", "at-once") if any(part.kind == kind for part in parts)),
         servers=tuple(part.servers[0] for part in parts),
         ended=ended[order],
         cut=np.concatenate([part.cut for part in parts])[order],

@@ -135,15 +135,16 @@ class Service:
     @functools.cached_property
     def is_unread(self) -> BoolArray:
         """It was reset before the server had sent a byte: as a rule it waited to be accepted."""
-        return self._is_reset & (side(self._f, SERVER, "bytes") == 0) & self.is_ended
+        unread: BoolArray = self._is_reset & (side(self._f, SERVER, "bytes") == 0) & self.is_ended
+        return unread
 
     @functools.cached_property
     def is_forgotten(self) -> BoolArray:
         """The server's host answered as if it had no such connection, though it had not ended it."""
         r = self._resets
-        return self._flagged(
-            r.passive & (r.senders == SERVER) & ~r.sender_closed & ~r.opening & ~r.refused & (r.signs == 0)
-        ) & (side(self._f, SERVER, "bytes") > 0)
+        by_host = r.passive & (r.senders == SERVER) & ~r.sender_closed & ~r.opening & ~r.refused & (r.signs == 0)
+        forgotten: BoolArray = self._flagged(by_host) & (side(self._f, SERVER, "bytes") > 0)
+        return forgotten
 
     @functools.cached_property
     def was_written_to(self) -> BoolArray:

@@ -47,9 +47,7 @@ def crash(case: Case) -> Sequence[Explanation]:
     Source: Linux do_exit closes all files of a process; tcp_close sends FIN, or RST where received data was unread.
     """
     service = Service(case.tables, case.config)
-    return [
-        _explanation(case, service, outage) for outage in outages(case.tables, case.config) if is_crash(outage)
-    ]
+    return [_explanation(case, service, outage) for outage in outages(case.tables, case.config) if is_crash(outage)]
 
 
 def _explanation(case: Case, service: Service, outage: Outage) -> Explanation:
@@ -106,8 +104,8 @@ def _confidence(outage: Outage) -> Confidence:
 def _against(outage: Outage) -> Iterator[str]:
     if outage.cut_at_work and outage.kind != "worker":
         yield (
-            "a stop on purpose that does not wait for its requests looks the same (SIGTERM to nginx, a supervisor whose "
-            "patience is over)"
+            "a stop on purpose that does not wait for its requests looks the same (SIGTERM to nginx, a supervisor that "
+            "waits no longer)"
         )
     elif outage.kind == "worker":
         yield "a program that drops several requests at once, by a time-out or an error of its own, looks the same"
@@ -135,8 +133,8 @@ def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
             Remedy("Server", "compare the longest requests with the supervisor's limit (gunicorn `--timeout`, 30 s)")
         )
     elif outage.back_ns < 0:
-        advice.append(Remedy("Server", "start it, and let a supervisor do that next time (systemd `Restart=on-failure`)"))
+        advice.append(Remedy("Server", "start it; let a supervisor do so next time (systemd `Restart=on-failure`)"))
     if outage.cut.any():
         cut = counted(int(np.count_nonzero(outage.cut)), "request")
-        advice.append(Remedy("Client", f"find out whether the {cut} without an answer took effect before repeating them"))
+        advice.append(Remedy("Client", f"find out whether {cut} without an answer took effect before asking again"))
     return tuple(advice)

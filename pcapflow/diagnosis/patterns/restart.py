@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
@@ -51,7 +49,7 @@ def restart(case: Case) -> Sequence[Explanation]:
     return [
         _late(case, service, outage) if not outage.existed else _restart(case, service, outage)
         for outage in outages(case.tables, case.config)
-        if not is_crash(outage) and (outage.kind == "away" or _did_harm(case, service, outage))
+        if not is_crash(outage) and (outage.kind != "at-once" or _did_harm(case, service, outage))
     ]
 
 
@@ -62,19 +60,25 @@ def _did_harm(case: Case, service: Service, outage: Outage) -> bool:
     return known or bool(outage.cut.any()) or bool(service.was_written_to[outage.ended].any())
 
 
+def _headline(case: Case, outage: Outage) -> str:
+    server, at, away = where(case, outage), time_of_day(outage.gone_ns), duration(away_ns(case, outage))
+    did = harm(case, outage)
+    if outage.kind == "forgot":
+        return (
+            f"The host of {server} was restarted: silent for {away} from {at} on, it came back without its connections; "
+            f"{did}."
+        )
+    then = f"was away for {away}" if len(outage.refused) + len(outage.silent) else "accepted again at once"
+    return f"{server} was restarted at {at} and {then}: {did}."
+
+
 def _restart(case: Case, service: Service, outage: Outage) -> Explanation:
     turned_away = len(outage.refused) + len(outage.silent)
-    did = harm(case, outage)
-    at = time_of_day(outage.gone_ns)
-    if turned_away:
-        headline = f"{where(case, outage)} was restarted at {at} and was away for {duration(away_ns(case, outage))}: {did}."
-    else:
-        headline = f"{where(case, outage)} was restarted at {at} and accepted again at once: {did}."
     severity = Severity.MEDIUM if turned_away else Severity.LOW if _did_harm_to_any(service, outage) else Severity.INFO
     return Explanation(
         severity=severity,
         confidence=_confidence(outage),
-        headline=headline,
+        headline=_headline(case, outage),
         blame=blame(case, outage),
         start_ns=outage.gone_ns,
         end_ns=end_ns(case, outage),
@@ -101,11 +105,13 @@ def _confidence(outage: Outage) -> Confidence:
 def _against(outage: Outage) -> Iterator[str]:
     if len(outage.others):
         yield (
-            f"{counted(len(outage.others), 'connection')} of before went on afterwards: the listener alone may have been "
-            "away, or a limit refused new connections"
+            f"{counted(len(outage.others), 'connection')} of before went on afterwards: the listener alone may have "
+            "been away, or a limit refused new connections"
         )
     elif not len(outage.ended):
         yield "no open connection was seen to end with it: only the refusals say that nothing listened"
+    elif outage.kind == "forgot":
+        yield "a device that forgot the connections and answers in the host's name by a RST looks the same"
     elif not outage.cut.any():
         yield "a process that is killed while nothing is asked of it, and is started again, leaves the same packets"
     if outage.kind == "at-once":
@@ -113,6 +119,15 @@ def _against(outage: Outage) -> Iterator[str]:
 
 
 def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
+    if outage.kind == "forgot":
+        return (
+            Remedy("Server", "find out why the host went away: its power, `journalctl -b -1 -e`, the hypervisor's log"),
+            Remedy(
+                "Client",
+                f"keep-alive below the {duration(away_ns(case, outage))} that it was away (`tcp_keepalive_time`), or "
+                "`TCP_USER_TIMEOUT`, tells a client sooner that its peer is gone",
+            ),
+        )
     program, gently = program_at(int(case.column("server_port")[outage.servers[0]]))
     away = duration(away_ns(case, outage))
     advice = [
@@ -154,7 +169,9 @@ def _late(case: Case, service: Service, outage: Outage) -> Explanation:
         ),
         against=("it may have been restarted: the capture may begin after its stop",),
         remedy=(
-            Remedy("Server", "start it before its clients, or make them wait for it (`depends_on` with a health check)"),
+            Remedy(
+                "Server", "start it before its clients, or make them wait for it (`depends_on` with a health check)"
+            ),
             Remedy("Client", f"retry refused connections for longer than {duration(away_ns(case, outage))}"),
         ),
     )

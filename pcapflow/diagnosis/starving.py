@@ -83,7 +83,6 @@ class _View:
         f = tables.flows
         self.tables = tables
         self.start_ns = f["start_ns"]
-        self.last_ns = f["end_ns"]
         moments = Moments(tables)
         retry_ns = to_ns(config.rto_s) * 9 // 10
         client_bytes, server_bytes = side(f, CLIENT, "bytes"), side(f, SERVER, "bytes")
@@ -104,12 +103,11 @@ class _View:
             has_syn_ack & (self.accepted_ns - self.start_ns >= retry_ns) & (side(f, CLIENT, "syns") > 1)
         )
         repeats = side(f, CLIENT, "retransmitted") - np.maximum(side(f, CLIENT, "syns") - 1, 0)
-        never = (side(f, SERVER, "acked") <= 1) & (server_bytes == 0) & (f["close_ns"] < 0)
+        never = (side(f, SERVER, "acked") <= 1) & (server_bytes == 0) & ~by_server
         self.is_ignored = complete & (client_bytes > 0) & (repeats >= 2) & never
         self.is_reset = complete & (server_bytes == 0) & self._reset_at_once(config, moments)
-        self.until_ns = np.where(
-            self.answered_ns >= 0, self.answered_ns, np.where(f["close_ns"] >= 0, f["close_ns"], self.last_ns)
-        )
+        ends = np.where(self.is_waiting, close, np.where(f["close_ns"] >= 0, f["close_ns"], f["end_ns"]))
+        self.until_ns = np.where(self.answered_ns >= 0, self.answered_ns, ends)
         self.is_served = complete & (server_bytes > 0) & ~self.is_late
 
     def _reset_at_once(self, config: Config, moments: Moments) -> BoolArray:

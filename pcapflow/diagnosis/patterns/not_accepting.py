@@ -118,7 +118,9 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
     column = case.column
     if len(listener.waiting):
         frames = case.frames("server_first_frame", listener.waiting[:4])
-        waited = column("end_ns")[listener.waiting] - column("client_first_data_ns")[listener.waiting]
+        ends = column("close_ns")[listener.waiting]
+        ends = np.where(ends >= 0, ends, case.tables.capture.last_ns)
+        waited = ends - column("client_first_data_ns")[listener.waiting]
         yield Observation(
             f"{were(len(listener.waiting), 'connection')} accepted by the kernel, which acknowledged their data, and "
             f"the program sent no byte in up to {duration(int(waited.max()))}{in_frames(frames)}", frames,

@@ -65,8 +65,8 @@ def _headline(case: Case, outage: Outage) -> str:
     did = harm(case, outage)
     if outage.kind == "forgot":
         return (
-            f"The host of {server} was restarted: silent for {away} from {at} on, it came back without its connections; "
-            f"{did}."
+            f"The host of {server} was restarted: silent for {away} from {at} on, it came back without its "
+            f"connections; {did}."
         )
     then = f"was away for {away}" if len(outage.refused) + len(outage.silent) else "accepted again at once"
     return f"{server} was restarted at {at} and {then}: {did}."

@@ -228,7 +228,9 @@ def _answered(case: Case, found: Resets, members: _Group) -> Observation:
     flows = members.flows[spoke]
     since = found.times_ns[members.rows][spoke] - side(case.tables.flows, SERVER, "data_ns")[flows]
     lost = int(members.unheard[spoke].sum())
-    heard = f"at least {were(lost, 'byte')} of it not acknowledged" if lost else "the client's kernel had all of it"
+    heard = (
+        f"at least {counted(lost, 'byte')} of it never acknowledged" if lost else "the client's kernel had all of it"
+    )
     frames = case.frames("reset_frame", flows[:4])
     text = f"the RST came {duration(int(np.median(since)))} (median) after the server's last byte, and {heard}"
     return Observation(text + in_frames(frames), frames)

@@ -21,6 +21,7 @@ from pcapflow.text.times import to_ns
 
 Kind = Literal["away", "forgot", "at-once", "worker"]
 
+_KINDS: Final[tuple[Kind, ...]] = ("forgot", "away", "at-once", "worker")
 UNLIKELY: Final = 1e-3
 """Closes fall together by chance less often than this, or they are no one event."""
 ALL: Final = 0.9
@@ -193,10 +194,8 @@ def _at_once(service: Service) -> Iterator[Outage]:
 
 
 def _in_one_moment(service: Service, flows: IntArray, ended: IntArray, start_ns: int, end_ns: int) -> Outage | None:
-    quiet = service.quiet_ns[ended]
-    agreed = agreement(quiet)
-    if agreed is not None and len(agreed.members) > ALL * len(ended) and agreed.median_ns > AFTER_ANSWER_NS:
-        return None  # a time-out of connections that fell silent together
+    if _ran_into_time_out(service, ended):
+        return None
     open_then = flows[
         service.is_heard[flows]
         & (service.start_ns[flows] < start_ns)
@@ -219,6 +218,15 @@ def _in_one_moment(service: Service, flows: IntArray, ended: IntArray, start_ns:
         service, kind, ended, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), others,
         existed=True, seen_ns=start_ns, back=back, gone_ns=start_ns, server=int(flows[0]),
     )  # fmt: skip
+
+
+def _ran_into_time_out(service: Service, ended: IntArray) -> bool:
+    """Whether all had been silent for the same time when they were ended, and never for longer before."""
+    quiet = service.quiet_ns[ended]
+    agreed = agreement(quiet)
+    if agreed is None or len(agreed.members) <= ALL * len(ended) or agreed.median_ns <= AFTER_ANSWER_NS:
+        return False
+    return 2 * int(np.count_nonzero(service.pause_ns[ended] > agreed.high_ns)) <= len(ended)
 
 
 def _outage(service: Service, kind: Kind, ended: IntArray, refused: IntArray, silent: IntArray, others: IntArray, *,
@@ -284,7 +292,7 @@ def _together(service: Service, found: list[Outage]) -> Iterator[Outage]:
             yield first
             continue
         rest = [other for other in rest if other not in fellows]
-        yield _merged(service, [first, *fellows])
+        yield merged(service, [first, *fellows])
 
 
 def _goes_on(service: Service, outage: Outage, keys: set[int]) -> bool:
@@ -299,12 +307,14 @@ def _goes_on(service: Service, outage: Outage, keys: set[int]) -> bool:
     return bool(np.any(went_on | ((accepted > outage.gone_ns) & (accepted < until))))
 
 
-def _merged(service: Service, parts: list[Outage]) -> Outage:
+def merged(service: Service, parts: list[Outage]) -> Outage:
+    """Several outages as one."""
+    # It is back when all of them are.
     back = max(parts, key=lambda part: part.back_ns if part.back_ns >= 0 else service.last_ns + 1)
     ended = np.concatenate([part.ended for part in parts])
     order = np.argsort(service.close_ns[ended], kind="stable")
     return Outage(
-        kind=next(kind for kind in ("forgot", "away", "at-once") if any(part.kind == kind for part in parts)),
+        kind=next(kind for kind in _KINDS if any(part.kind == kind for part in parts)),
         servers=tuple(part.servers[0] for part in parts),
         ended=ended[order],
         cut=np.concatenate([part.cut for part in parts])[order],

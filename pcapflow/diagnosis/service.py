@@ -80,6 +80,11 @@ class Service:
         """How long no payload had passed when it was closed."""
         return Moments(self.tables).quiet_before_close_ns
 
+    @property
+    def pause_ns(self) -> IntArray:
+        """The longest time without payload after which there was some again."""
+        return self._f["pause_ns"]
+
     @functools.cached_property
     def accepted_ns(self) -> IntArray:
         """When the SYN-ACK passed, or at least the SYN that it answers."""

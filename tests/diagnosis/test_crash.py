@@ -35,7 +35,7 @@ def test_requests_cut_off_in_one_moment_and_refusals_after_are_a_crash(isn: tupl
 
     crash = only(found, "crash")
     assert crash.headline == (
-        "198.51.100.2:80 died at its work at 00:00:04 UTC and accepted again 1.9 s later: 8 connection attempts of "
+        "198.51.100.2:80 broke off its work at 00:00:04 UTC and accepted again 1.9 s later: 8 connection attempts of "
         "192.0.2.1 were refused and 3 requests under way got no answer."
     )
     assert crash.blame.text == "server 198.51.100.2:80"
@@ -80,6 +80,37 @@ def test_requests_of_one_worker_are_cut_off_while_others_go_on() -> None:
         "them with a request unanswered, and the others went on."
     )
     assert worker.severity == Severity.MEDIUM
+
+
+@fires("PI102")
+def test_a_server_that_dies_again_and_again_is_one_incident() -> None:
+    connections = []
+    for i in range(6):
+        start = 3000.0 * i
+        connections += [at(start, asked(1000), 40_000 + i), at(start + 100, idle(901), 41_000 + i)]
+        connections += refusals(start + 1100, 4, 300, 50_000 + 10 * i)
+
+    loop = only(incidents(connections, end_ms=22_000), "crash")
+    assert loop.headline == (
+        "198.51.100.2:80 went away 6 times between 00:00:01 UTC and 00:00:16 UTC, for 1.9 s each, and was not back when "
+        "the capture ended: 24 connection attempts of 192.0.2.1 were refused and 6 requests under way got no answer."
+    )
+    assert loop.severity == Severity.HIGH
+    assert loop.count == 36
+
+
+@fires("PI102")
+def test_workers_that_die_one_after_the_other_are_one_incident() -> None:
+    connections = [at(300 + i, lasting(15_000), 42_000 + i) for i in range(5)]
+    for i, death in enumerate((4000, 9000)):
+        for k, waited in enumerate((900, 400, 100)):
+            connections.append(at(100 * k, asked(death - 100 * k + k, waited), 40_000 + 10 * i + k))
+
+    workers = only(incidents(connections, end_ms=60_000), "crash")
+    assert workers.headline == (
+        "Workers of 198.51.100.2:80 died twice between 00:00:04 UTC and 00:00:09 UTC, while others went on: 6 requests "
+        "got no answer."
+    )
 
 
 @spares("PI102")

@@ -161,6 +161,23 @@ def test_a_database_that_closes_all_at_once_was_restarted_though_nobody_was_refu
 
 
 @fires("PI101")
+def test_connections_that_had_been_silent_for_longer_before_did_not_run_into_a_time_out() -> None:
+    busy = f"""{ANSWERED}
+      2000  > P.  11:21  ack 21
+      2001  < P.  21:41  ack 21
+      2002  > .   21:21  ack 41
+      2500  < F.  41:41  ack 21
+      2501  > F.  21:21  ack 42
+      2502  < .   42:42  ack 22
+    """
+    connections = [*repeated(busy, 5, apart_ms=1, server=DATABASE), at(2600, ANSWERED, 41_000, DATABASE)]
+
+    restart = only(incidents(connections, end_ms=20_000), "restart")
+    assert restart.severity == Severity.INFO
+    assert "5 open connections were closed" in restart.headline
+
+
+@fires("PI101")
 def test_a_server_that_its_clients_waited_for_was_started_late() -> None:
     connections = [*refusals(0, 5, 500), at(2600, ANSWERED, 41_000), at(2900, ANSWERED, 41_001)]
 

@@ -9,6 +9,7 @@ import numpy as np
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Explanation, Remedy
+from pcapflow.diagnosis.outage_series import explanation, series
 from pcapflow.diagnosis.outage_words import (
     away_ns,
     blame,
@@ -21,7 +22,7 @@ from pcapflow.diagnosis.outage_words import (
     program_at,
     where,
 )
-from pcapflow.diagnosis.outages import Outage, is_crash, outages
+from pcapflow.diagnosis.outages import Outage, is_crash
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.service import Service
 from pcapflow.text.phrases import counted, duration
@@ -47,7 +48,13 @@ def crash(case: Case) -> Sequence[Explanation]:
     Source: Linux do_exit closes all files of a process; tcp_close sends FIN, or RST where received data was unread.
     """
     service = Service(case.tables, case.config)
-    return [_explanation(case, service, outage) for outage in outages(case.tables, case.config) if is_crash(outage)]
+    return [
+        explanation(case, service, parts, _remedy(case, parts[-1]))
+        if len(parts) > 1
+        else _explanation(case, service, parts[0])
+        for parts in series(case, service)
+        if any(is_crash(outage) for outage in parts)
+    ]
 
 
 def _explanation(case: Case, service: Service, outage: Outage) -> Explanation:
@@ -78,10 +85,10 @@ def _headline(case: Case, outage: Outage) -> str:
             f"{int(np.count_nonzero(outage.cut))} of them with a request unanswered, and the others went on."
         )
     if outage.back_ns < 0:
-        stopped = "died" if outage.cut_at_work else "stopped"
+        stopped = "broke off its work" if outage.cut_at_work else "stopped"
         left = duration(case.tables.capture.last_ns - outage.gone_ns)
         return f"{server} {stopped} at {at} and was not back when the capture ended {left} later: {did}."
-    return f"{server} died at its work at {at} and accepted again {duration(away_ns(case, outage))} later: {did}."
+    return f"{server} broke off its work at {at} and accepted again {duration(away_ns(case, outage))} later: {did}."
 
 
 def _severity(case: Case, outage: Outage) -> Severity:

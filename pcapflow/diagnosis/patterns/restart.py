@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
+from pcapflow.diagnosis.outage_series import did_harm_to_any, explanation, series
 from pcapflow.diagnosis.outage_words import (
     away_ns,
     blame,
@@ -18,7 +19,7 @@ from pcapflow.diagnosis.outage_words import (
     program_at,
     where,
 )
-from pcapflow.diagnosis.outages import Outage, is_crash, outages
+from pcapflow.diagnosis.outages import Outage, is_crash
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.service import Service
 from pcapflow.text.phrases import counted, duration
@@ -46,18 +47,17 @@ def restart(case: Case) -> Sequence[Explanation]:
     Source: Linux tcp_v4_send_reset (no socket), inet_csk_listen_stop (resets what was not accepted), tcp_close.
     """
     service = Service(case.tables, case.config)
-    return [
-        _late(case, service, outage) if not outage.existed else _restart(case, service, outage)
-        for outage in outages(case.tables, case.config)
-        if not is_crash(outage) and (outage.kind != "at-once" or _did_harm(case, service, outage))
-    ]
-
-
-def _did_harm(case: Case, service: Service, outage: Outage) -> bool:
-    """Whether anybody lost anything; a reload that closes idle connections looks the same, but at a database."""
-    program, _ = program_at(int(case.column("server_port")[outage.servers[0]]))
-    known = program in ("PostgreSQL", "MariaDB or MySQL", "Redis")
-    return known or bool(outage.cut.any()) or bool(service.was_written_to[outage.ended].any())
+    explanations = []
+    for parts in series(case, service):
+        if any(is_crash(outage) for outage in parts):
+            continue
+        if len(parts) > 1:
+            explanations.append(explanation(case, service, parts, _remedy(case, parts[-1])))
+        elif parts[0].existed:
+            explanations.append(_restart(case, service, parts[0]))
+        else:
+            explanations.append(_late(case, service, parts[0]))
+    return explanations
 
 
 def _headline(case: Case, outage: Outage) -> str:
@@ -74,7 +74,7 @@ def _headline(case: Case, outage: Outage) -> str:
 
 def _restart(case: Case, service: Service, outage: Outage) -> Explanation:
     turned_away = len(outage.refused) + len(outage.silent)
-    severity = Severity.MEDIUM if turned_away else Severity.LOW if _did_harm_to_any(service, outage) else Severity.INFO
+    severity = Severity.MEDIUM if turned_away else Severity.LOW if did_harm_to_any(service, outage) else Severity.INFO
     return Explanation(
         severity=severity,
         confidence=_confidence(outage),
@@ -90,10 +90,6 @@ def _restart(case: Case, service: Service, outage: Outage) -> Explanation:
         against=tuple(_against(outage)),
         remedy=_remedy(case, outage),
     )
-
-
-def _did_harm_to_any(service: Service, outage: Outage) -> bool:
-    return bool(outage.cut.any() or service.was_written_to[outage.ended].any())
 
 
 def _confidence(outage: Outage) -> Confidence:

@@ -56,6 +56,13 @@ class Analysis(Result):
 
         return anomalies_frame(self.findings)
 
+    @functools.cached_property
+    def incidents(self) -> Frame:
+        """A row per incident, worst first; columns in :func:`pcapflow.export.frames.incidents_frame`."""
+        from pcapflow.export.frames import incidents_frame
+
+        return incidents_frame(self.diagnosis)
+
     def to_html(self) -> str:
         """The report: one self-contained HTML page."""
         from pcapflow.report.html import to_html

@@ -47,7 +47,7 @@ def anonymized(analysis: Analysis) -> Analysis:
     findings = find_anomalies(tables, analysis.config)
     incidents = diagnose(tables, findings, analysis.config)
     return _Anonymous(
-        tables, findings, analysis.config, analysis.inputs, analysis.reader, incidents=incidents, original=analysis
+        tables, findings, analysis.config, analysis.inputs, analysis.reader, diagnosis=incidents, original=analysis
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pcapflow.errors import ConfigError
+from pcapflow.text.escape import path_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,16 +23,21 @@ class Config:
         leak_flows: connections of one server in CLOSE_WAIT at once that make a leak.
         msl2_s: how long TIME_WAIT lasts; 60 s on Linux.
         flood_flows: connection attempts to one server, begun within a minute and never completed, that make a flood.
+        flood_hosts: connection attempts to one server within a minute, from many addresses of which none ever completes
+            one, that make a flood.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
         overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
         time_wait_many: TIME_WAITs of one host at once that are worth telling.
         ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
         idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
+        timeout_s: a shorter silence before a close or a failure is no time-out: programs think for as long.
         zero_window_s: a receiver that keeps its window closed for this long stalls the connection.
         vanished_retries: repeats of a segment, without any answer, after which the peer has vanished.
         keepalive_probes: keep-alives in a row, without any answer, that have failed.
-        retransmission_percent: share of a side's segments sent again that is heavy.
-        retransmission_segments: segments a side must have sent for that share to mean anything.
+        retransmission_percent: share of a side's segments sent again that is heavy; the least that the number of
+            segments allows for is compared with it, the lower bound of a Wilson interval.
+        retransmission_segments: segments of a side that must have been sent again before their share is looked at:
+            one or two may be a single event, and an interval takes them to be independent.
         black_hole_retries: repeats of a full-size segment that make a black hole likely.
         moment_s: what happens within this time is one event: the ends of all connections of a process take
             milliseconds, and its host may be busy.
@@ -42,7 +48,7 @@ class Config:
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
         max_open_flows: connections followed at once; beyond it the oldest of those that only sent a SYN, or else the
-            oldest, is let go, and counted.
+            oldest, is evicted, and counted.
         report_flows: connections shown in the report.
         report_ladders: ladder diagrams drawn in the report.
     """
@@ -54,16 +60,18 @@ class Config:
     leak_flows: int = 5
     msl2_s: float = 60.0
     flood_flows: int = 100
+    flood_hosts: int = 30
     scan_ports: int = 20
     overflow_flows: int = 3
     time_wait_many: int = 1000
     ephemeral_ports: int = 28_232
     idle_s: float = 50.0
+    timeout_s: float = 0.5
     zero_window_s: float = 1.0
     vanished_retries: int = 5
     keepalive_probes: int = 3
     retransmission_percent: int = 5
-    retransmission_segments: int = 200
+    retransmission_segments: int = 3
     black_hole_retries: int = 3
     moment_s: float = 0.25
     stop_s: float = 10.0
@@ -100,10 +108,10 @@ def _from_file(path: Path) -> Config:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+        raise ConfigError(f"{path_text(path)}: cannot be read as TOML: {error}") from error
     if path.name == "pyproject.toml":
         data = data.get("tool", {}).get("pcapflow", {})
-    return _checked(data, str(path))
+    return _checked(data, path_text(path))
 
 
 def _checked(data: dict[str, Any], where: str) -> Config:

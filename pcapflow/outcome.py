@@ -46,15 +46,36 @@ class Outcome:
         return anomalies
 
     @property
+    def incidents(self) -> list[dict[str, Any]]:
+        """The incidents as in the JSON document, worst first."""
+        incidents: list[dict[str, Any]] = self.document.get("incidents", [])
+        return incidents
+
+    @property
+    def alone(self) -> list[dict[str, Any]]:
+        """The anomalies that belong to no incident, worst first."""
+        explained = {place for incident in self.incidents for place in incident["anomalies"]}
+        return [anomaly for place, anomaly in enumerate(self.anomalies) if place not in explained]
+
+    @property
+    def found(self) -> list[tuple[str, str]]:
+        """Code and severity of every incident and anomaly, as a gate asks for them."""
+        return [(row["code"], row["severity"]) for row in (*self.incidents, *self.anomalies)]
+
+    @property
     def severity(self) -> str:
-        """The worst severity, "" without an anomaly."""
-        return max((a["severity"] for a in self.anomalies), key=SEVERITY_ORDER.index, default="")
+        """The worst severity of an incident or anomaly, "" without any."""
+        return max((severity for _, severity in self.found), key=SEVERITY_ORDER.index, default="")
 
     @property
     def headline(self) -> str:
-        """One line: the error, or the figures."""
+        """One line: the error, the worst incident where nothing that stands alone is worse, or the figures."""
         if self.error:
             return self.error
+        if self.incidents and self.incidents[0]["severity"] == self.severity != SEVERITY_ORDER[0]:
+            more = len(self.incidents) - 1
+            headline: str = self.incidents[0]["headline"]
+            return f"{headline} ({counted(more, 'more incident')})" if more else headline
         summary = self.document["summary"]
         named = [f"{count} {label}" for label, count in summary["severities"].items() if count]
         connections = counted(summary["flows"], "connection")

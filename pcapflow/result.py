@@ -32,7 +32,7 @@ class Result:
         inputs: what was read; a second pass over it draws the ladders.
         reader: the engine that was asked for.
         waypoints: where a second pass can go on without reading what lies before.
-        incidents: what happened, worst first: the causes behind the anomalies.
+        diagnosis: the incidents, worst first: the causes behind the anomalies.
     """
 
     tables: Tables
@@ -41,12 +41,25 @@ class Result:
     inputs: tuple[Input, ...]
     reader: Engine = "auto"
     waypoints: Waypoints = dataclasses.field(default_factory=Waypoints)
-    incidents: list[Incident] = dataclasses.field(default_factory=list)
+    diagnosis: list[Incident] = dataclasses.field(default_factory=list)
 
     @property
     def capture(self) -> Capture:
         """Metadata of the capture, and how far its evidence can be trusted."""
         return self.tables.capture
+
+    @property
+    def found(self) -> list[tuple[str, str]]:
+        """Code and severity of every incident and anomaly, as a gate asks for them."""
+        incidents = [(incident.code, incident.severity.label) for incident in self.diagnosis]
+        return incidents + [(anomaly.code, anomaly.severity.label) for anomaly in self.findings]
+
+    @property
+    def unexplained(self) -> list[Anomaly]:
+        """The anomalies that belong to no incident, worst first."""
+        from pcapflow.diagnosis.model import unexplained
+
+        return unexplained(self.findings, self.diagnosis)
 
     def segments(
         self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()

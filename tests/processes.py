@@ -9,32 +9,43 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 from fixtures.frames import write_pcap
 from tests.samples import CLOSED, records
 
+ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120
 """Against hangs; nothing here is slow."""
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+"""Under this locale no file name but an ASCII one is text to Python."""
 MARK = "PCAPFLOW_TEST_MARK"
 
 
 class Running:
     """One run in a process group of its own, found with everything it starts by a mark in the environment."""
 
-    def __init__(self, *arguments: str | bytes | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str | bytes | Path,
+        cwd: Path,
+        env: dict[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+        program: Sequence[str] = ("-m", "pcapflow"),
+    ) -> None:
+        """Starts it; ``before`` is called in the child before the program begins, which must take no lock."""
         self._mark = f"{MARK}={uuid.uuid4().hex}"
         name, _, value = self._mark.partition("=")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pcapflow", *map(os.fsencode, arguments)],
+            [sys.executable, *program, *map(os.fsencode, arguments)],
             cwd=cwd,
             env={**os.environ, name: value, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=as_at_a_shell,  # noqa: PLW1509 -- it starts no thread and takes no lock
+            preexec_fn=before or as_at_a_shell,  # noqa: PLW1509 -- it starts no thread and takes no lock
         )
 
     def interrupt(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from pcapflow.batch.stop import Stop
 from pcapflow.batch.workers import Lost, run_in_workers
-from tests.processes import Running, slow_capture, until
+from tests.processes import ASCII, Running, slow_capture, until
 from tests.samples import CLOSED, capture
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
@@ -71,6 +71,44 @@ def test_what_is_done_is_indexed_and_nothing_is_left(
     (invocation,) = json.loads(sarif.read_text())["runs"][0]["invocations"]
     assert len(invocation["toolExecutionNotifications"]) == MANY - len(done)
     assert [path for path in scratch.iterdir() if path.name.startswith("pcapflow-")] == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_batch_of_one_capture_is_indexed_too(slow: Path, tmp_path: Path, number: signal.Signals, status: int) -> None:
+    out, path = tmp_path / "out", slow / "00.pcap"
+    with batch(path, out) as run:
+        until(run.workers)
+        os.killpg(run.process.pid, number)
+        ended, _, err = run.end()
+        until(lambda: not run.others())
+    assert (ended, err) == (
+        status,
+        f"index: {out / 'index.html'}\npcapflow: interrupted: 0 of 1 captures were analysed\n",
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["captures"], summary["left_out"]) == ([], [str(path)])
+    assert {file.name for file in out.iterdir()} == {"index.html", "summary.json"}
+
+
+def test_captures_that_are_left_out_are_named_as_the_others_are(slow: Path, tmp_path: Path) -> None:
+    """Under a locale where none of these names is text: what is UTF-8 is read as such."""
+    captures, out, junit = tmp_path / "märz", tmp_path / "öut", tmp_path / "j.xml"
+    captures.mkdir()
+    for name in (b"a.pcap", "ä.pcap".encode(), b"\xe9.pcap"):
+        (captures / os.fsdecode(name)).hardlink_to(slow / "00.pcap")
+    arguments = ("batch", "märz", "gone-ä", "-o", "öut", "--jobs", "1", "--junit", junit)
+    with Running(*arguments, cwd=tmp_path, env=ASCII) as run:
+        until(run.workers)
+        run.interrupt()
+        status, _, err = run.end()
+    left_out = ["märz/a.pcap", "märz/ä.pcap", r"märz/\xe9.pcap"]
+    assert status == 130
+    assert err.splitlines()[:2] == ["pcapflow: gone-ä: no such file", "index: öut/index.html"]
+    summary = json.loads((out / "summary.json").read_text())
+    assert ([item["path"] for item in summary["captures"]], summary["left_out"]) == (["gone-ä"], left_out)
+    page = (out / "index.html").read_text()
+    assert all(f">{name}<" in page for name in ["gone-ä", *left_out])
+    assert [suite.get("name") for suite in ET.fromstring(junit.read_text())] == ["gone-ä", *left_out]
 
 
 def test_a_second_interrupt_ends_at_once(slow: Path, tmp_path: Path) -> None:

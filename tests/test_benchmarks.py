@@ -252,9 +252,9 @@ def test_subjects_take_turns_and_a_failure_is_not_repeated(tmp_path: Path) -> No
     note = f"open({str(log)!r}, 'a').write"
     good = [Subject(name, _always([sys.executable, "-c", f"{note}({name!r})"])) for name in "AB"]
     bad = Subject("C", _always([sys.executable, "-c", f"{note}('C'); raise SystemExit('no')"]))
-    told: list[str] = []
+    said: list[str] = []
     series = take_turns(
-        [good[0], bad, good[1]], capture, runs=2, limits=Limits(60, 1 << 33), output=tmp_path / "out", tell=told.append
+        [good[0], bad, good[1]], capture, runs=2, limits=Limits(60, 1 << 33), output=tmp_path / "out", tell=said.append
     )
 
     assert log.read_text() == "ACBAB"
@@ -263,7 +263,7 @@ def test_subjects_take_turns_and_a_failure_is_not_repeated(tmp_path: Path) -> No
         ("C", 0, "exit 1: no"),
         ("B", 2, None),
     ]
-    assert len(told) == 5
+    assert len(said) == 5
 
 
 def outcome(seconds: float, mib: int = 100) -> Outcome:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import pcapflow
-from fixtures.benign.record import MAX_BYTES, recordings
-from fixtures.benign.room import Recording
+from fixtures.benign.record import recordings
 from fixtures.captures import BENIGN
+from fixtures.recording.record import MAX_BYTES
+from fixtures.recording.room import Recording
 from pcapflow.anomalies.model import Severity
 
 RECORDINGS = recordings()

@@ -45,12 +45,12 @@ def test_every_fixture_gives_the_same_tables(compiled: bool, tmp_path: Path) -> 
         text=True,
         check=True,
     )
-    told = json.loads(interpreted.stdout)
-    if told["compiled"]:
+    interpreted_run = json.loads(interpreted.stdout)
+    if interpreted_run["compiled"]:
         pytest.skip("the checkout is compiled in place: nothing here is interpreted")
 
     ours = digests(captures)
-    theirs = told["digests"]
+    theirs = interpreted_run["digests"]
     assert len(ours) == len(captures) > 400
     assert sum("error" not in found for found in ours.values()) > 400
     different = {

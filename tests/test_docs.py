@@ -12,8 +12,10 @@ import pytest
 from fixtures.captures import kernel_truth
 from pcapflow.tcp.states import RST_RX, RST_TX, STATE_NAMES, TRANSITIONS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+"""A link of Markdown to a file; its path is the group."""
 
 
 @pytest.fixture
@@ -51,3 +53,19 @@ def test_scenarios_that_are_named_exist(name: str) -> None:
     for family, scenario in named:
         assert kernel_truth(scenario).is_file()
         assert family in ("", kernel_truth(scenario).parent.name)
+
+
+def links(page: Path) -> set[Path]:
+    """The files that a page in Markdown links to."""
+    return {(page.parent / target).resolve() for target in LINK.findall(page.read_text(encoding="utf-8"))}
+
+
+def test_every_page_of_the_documentation_is_linked_where_one_begins() -> None:
+    pages = set(DOCS.glob("*.md"))
+    assert len(pages) > 3
+    assert pages <= links(ROOT / "README.md") | links(ROOT / "CONTRIBUTING.md")
+
+
+def test_links_lead_to_files_that_are_there() -> None:
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "benchmarks" / "README.md"]
+    assert [(page.name, str(target)) for page in pages for target in links(page) if not target.exists()] == []

@@ -98,7 +98,7 @@ def test_two_processes_give_the_tables_of_one(tmp_path: Path) -> None:
     ids=["dies at once", "read another file", "dies then", "talks nonsense", "dies inside a column"],
 )
 def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web: Path) -> None:
-    told = run(
+    printed = run(
         f"""
         alone = figures(analyze(path, jobs=1))
         def work(write_fd, shared_fd, *_):
@@ -111,13 +111,13 @@ def test_a_second_process_that_fails_costs_time_and_nothing_else(does: str, web:
         web,
     )
 
-    assert told == "none left\n"
+    assert printed == "none left\n"
 
 
 @linux
 @pytest.mark.parametrize("call", ["pipe", "memfd_create", "fork"])
 def test_a_system_that_gives_no_second_process(call: str, web: Path) -> None:
-    told = run(
+    printed = run(
         f"""
         alone = figures(analyze(path, jobs=1))
         def refuse(*_):
@@ -130,12 +130,12 @@ def test_a_system_that_gives_no_second_process(call: str, web: Path) -> None:
         web,
     )
 
-    assert told == "True none left\n"
+    assert printed == "True none left\n"
 
 
 @linux
 def test_the_time_of_waiting_for_the_second_process_can_be_used(web: Path) -> None:
-    told = run(
+    printed = run(
         """
         for jobs in (1, 2):
             analyze(path, jobs=jobs, meanwhile=lambda: print("meanwhile, of", jobs))
@@ -143,13 +143,13 @@ def test_the_time_of_waiting_for_the_second_process_can_be_used(web: Path) -> No
         web,
     )
 
-    assert told == "meanwhile, of 2\n"
+    assert printed == "meanwhile, of 2\n"
 
 
 @linux
 def test_columns_that_are_let_go_take_no_memory() -> None:
     """Those of the second process, which are in memory that both have."""
-    told = fresh(
+    printed = fresh(
         "-c",
         textwrap.dedent("""
             import os
@@ -171,12 +171,12 @@ def test_columns_that_are_let_go_take_no_memory() -> None:
         """),
     )
 
-    assert told == "0.5 99999\n"
+    assert printed == "0.5 99999\n"
 
 
 @linux
 def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
-    told = run(
+    printed = run(
         """
         alone = figures(analyze(path, jobs=1))
         second_process.sha256_by_mapping = lambda path, size: os._exit(1)
@@ -187,12 +187,12 @@ def test_a_checksum_that_never_comes_is_taken_here(web: Path) -> None:
         web,
     )
 
-    assert told == "64 none left\n"
+    assert printed == "64 none left\n"
 
 
 @linux
 def test_an_interrupt_ends_both(web: Path) -> None:
-    told = run(
+    printed = run(
         """
         def progress(done, total):
             raise KeyboardInterrupt
@@ -204,13 +204,13 @@ def test_an_interrupt_ends_both(web: Path) -> None:
         web,
     )
 
-    assert told == "interrupted none left\n"
+    assert printed == "interrupted none left\n"
 
 
 @linux
 def test_a_process_with_threads_is_not_copied() -> None:
-    """A lock that another thread holds would never be let go in the copy."""
-    told = fresh(
+    """A lock that another thread holds would never be released in the copy."""
+    printed = fresh(
         "-c",
         textwrap.dedent("""
             import threading
@@ -224,12 +224,12 @@ def test_a_process_with_threads_is_not_copied() -> None:
         """),
     )
 
-    assert told.split() == ["True", "False"]
+    assert printed.split() == ["True", "False"]
 
 
 @linux
 def test_a_large_capture_is_read_by_two_processes(web: Path) -> None:
-    told = run(
+    printed = run(
         """
         from pcapflow.engine import run as engine
         engine.LARGE_BYTES = engine.LARGE_WHEN_COMPILED_BYTES = os.stat(path).st_size
@@ -245,13 +245,13 @@ def test_a_large_capture_is_read_by_two_processes(web: Path) -> None:
         web,
     )
 
-    assert told == "in two\n"
+    assert printed == "in two\n"
 
 
 @linux
 def test_a_small_capture_is_read_by_one_process_unless_asked_otherwise(web: Path) -> None:
     assert web.stat().st_size < LARGE_BYTES
-    told = run(
+    printed = run(
         """
         second_process.SecondProcess = None
         analyze(path)
@@ -263,7 +263,7 @@ def test_a_small_capture_is_read_by_one_process_unless_asked_otherwise(web: Path
         web,
     )
 
-    assert told == "asked\n"
+    assert printed == "asked\n"
 
 
 def test_what_cannot_be_opened_again_is_read_once(web: Path, tmp_path: Path) -> None:

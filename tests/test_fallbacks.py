@@ -24,7 +24,7 @@ UNIX_ONLY: Final = ("fcntl", "grp", "pty", "pwd", "resource", "termios")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not there to be taken away")
 
 
-def told(code: str, *arguments: Path) -> str:
+def printed_by(code: str, *arguments: Path) -> str:
     """What a fresh Python prints that runs this code."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -58,7 +58,7 @@ print(figures(2) == figures(1), second_process.is_possible())
     ids=["no memfd_create", "no MADV_REMOVE", "another system", "no /proc"],
 )
 def test_without_what_a_second_process_needs_one_does_all(taken_away: str, path: Path) -> None:
-    assert told(f"import os, sys\n{taken_away}\n{SAME_AS_ONE}", path) == "True False\n"
+    assert printed_by(f"import os, sys\n{taken_away}\n{SAME_AS_ONE}", path) == "True False\n"
 
 
 def test_processors_are_counted_where_nobody_says_which_may_be_used() -> None:
@@ -69,7 +69,7 @@ def test_processors_are_counted_where_nobody_says_which_may_be_used() -> None:
         from pcapflow.engine import run as engine
         print(engine._processors() == (os.cpu_count() or 1))
     """
-    assert told(code) == "True\n"
+    assert printed_by(code) == "True\n"
 
 
 @pytest.mark.parametrize("library", ["object()", "raises"], ids=["no malloc_trim", "no C library to be found"])
@@ -82,7 +82,7 @@ def test_memory_that_cannot_be_given_back_is_kept(library: str) -> None:
         from pcapflow.engine import collect
         print(collect._give_back_memory())
     """
-    assert told(code) == "None\n"
+    assert printed_by(code) == "None\n"
 
 
 def test_no_module_that_windows_lacks_is_needed(path: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_no_module_that_windows_lacks_is_needed(path: Path, tmp_path: Path) -> N
         out = sys.argv[2]
         print(run(["analyze", sys.argv[1], "-q", "-o", out + "/r.html", "--json", out + "/r.json", "--tables", out]))
     """
-    assert told(code, path, tmp_path) == "0\n"
+    assert printed_by(code, path, tmp_path) == "0\n"
     assert (tmp_path / "r.html").is_file()
     assert (tmp_path / "flows.csv").is_file()
 

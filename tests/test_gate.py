@@ -28,6 +28,12 @@ def test_rules_by_code_and_by_name_however_mild() -> None:
     assert not gate.matches("PF202", "high")
 
 
+def test_a_name_that_a_pattern_shares_with_a_rule_means_both() -> None:
+    gate = Gate.parse("close-wait-leak")
+    assert gate.matches("PI201", "low")
+    assert gate.matches("PF204", "low")
+
+
 def test_the_capture_itself_counts_by_code_alone() -> None:
     assert not Gate.parse("info").matches("PF904", "high")
     assert Gate.parse("info,PF904").matches("PF904", "low")
@@ -36,7 +42,7 @@ def test_the_capture_itself_counts_by_code_alone() -> None:
 
 @pytest.mark.parametrize("text", ["", "high,", "bad", "PF000", "high,PF2"])
 def test_what_is_unknown_is_told_what_there_is(text: str) -> None:
-    with pytest.raises(ValueError, match="is neither a severity nor a rule") as caught:
+    with pytest.raises(ValueError, match="is no severity, pattern or rule") as caught:
         Gate.parse(text)
     for word in ("info", "low", "medium", "high", *(rule.code for rule in catalogue())):
         assert word in str(caught.value)

@@ -396,7 +396,12 @@ def test_synthetic_fixtures_and_the_index_are_as_they_would_be_made_now() -> Non
 
 def test_the_index_names_every_file_and_nothing_else() -> None:
     """Read as a person reads it: the folder in the heading, the name in the first column."""
-    endings = {"kernel": (".client.pcap", ".server.pcap", ".truth.json"), "formats": ("",), "benign": (".pcap",)}
+    endings = {
+        "kernel": (".client.pcap", ".server.pcap", ".truth.json"),
+        "formats": ("",),
+        "benign": (".pcap",),
+        "programs": (".pcap",),
+    }
     named, folder = [], ""
     for line in build.INDEX.read_text(encoding="utf-8").splitlines():
         if heading := re.match(r"##+ `([\w/]+)/`", line):

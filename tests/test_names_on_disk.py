@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.processes import run
+from tests.processes import ASCII, run
 from tests.samples import CLOSED, NO_FINAL_ACK, capture
 
 NAMES = {
@@ -54,7 +54,7 @@ def test_analyze_writes_everything_under_names_that_are_text(name: tuple[bytes, 
     page = text_of(tmp_path / "r" / f"{stem}.html")
     assert page.endswith("</html>")
     assert shown.removeprefix("in/").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in page
-    assert {text_of(table)[:4] for table in (tmp_path / "t").iterdir()} == {"flow", "code"}
+    assert {text_of(table)[:4] for table in (tmp_path / "t").iterdir()} == {"flow", "code", "inci"}
 
 
 def test_analyze_without_a_name_for_the_report(name: tuple[bytes, str, str], tmp_path: Path) -> None:
@@ -106,6 +106,38 @@ def test_batch_lists_and_links_every_name(name: tuple[bytes, str, str], tmp_path
         if result["level"] != "none"
     }
     assert {unquote_to_bytes(uri) for uri in uris} == {path}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["analyze", "ä.pcap", "-o", "ö.html", "--tables", "ü"], 0, ["tables: ü", "report: ö.html"]),
+        (["analyze", "gone-ä"], 3, ["pcapflow: gone-ä: no such file"]),
+        (["analyze", "ä.pcap", "-o", "gone-ä/ö.html"], 4, ["there is no directory gone-ä"]),
+        (["analyze", "ä.pcap", "-o", "ä.pcap/ö.html"], 4, ["ä.pcap is not a directory"]),
+        (["analyze", "ä.pcap", "--tables", "ä.pcap/ü"], 4, ["ä.pcap is not a directory"]),
+        (["analyze", "ä.pcap", "-o", "ä.pcap"], 2, ["ä.pcap is a capture itself"]),
+        (["analyze", "ä.pcap", "ö.pcap", "-o", "ü"], 2, ["ü would hold several captures; name a directory (ü/)"]),
+        (["analyze", "ä.pcap", "-o", "ü.x", "--json", "ü.x"], 2, ["ü.x would hold both"]),
+        (["analyze", "ä.pcap", "ö.pcap", "--merge"], 3, ["ö.pcap: is named twice, as ä.pcap too"]),
+        (["analyze", "ä.pcap", "--config", "ü.toml"], 2, ["ü.toml: cannot be read as TOML"]),
+        (["batch", "ü", "ä", "-o", "out"], 3, ["pcapflow: no capture in ü, ä"]),
+        (["batch", "ä.pcap", "-o", "öut"], 0, ["index: öut/index.html"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_message_reads_names_as_utf_8_whatever_the_locale(
+    arguments: list[str], status: int, said: list[str], tmp_path: Path
+) -> None:
+    capture(tmp_path / "ä.pcap", CLOSED)
+    (tmp_path / "ö.pcap").hardlink_to(tmp_path / "ä.pcap")
+    if arguments[0] == "batch":
+        (tmp_path / "ü").mkdir()
+        (tmp_path / "ä").mkdir()
+    (tmp_path / "ü.toml").write_text("=")
+    ended, _, err = run(tmp_path, *arguments, env=ASCII)
+    assert ended == status
+    assert all(text in err for text in said), err
 
 
 def test_errors_show_such_names_on_one_line(tmp_path: Path) -> None:

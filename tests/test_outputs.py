@@ -277,11 +277,11 @@ def test_a_run_killed_while_it_writes_its_tables(tmp_path: Path) -> None:
         writing.process.kill()
         assert writing.end()[0] == -signal.SIGKILL
     assert len(left()) == 1
-    assert len(list(out.glob("*.csv"))) < 4
+    assert len(list(out.glob("*.csv"))) < 5
     small = capture(tmp_path / "small.pcap", CLOSED)
     assert run(tmp_path, "analyze", small, "--no-report", "--tables", out, "-q")[0] == 0
     assert {path.name for path in out.iterdir()} == {
-        f"{name}.csv" for name in ("flows", "transitions", "anomalies", "marks")
+        f"{name}.csv" for name in ("flows", "transitions", "anomalies", "marks", "incidents")
     }
 
 

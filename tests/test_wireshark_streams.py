@@ -74,7 +74,7 @@ def _compare(tshark: str, captures: list[Path], merged: Path, *, numbers: bool) 
     tables = track(merged)
     ours = _ours(tables)
     row_of = {stream: row for row, stream in enumerate(ours)}
-    same = [stream for stream, told in theirs.items() if told in row_of]
+    same = [stream for stream, key in theirs.items() if key in row_of]
     if numbers:
         same = [stream for stream in same if tables.flows["stream"][row_of[theirs[stream]]] == stream]
     complete = [s for s in same if tables.flows["completeness"][row_of[theirs[s]]] == completeness[s]]

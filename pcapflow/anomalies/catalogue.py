@@ -30,18 +30,6 @@ def catalogue() -> tuple[Rule, ...]:
     return tuple(rules[code] for code in sorted(rules))
 
 
-def rule_of(code: str) -> Rule:
-    """The rule with this code, in any case, or with this name.
-
-    Raises:
-        KeyError: there is none.
-    """
-    for candidate in catalogue():
-        if code.upper() == candidate.code or code.lower() == candidate.name:
-            return candidate
-    raise KeyError(code)
-
-
 def known_rule(code: str) -> Rule | None:
     """The rule with exactly this code, or nothing: findings may come from a catalogue that has more rules."""
     return next((rule for rule in catalogue() if rule.code == code), None)

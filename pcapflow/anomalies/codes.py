@@ -1,13 +1,14 @@
-"""What the code of a rule tells by itself; light, for those who have nothing of an anomaly but its code."""
+"""What a code tells by itself; light, for those who have nothing of an anomaly or incident but its code."""
 
 from __future__ import annotations
 
 from typing import Final
 
-CAPTURE_FAMILY: Final = "PF9"
-"""How the codes of rules begin that speak of the capture, not of the connections in it: cut off, packets missing."""
+CAPTURE_FAMILIES: Final = ("PF9", "PI9")
+"""How the codes of rules and patterns begin that speak of the capture, not of the connections in it: cut off, packets
+missing."""
 
 
 def is_about_capture(code: str) -> bool:
-    """Whether a rule speaks of the capture, and not of the connections in it."""
-    return code.startswith(CAPTURE_FAMILY)
+    """Whether a rule or pattern speaks of the capture, and not of the connections in it."""
+    return code.startswith(CAPTURE_FAMILIES)

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -93,10 +93,11 @@ def analyse_all(
     jobs: int,
     stop: Stop | None = None,
     others: Sequence[Path] = (),
+    say: Callable[[str], object] | None = None,
 ) -> Iterator[Outcome]:
     """Analyses captures and writes ``STEM.html`` and ``STEM.json`` of each into ``output``; yields them as they end.
 
-    Two captures or more are analysed by other processes. When ``stop`` notes a signal these are ended at once, and no
+    Other processes do it, one where there is one capture: when ``stop`` notes a signal they are ended at once, and no
     more than what was finished is yielded.
 
     Args:
@@ -107,15 +108,13 @@ def analyse_all(
         jobs: processes.
         stop: notes the signals; without it Ctrl-C raises as it does everywhere.
         others: files that will lie beside the reports; no capture's get their names.
+        say: is told in a line where there are fewer processes than there might be, and why.
     """
     stems = stems_of(captures, others)
     job = _Job(output, reader, config)
-    if len(stems) < 2:
-        yield from map(job, stems.items())
-        return
     remove_abandoned(output)
     try:
-        for (path, name), outcome in run_in_workers(job, stems.items(), jobs, stop or Stop(), environment):
+        for (path, name), outcome in run_in_workers(job, stems.items(), jobs, stop or Stop(), environment, say):
             yield Outcome(path, name, "", _KILLED, {}) if isinstance(outcome, Lost) else outcome
     finally:
         # Of the processes that were ended while they wrote.
@@ -162,7 +161,7 @@ def write_index(outcomes: Sequence[Outcome], output: Path, left_out: Sequence[st
         "schema": SUMMARY_SCHEMA,
         "version": __version__,
         "captures": [_summary(outcome) for outcome in outcomes],
-        "left_out": [printable(path) for path in left_out],
+        "left_out": [path_text(path) for path in left_out],
     }
     write_text(output / "summary.json", _json(members))
     page = output / "index.html"
@@ -188,6 +187,9 @@ def _summary(outcome: Outcome) -> dict[str, object]:
     for anomaly in outcome.anomalies:
         codes[anomaly["code"]] = codes.get(anomaly["code"], 0) + anomaly["count"]
     figures = outcome.document.get("summary", {})
+    incidents = [
+        {name: incident[name] for name in ("code", "pattern", "severity", "headline")} for incident in outcome.incidents
+    ]
     return {
         "path": outcome.name,
         "report": path_text(outcome.report) or None,
@@ -197,6 +199,7 @@ def _summary(outcome: Outcome) -> dict[str, object]:
         "flows": figures.get("flows", 0),
         "severities": figures.get("severities", {}),
         "codes": codes,
+        "incidents": incidents,
     }
 
 

@@ -84,6 +84,22 @@ class Stop:
         finally:
             self._is_noting = False
 
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """Within :meth:`noting`: the first signal is noted, and ends what is done here."""
+        self._is_noting = False
+        try:
+            yield
+        except (KeyboardInterrupt, Terminated):
+            if self._raised is None:
+                raise
+        finally:
+            self._is_noting = True
+        if self._raised is not None:
+            # Or some library has taken it for a fault of its own.
+            self.signal = signal.SIGINT if isinstance(self._raised, KeyboardInterrupt) else signal.SIGTERM
+            self._raised = None
+
     def check(self) -> None:
         """Raises again what a signal raised and some library took for a fault of its own, such as a failed import.
 

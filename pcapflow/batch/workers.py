@@ -17,7 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection, get_context, parent_process, resource_tracker
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from pcapflow.batch.stop import Stop, held_back, ignore_interrupts
 
@@ -38,6 +38,12 @@ class Lost:
     """In place of a result: as many processes as a task may cost were killed with it."""
 
 
+class _Unstarted(NamedTuple):
+    """In place of a result: a process ends before it has begun, for want of a thread."""
+
+    reason: str
+
+
 @dataclasses.dataclass(eq=False, slots=True)
 class _Worker(Generic[Task]):
     """One process; ``task`` is empty, or the one that it works on; ``tries`` counts the processes it was given to."""
@@ -54,12 +60,16 @@ def run_in_workers(
     workers: int,
     stop: Stop,
     prepare: Callable[[], object] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Iterator[tuple[Task, Result | Lost]]:
     """Calls a function for each task in other processes; yields each task with its result, as they end.
 
     A task that is lost with its process, which the system kills for want of memory as a rule, is tried once more in a
     fresh one. When ``stop`` notes a signal all processes are ended at once, and no more than what was finished is
     yielded. They end with this process too, however it ends, and what they started ends with them.
+
+    Where the system gives no further process, or a process no thread, those that there are do the work; where it gives
+    none, this process does it, and the signal ends the task at hand.
 
     Args:
         function: what every process calls; it must be picklable, and should raise nothing: an exception ends its
@@ -69,17 +79,25 @@ def run_in_workers(
         stop: notes the signals, where the caller has entered it.
         prepare: is called in every process when it has started: for what all tasks need. Afterwards the process has a
             directory for temporary files that is removed with it.
+        say: is told in a line that there are fewer processes than there might be, and why.
     """
-    pool = _Pool(function, prepare, workers)
+    pool = _Pool(function, prepare, workers, say)
     waiting = deque((task, 1) for task in tasks)
     is_finished = False
     try:
         with stop.noting():
             while not stop.signal and (waiting or pool.is_busy):
-                while waiting and pool.has_room:
-                    pool.give(*waiting.popleft())
+                while waiting and pool.has_room and pool.give(*waiting[0]):
+                    waiting.popleft()
+                if not pool.is_busy:
+                    # There is no process but this one.
+                    task, tries = waiting.popleft()
+                    yield from _here(function, task, tries, stop)
+                    continue
                 for task, tries, result in pool.results(stop):
-                    if isinstance(result, Lost) and tries < TRIES:
+                    if isinstance(result, _Unstarted):
+                        waiting.appendleft((task, tries))
+                    elif isinstance(result, Lost) and tries < TRIES:
                         waiting.appendleft((task, tries + 1))
                     else:
                         yield task, result
@@ -88,13 +106,35 @@ def run_in_workers(
         pool.end(at_once=not is_finished)
 
 
+def _here(
+    function: Callable[[Task], Result], task: Task, tries: int, stop: Stop
+) -> Iterator[tuple[Task, Result | Lost]]:
+    """Does a task in this process; yields nothing where a signal ended it."""
+    if tries > 1:
+        # What a process was killed for must not be the end of this one.
+        yield task, Lost()
+        return
+    with stop.ending():
+        result = function(task)
+    if not stop.signal:
+        yield task, result
+
+
 class _Pool(Generic[Task, Result]):
     """The processes of one run, and the directory for what they write to the directory for temporary files."""
 
-    def __init__(self, function: Callable[[Task], Result], prepare: Callable[[], object] | None, workers: int) -> None:
+    def __init__(
+        self,
+        function: Callable[[Task], Result],
+        prepare: Callable[[], object] | None,
+        workers: int,
+        say: Callable[[str], object] | None,
+    ) -> None:
         self._function = function
         self._prepare = prepare
         self._most = workers
+        self._say = say
+        self._said: list[str] = []
         self._workers: list[_Worker[Task]] = []
         self._scratch = tempfile.mkdtemp(prefix="pcapflow-")
 
@@ -108,26 +148,37 @@ class _Pool(Generic[Task, Result]):
         """Whether a task can be given away at once."""
         return sum(bool(worker.task) for worker in self._workers) < self._most
 
-    def give(self, task: Task, tries: int) -> None:
-        """Gives a task to a process that is free, or to a new one; one that was lost before always to a new one."""
-        # The process that it was lost with is no longer in the pool: there is room for one.
-        idle = None if tries > 1 else next((worker for worker in self._workers if not worker.task), None)
-        worker = idle or self._start()
+    def give(self, task: Task, tries: int) -> bool:
+        """Gives a task to a process that is free, or to a new one; one that was lost before to a new one if possible.
+
+        Returns:
+            False where there is neither.
+        """
+        idle = next((worker for worker in self._workers if not worker.task), None)
+        worker = idle
+        if idle is None or (tries > 1 and len(self._workers) < self._most):
+            try:
+                worker = self._start()
+            except OSError as error:
+                self._do_with_fewer(error.strerror or str(error))
+        if worker is None:
+            return False
         worker.task, worker.tries = (task,), tries
         # A process that has died meanwhile is noticed by whoever waits for its result.
         with contextlib.suppress(OSError):
             worker.pipe.send(task)
+        return True
 
-    def results(self, stop: Stop) -> list[tuple[Task, int, Result | Lost]]:
+    def results(self, stop: Stop) -> list[tuple[Task, int, Result | Lost | _Unstarted]]:
         """Waits until a process has a result, or is gone, or a signal is noted; gives task, tries and result."""
         handles: list[Any] = [*stop.waitables]
         for worker in self._workers:
             handles += (worker.pipe, worker.process.sentinel)
         ready = connection.wait(handles)
         stop.drain()
-        found: list[tuple[Task, int, Result | Lost]] = []
+        found: list[tuple[Task, int, Result | Lost | _Unstarted]] = []
         for worker in [w for w in self._workers if w.pipe in ready or w.process.sentinel in ready]:
-            result: Result | Lost
+            result: Result | Lost | _Unstarted
             try:
                 # What it sent before it ended counts.
                 result = worker.pipe.recv() if worker.pipe.poll() else Lost()
@@ -135,8 +186,10 @@ class _Pool(Generic[Task, Result]):
                 result = Lost()
             found += [(task, worker.tries, result) for task in worker.task]
             worker.task = ()
-            if isinstance(result, Lost) or worker.process.sentinel in ready:
+            if isinstance(result, (Lost, _Unstarted)) or worker.process.sentinel in ready:
                 self._remove(worker)
+            if isinstance(result, _Unstarted):
+                self._do_with_fewer(result.reason)
         return found
 
     def end(self, *, at_once: bool) -> None:
@@ -149,7 +202,20 @@ class _Pool(Generic[Task, Result]):
             self._remove(worker)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
+    def _do_with_fewer(self, reason: str) -> None:
+        """Starts no more processes than there are now."""
+        self._most = len(self._workers)
+        left = "those that there are" if self._most else "this one alone"
+        if self._say is not None and left not in self._said:
+            self._said.append(left)
+            self._say(f"no further process could be started ({reason}): the batch goes on with {left}")
+
     def _start(self) -> _Worker[Task]:
+        """Starts a process.
+
+        Raises:
+            OSError: the system gives none.
+        """
         if os.name == "posix":
             # It is started with the first process otherwise, and lets signals through again that are held back here.
             resource_tracker.ensure_running()
@@ -159,10 +225,15 @@ class _Pool(Generic[Task, Result]):
         process = context.Process(
             target=_serve, args=(self._function, self._prepare, theirs, self._scratch), daemon=True
         )
-        with held_back():
-            process.start()
-        # Else this pipe would not end with the process.
-        theirs.close()
+        try:
+            with held_back():
+                process.start()
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            # Else this pipe would not end with the process.
+            theirs.close()
         worker: _Worker[Task] = _Worker(process, ours)
         self._workers.append(worker)
         return worker
@@ -192,7 +263,11 @@ def _serve(
         # what it has read so far would pass for all there is.
         os.setpgid(0, 0)
     ignore_interrupts()
-    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    try:
+        threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    except RuntimeError as error:
+        pipe.send(_Unstarted(str(error)))
+        return
     if prepare is not None:
         prepare()
     tempfile.tempdir = scratch

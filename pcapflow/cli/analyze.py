@@ -15,6 +15,7 @@ from pcapflow.cli.statuses import EXIT_ANOMALIES, EXIT_UNREADABLE
 from pcapflow.cli.streams import Streams
 from pcapflow.cli.targets import plans_of
 from pcapflow.errors import CaptureError
+from pcapflow.text.escape import path_text
 
 if TYPE_CHECKING:
     from pcapflow.export.csv import Form
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="REPORT.html", help="The report; a directory when there are several captures.")
 @click.option("--json", "json_file", metavar="FILE", help="Also JSON; - is standard output.")
-@click.option("--tables", metavar="DIR", type=click.Path(path_type=Path), help="Also the four tables, as CSV.")
+@click.option("--tables", metavar="DIR", type=click.Path(path_type=Path), help="Also the five tables, as CSV.")
 @click.option("--parquet", is_flag=True, help="The tables as Parquet (needs pyarrow).")
 @reader_option
 @click.option("--merge", is_flag=True, help="Read the captures as one, in order of time (a ring of files).")
@@ -78,7 +79,7 @@ def analyze(
             analysis = analysed(inputs, reader, config, quiet, processes, outputs)
         except CaptureError as error:
             ended = streams.was_ended(inputs)
-            complain(f"{error.path}: interrupted before a capture came" if ended else str(error))
+            complain(f"{path_text(error.path)}: interrupted before a capture came" if ended else str(error))
             status = status or EXIT_UNREADABLE
             continue
         if anonymize:
@@ -95,10 +96,10 @@ def analyze(
             from pcapflow.export.csv import write_tables
 
             write_tables(analysis, plan.tables, form)
-            tell(f"tables: {plan.tables}", quiet)
+            tell(f"tables: {path_text(plan.tables)}", quiet)
         if plan.report is not None:
             write(plan.report, analysis.to_html(), None if quiet else "report")
-        if gate is not None and gate.matches_any((a.code, a.severity.label) for a in analysis.findings):
+        if gate is not None and gate.matches_any(analysis.found):
             status = EXIT_ANOMALIES
         if len(plans) > 1 and not quiet:
             show(lambda out: out.write("\n"))

@@ -19,6 +19,7 @@ from pcapflow.cli.targets import check_outputs
 from pcapflow.export.files import make_directory, write_text
 from pcapflow.gate import Gate
 from pcapflow.outcome import Outcome, interruption
+from pcapflow.text.escape import path_text
 
 if TYPE_CHECKING:
     from pcapflow.reader.open import Engine
@@ -59,7 +60,7 @@ def batch(
     for error in errors:
         complain(str(error))
     if not captures and not errors:
-        complain(f"no capture in {', '.join(paths)}")
+        complain(f"no capture in {', '.join(map(path_text, paths))}")
         return EXIT_UNREADABLE
     logs = [path for path in (junit, sarif) if path is not None]
     beside = [path for path in logs if path.parent.resolve() == output.resolve()]
@@ -75,7 +76,7 @@ def batch(
     processes = jobs or os.cpu_count() or 1
     with Stop() as stop:
         for outcome in analyse_all(
-            captures, output, reader=reader, config=config, jobs=processes, stop=stop, others=beside
+            captures, output, reader=reader, config=config, jobs=processes, stop=stop, others=beside, say=complain
         ):
             outcomes.append(outcome)
             done = f"{len(outcomes) - len(errors)}/{len(captures)}"
@@ -97,7 +98,7 @@ def batch(
     for outcome in outcomes:
         if outcome.error and outcome.path not in unread:
             complain(f"{outcome.name}: {outcome.error}")
-    tell(f"index: {index}", quiet)
+    tell(f"index: {path_text(index)}", quiet)
     if stop.signal:
         complain(interruption(outcomes, left_out))
         return stop.status
@@ -107,6 +108,6 @@ def batch(
 def _batch_status(outcomes: Sequence[Outcome], gate: Gate | None) -> int:
     if any(outcome.is_unwritten for outcome in outcomes):
         return EXIT_OUTPUT
-    if gate is not None and any(gate.matches_any((a["code"], a["severity"]) for a in o.anomalies) for o in outcomes):
+    if gate is not None and any(gate.matches_any(o.found) for o in outcomes):
         return EXIT_ANOMALIES
     return EXIT_UNREADABLE if any(outcome.error for outcome in outcomes) else 0

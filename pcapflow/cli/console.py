@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from pcapflow.errors import OutputError
 from pcapflow.export.files import write_text
-from pcapflow.text.escape import printable
+from pcapflow.text.escape import path_text, printable
 
 STDOUT: Final = "standard output"
 
@@ -26,7 +26,7 @@ def write(target: str, text: str, what: str | None) -> None:
         show(lambda out: out.write(text))
         return
     write_text(Path(target), text)
-    tell(f"{what}: {target}", quiet=what is None)
+    tell(f"{what}: {path_text(target)}", quiet=what is None)
 
 
 def show(write_to: Callable[[TextIO], object]) -> None:

@@ -49,8 +49,8 @@ def fail_on_option(command: _F) -> _F:
         "gate",
         callback=_gate,
         metavar="SEVERITY|CODE[,...]",
-        help="Exit with status 1 when there is an anomaly this severe or worse (info, low, medium, high), or one with "
-        "this code or name. Those of the capture itself (PF9xx) count by code alone.",
+        help="Exit with status 1 when there is an incident or anomaly this severe or worse (info, low, medium, high), "
+        "or one with this code or name. Those of the capture itself (PI9xx, PF9xx) count by code alone.",
     )(command)
 
 

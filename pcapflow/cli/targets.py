@@ -12,6 +12,7 @@ import click
 
 from pcapflow.export.files import check_directory, check_file, make_directory
 from pcapflow.export.names import LONGEST_SUFFIX, output_stems
+from pcapflow.text.escape import path_text
 
 if TYPE_CHECKING:
     from pcapflow.export.csv import Form
@@ -46,7 +47,7 @@ def plans_of(
         report = None if no_report else _target(output, several, f"{name}.html", f"{name}{LONGEST_SUFFIX}")
         json_target = _target(json_file, several, f"{name}.json", None)
         if report is not None and report == json_target:
-            raise click.UsageError(f"{report} would hold both the report and the JSON")
+            raise click.UsageError(f"{path_text(report)} would hold both the report and the JSON")
         plans.append(Plan(job, report, json_target, tables / name if several and tables else tables))
     for plan in plans:
         check_outputs(
@@ -73,7 +74,8 @@ def _target(option: str | None, several: bool, inside: str, default: str | None)
         make_directory(Path(option))
         return str(Path(option) / inside)
     if several:
-        raise click.UsageError(f"{option} would hold several captures; name a directory ({option}/), or use --merge")
+        shown = path_text(option)
+        raise click.UsageError(f"{shown} would hold several captures; name a directory ({shown}/), or use --merge")
     return option
 
 
@@ -88,7 +90,7 @@ def check_outputs(outputs: Sequence[Path], captures: Sequence[str], directories:
     inputs = {_identity(Path(capture)) for capture in captures if there and capture != "-" and Path(capture).exists()}
     for output in there:
         if _identity(output) in inputs:
-            raise click.UsageError(f"{output} is a capture itself and would be overwritten")
+            raise click.UsageError(f"{path_text(output)} is a capture itself and would be overwritten")
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import CLIENT
 
 
 class Case:
@@ -99,6 +100,12 @@ class Case:
     def same_server(self, flow: int) -> IntArray:
         """All connections to the address and port that this one was opened to, in order of number."""
         return np.flatnonzero(server_keys(self.tables) == server_keys(self.tables)[flow]).astype(np.int64)
+
+    def same_client(self, flow: int, among: IntArray) -> IntArray:
+        """Those of some connections that the client's host of this one opened."""
+        hosts = host_keys(self.tables, CLIENT)
+        chosen: IntArray = among[hosts[among] == hosts[flow]]
+        return chosen
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""

@@ -6,6 +6,8 @@ import functools
 import importlib
 import pkgutil
 
+from pcapflow.anomalies.catalogue import catalogue as rules
+from pcapflow.anomalies.rule import Rule
 from pcapflow.diagnosis import patterns
 from pcapflow.diagnosis.pattern import Pattern
 
@@ -25,13 +27,11 @@ def catalogue() -> tuple[Pattern, ...]:
     return tuple(found[code] for code in sorted(found))
 
 
-def pattern_of(code: str) -> Pattern:
-    """The pattern with this code, in any case, or with this name.
+def everything() -> tuple[Pattern | Rule, ...]:
+    """All that is looked for: patterns, then rules, each by code."""
+    return (*catalogue(), *rules())
 
-    Raises:
-        KeyError: there is none.
-    """
-    for candidate in catalogue():
-        if code.upper() == candidate.code or code.lower() == candidate.name:
-            return candidate
-    raise KeyError(code)
+
+def entries_of(code: str) -> tuple[Pattern | Rule, ...]:
+    """The pattern or rule with this code, in any case; or all with this name: a pattern and a rule may share one."""
+    return tuple(entry for entry in everything() if code.upper() == entry.code or code.lower() == entry.name)

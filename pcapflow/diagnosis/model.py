@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from pcapflow.anomalies.cite import proof
-from pcapflow.anomalies.model import CERTAIN, Confidence
+from pcapflow.anomalies.model import CERTAIN, Anomaly, Confidence
 from pcapflow.anomalies.severity import Severity
 
 MAX_FLOWS: Final = 1000
@@ -115,3 +115,9 @@ class Incident(Explanation):
     number: int
     code: str
     pattern: str
+
+
+def unexplained(anomalies: Sequence[Anomaly], incidents: Sequence[Incident]) -> list[Anomaly]:
+    """The anomalies that stand alone, in their order."""
+    told = frozenset().union(*(incident.explains for incident in incidents))
+    return [anomaly for place, anomaly in enumerate(anomalies) if place not in told]

@@ -117,9 +117,3 @@ def _incident(number: int, choice: _Accepted) -> Incident:
     fields["explains"] = choice.explains
     fields["against"] = (*told.against, *(f"it could also be this: {text}" for text in choice.alternatives))
     return Incident(number=number, code=pattern.code, pattern=pattern.name, **fields)
-
-
-def unexplained(anomalies: Sequence[Anomaly], incidents: Sequence[Incident]) -> list[Anomaly]:
-    """The anomalies that stand alone, in their order."""
-    told = frozenset().union(*(incident.explains for incident in incidents))
-    return [anomaly for place, anomaly in enumerate(anomalies) if place not in told]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 import threading
 from collections.abc import Callable, Sequence
@@ -57,10 +58,13 @@ def sha256_by_mapping(path: str, size: int) -> str:
 
 
 def sha256_beside(path: str, size: int) -> Callable[[], str]:
-    """Takes the checksum in a thread; what is returned waits for it."""
+    """Takes the checksum in a thread; what is returned waits for it, or takes it where the system gives no thread."""
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.append(sha256_of(path, size)), daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return functools.partial(sha256_of, path, size)
 
     def result() -> str:
         thread.join()

@@ -40,6 +40,10 @@ LARGE_WHEN_COMPILED_BYTES: Final = 64 << 20
 out, are most of the time then."""
 
 
+class _NeedsPysharkError(Exception):
+    """A member came that two processes do not read: each would start a tshark of its own."""
+
+
 def run(
     inputs: Sequence[Input],
     reader: Engine,
@@ -70,7 +74,7 @@ def run(
     states = [state_of(item) for item in inputs]
     followed = _follow(inputs, states, reader, config, progress, jobs, meanwhile)
     if followed is None:
-        # The second process failed, or has read another number of frames: one process does all of it.
+        # One process does all of it.
         followed = _follow(inputs, states, reader, config, progress, 1, None)
         assert followed is not None
     results, capture, waypoints = followed
@@ -103,13 +107,20 @@ def _follow(
     jobs: int | None,
     meanwhile: Callable[[], None] | None,
 ) -> tuple[list[PartitionResult], Capture, Waypoints] | None:
-    """Reads the capture once; nothing where a second process took part and failed."""
+    """Reads the capture once.
+
+    Returns:
+        Nothing where a second process took part and failed, has read another number of frames, or met a member that
+        needs pyshark.
+    """
     sizes = _sizes(states)
     total = _total(sizes)
 
     def on_batch() -> None:
         if progress is not None:
             progress(opened.bytes_read, total)
+        if second is not None and opened.engine != "native":
+            raise _NeedsPysharkError
 
     batch = SegmentBatch()
     with contextlib.closing(open_capture(inputs, reader, sizes)) as opened:
@@ -122,7 +133,8 @@ def _follow(
             results = follow(opened, batch, more, SHARDS, config, on_batch)
         else:
             checksum = second.checksum
-            with second:
+            rest = None
+            with contextlib.suppress(_NeedsPysharkError), second:
                 results = follow(opened, batch, more, SHARDS[:1], config, on_batch)
                 if meanwhile is not None:
                     meanwhile()

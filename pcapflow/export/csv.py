@@ -1,4 +1,4 @@
-"""A directory of tables: all four, as CSV or Parquet, with the columns of the public data frames."""
+"""A directory of tables: all five, as CSV or Parquet, with the columns of the public data frames."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from pcapflow.export.frames import Frame
     from pcapflow.result import Result
 
-TABLES: Final = ("flows", "transitions", "anomalies", "marks")
+TABLES: Final = ("flows", "transitions", "anomalies", "marks", "incidents")
+
+_WORDS: Final = ("frames", "anomalies", "hosts")
+"""Columns of lists whose items hold no blank."""
+_SENTENCES: Final = ("alternatives", "why", "against", "remedy")
 
 Form = Literal["csv", "parquet"]
 
 
 def write_tables(result: Result, directory: Path, form: Form = "csv") -> list[Path]:
-    """Writes ``flows``, ``transitions``, ``anomalies`` and ``marks`` into a directory, which is made if need be.
+    """Writes the tables into a directory, which is made if need be; :data:`TABLES` names them.
 
-    In CSV times are in UTC with nanoseconds, a value that is absent is empty, and lists are joined by spaces.
+    In CSV times are in UTC with nanoseconds, a value that is absent is empty, and lists are joined by spaces, and
+    those of sentences by semicolons.
 
     Returns:
         The files, in the order above.
@@ -65,16 +70,17 @@ def table_paths(directory: Path, form: Form) -> list[Path]:
 
 def _shown(frame: Frame) -> Frame:
     """The frame with escapes for what a file name put into a sentence and no encoding has."""
-    return frame.assign(detail=frame["detail"].map(printable)) if "detail" in frame.columns else frame
+    sentences = [name for name in ("detail", "headline") if name in frame.columns]
+    return frame.assign(**{name: frame[name].map(printable) for name in sentences})
 
 
 def _as_text(frame: Frame) -> Frame:
     """The frame with times and lists as the text that CSV has for them."""
     texts: dict[str, Any] = {}
     for name in frame.columns:
-        if name == "frames":
-            texts[name] = [" ".join(map(str, frames)) for frames in frame[name]]
-        elif name == "alternatives":
+        if name in _WORDS:
+            texts[name] = [" ".join(map(str, items)) for items in frame[name]]
+        elif name in _SENTENCES:
             texts[name] = frame[name].map("; ".join)
         elif str(frame[name].dtype).startswith("datetime64"):
             texts[name] = np.datetime_as_string(frame[name].to_numpy(dtype="datetime64[ns]"), unit="ns", timezone="UTC")

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Final
 
 from pcapflow.errors import OutputError
+from pcapflow.text.escape import path_text
 
 _TEMPORARY: Final = re.compile(r"\.pcapflow-[0-9a-f]{8}\.tmp")
 _ABANDONED_S: Final = 86_400
@@ -91,9 +92,9 @@ def check_file(path: Path) -> None:
             return
         parent = path.parent
         if not parent.exists():
-            raise OutputError(path, f"there is no directory {parent}")
+            raise OutputError(path, f"there is no directory {path_text(parent)}")
         if not parent.is_dir():
-            raise OutputError(path, f"{parent} is not a directory")
+            raise OutputError(path, f"{path_text(parent)} is not a directory")
     except OSError as error:
         # A name that is too long, a directory on the way that may not be searched.
         raise OutputError.of(path, error) from error
@@ -111,7 +112,8 @@ def check_directory(path: Path) -> None:
         while not nearest.exists() and nearest != nearest.parent:
             nearest = nearest.parent
         if not nearest.is_dir():
-            raise OutputError(path, "is not a directory" if nearest == path else f"{nearest} is not a directory")
+            what = "is not a directory"
+            raise OutputError(path, what if nearest == path else f"{path_text(nearest)} {what}")
     except OSError as error:
         raise OutputError.of(path, error) from error
     _check_writable(path, nearest)
@@ -141,7 +143,7 @@ def _check_writable(path: Path, directory: Path) -> None:
     # What is written goes into a new file beside it, so the directory must be writable even where the file exists.
     if not os.access(directory, os.W_OK | os.X_OK):
         # A read-only file system refuses root too.
-        raise OutputError(path, f"the directory {directory} may not be written")
+        raise OutputError(path, f"the directory {path_text(directory)} may not be written")
 
 
 def _is_written_through(path: Path) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pcapflow.anomalies.model import Anomaly, Severity
+from pcapflow.diagnosis.model import Incident
 from pcapflow.result import Result
 from pcapflow.tables.community_id import community_ids
 from pcapflow.tables.moments import Moments
@@ -25,12 +26,13 @@ Frame = pd.DataFrame
 
 
 def frames(result: Result) -> dict[str, Frame]:
-    """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``."""
+    """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``, ``incidents``."""
     return {
         "flows": flows_frame(result.tables),
         "transitions": transitions_frame(result.tables),
         "anomalies": anomalies_frame(result.findings),
         "marks": marks_frame(result.tables),
+        "incidents": incidents_frame(result.diagnosis),
     }
 
 
@@ -150,9 +152,7 @@ def anomalies_frame(anomalies: Sequence[Anomaly]) -> Frame:
         {
             "code": pd.array([a.code for a in anomalies], dtype="str"),
             "name": pd.array([a.name for a in anomalies], dtype="str"),
-            "severity": pd.Categorical(
-                [a.severity.label for a in anomalies], [severity.label for severity in Severity], ordered=True
-            ),
+            "severity": _severities(anomalies),
             "flow": pd.array([pd.NA if a.flow < 0 else a.flow for a in anomalies], dtype="Int64"),
             "endpoint": pd.Categorical([_endpoint(a.endpoint) for a in anomalies], ENDPOINT_NAMES),
             "time": _times(np.array([a.time_ns for a in anomalies], dtype=np.int64)),
@@ -164,6 +164,43 @@ def anomalies_frame(anomalies: Sequence[Anomaly]) -> Frame:
             "count": np.array([a.count for a in anomalies], dtype=np.int64),
         }
     )
+
+
+def incidents_frame(incidents: Sequence[Incident]) -> Frame:
+    """The public ``incidents`` table.
+
+    Returns:
+        A row per incident, worst first: ``incident`` (its number), ``pattern``, ``code``, ``severity``,
+        ``confidence``, ``headline``, ``blame`` (in words; ``nobody`` where it is nobody's), ``start`` and ``end``
+        (datetime64[ns, UTC]), ``flows`` (how many connections), ``hosts`` (a list of addresses), ``anomalies`` (a list
+        of rows of the ``anomalies`` table), ``frames`` (a list), ``why``, ``against`` and ``remedy`` (lists of
+        sentences, those of ``remedy`` with the side that should act).
+    """
+    return pd.DataFrame(
+        {
+            "incident": np.array([i.number for i in incidents], dtype=np.int64),
+            "pattern": pd.array([i.pattern for i in incidents], dtype="str"),
+            "code": pd.array([i.code for i in incidents], dtype="str"),
+            "severity": _severities(incidents),
+            "confidence": pd.array([i.confidence for i in incidents], dtype="str"),
+            "headline": pd.array([i.headline for i in incidents], dtype="str"),
+            "blame": pd.array([i.blame.text for i in incidents], dtype="str"),
+            "start": _times(np.array([i.start_ns for i in incidents], dtype=np.int64)),
+            "end": _times(np.array([i.end_ns for i in incidents], dtype=np.int64)),
+            "flows": np.array([i.count for i in incidents], dtype=np.int64),
+            "hosts": pd.Series([list(i.hosts) for i in incidents], dtype=object),
+            "anomalies": pd.Series([sorted(i.explains) for i in incidents], dtype=object),
+            "frames": pd.Series([list(i.frames) for i in incidents], dtype=object),
+            "why": pd.Series([[observation.text for observation in i.why] for i in incidents], dtype=object),
+            "against": pd.Series([list(i.against) for i in incidents], dtype=object),
+            "remedy": pd.Series([[f"{step.side}: {step.text}" for step in i.remedy] for i in incidents], dtype=object),
+        }
+    )
+
+
+def _severities(rows: Sequence[Anomaly] | Sequence[Incident]) -> Any:
+    labels = [severity.label for severity in Severity]
+    return pd.Categorical([row.severity.label for row in rows], labels, ordered=True)
 
 
 def _endpoint(code: int) -> str | None:

@@ -1,4 +1,4 @@
-r"""JSON: the capture, its figures and its anomalies, for programs.
+r"""JSON: the capture, its figures, its incidents and its anomalies, for programs.
 
 The document is an object with these members. Members are only ever added under the same ``schema``.
 
@@ -11,6 +11,11 @@ The document is an object with these members. Members are only ever added under 
 - ``anomalies``: worst first, each with ``code``, ``name``, ``severity``, ``flow`` (null for one that speaks of many),
   ``endpoint`` (``client``, ``server``, or null), ``time``, ``frames``, ``detail``, ``cause`` (null without),
   ``confidence``, ``alternatives``, ``count``.
+- ``incidents``: what happened, worst first, each with ``incident`` (its number), ``pattern``, ``code``, ``severity``,
+  ``confidence``, ``headline``, ``blame`` (``kind``: endpoint, host, path, capture or nobody; ``who``; ``side``: client,
+  server or null), ``start``, ``end``, ``flows`` (how many connections), ``hosts``, ``anomalies`` (positions in the list
+  of that name), ``frames``, ``why`` (each ``text`` and ``frames``), ``against``, ``remedy`` (each ``side`` and
+  ``text``).
 - ``flows``: the connections that an anomaly names, each with ``flow``, ``stream``, ``client``, ``server`` (address and
   port), ``first_frame``, ``last_frame``, ``start``, ``end``, ``client_state``, ``server_state``, ``closed_by``,
   ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``, ``*_retransmitted``, ``*_rtt_ms`` (null
@@ -41,6 +46,7 @@ from pcapflow.views.summary import summarise
 
 if TYPE_CHECKING:
     from pcapflow.anomalies.model import Anomaly
+    from pcapflow.diagnosis.model import Incident
     from pcapflow.reader.capture import Capture
     from pcapflow.result import Result
     from pcapflow.tables.table import Tables
@@ -69,6 +75,7 @@ def document(result: Result) -> dict[str, Any]:
             "server_states": summary.states[1],
             "severities": summary.severities,
         },
+        "incidents": [_incident(incident) for incident in result.diagnosis],
         "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
         "flows": [_flow(result.tables, moments, flow) for flow in named],
     }
@@ -88,6 +95,30 @@ def _capture(capture: Capture) -> dict[str, Any]:
     members["first"] = None if first < 0 else rfc3339(first)
     members["last"] = None if last < 0 else rfc3339(last)
     return members
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    blame = incident.blame
+    return {
+        "incident": incident.number,
+        "pattern": incident.pattern,
+        "code": incident.code,
+        "severity": incident.severity.label,
+        "confidence": incident.confidence,
+        "headline": printable(incident.headline),
+        "blame": {"kind": blame.kind, "who": printable(blame.who), "side": blame.side or None},
+        "start": rfc3339(incident.start_ns),
+        "end": rfc3339(incident.end_ns),
+        "flows": int(incident.count),
+        "hosts": list(incident.hosts),
+        "anomalies": sorted(incident.explains),
+        "frames": [int(frame) for frame in incident.frames],
+        "why": [
+            {"text": printable(seen.text), "frames": [int(frame) for frame in seen.frames]} for seen in incident.why
+        ],
+        "against": [printable(text) for text in incident.against],
+        "remedy": [{"side": step.side.lower(), "text": printable(step.text)} for step in incident.remedy],
+    }
 
 
 def _anomaly(anomaly: Anomaly) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pcapflow.export.terminal import SEVERITY_STYLES, console, grid
+from pcapflow.export.incidents_text import SEVERITY_STYLES
+from pcapflow.export.terminal import console, grid
 from pcapflow.tables.segments import Segment
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.marks import MARK_NAMES
@@ -22,6 +23,7 @@ from pcapflow.views.proofs import reasons, withdrawals
 
 if TYPE_CHECKING:
     from pcapflow.anomalies.model import Anomaly
+    from pcapflow.diagnosis.model import Incident
     from pcapflow.result import Result
     from pcapflow.tables.table import Tables
 
@@ -29,7 +31,7 @@ SEGMENTS_SHOWN: Final = 200
 
 
 def print_ladder(result: Result, flow: int, stream: TextIO) -> None:
-    """Prints the segments of one connection with both states, each transition and its reason, and the anomalies."""
+    """Prints the segments of one connection with both states, each transition and its reason, and what went wrong."""
     out = console(stream)
     tables = result.tables
     anomalies = [anomaly for anomaly in result.findings if flow == anomaly.flow or flow in anomaly.flows]
@@ -46,6 +48,9 @@ def print_ladder(result: Result, flow: int, stream: TextIO) -> None:
     out.print(_transitions(tables, flow, reasons(tables, flow, segments, round(result.config.rto_s * 1e9))))
     for frame, text in withdrawals(tables, flow, segments):
         out.print(Text(f"Taken back at frame {frame}: {text}."))
+    for incident in _incidents_of(result, flow):
+        out.print()
+        out.print(_incident(incident))
     for anomaly in anomalies:
         out.print()
         out.print(_anomaly(anomaly))
@@ -108,6 +113,19 @@ def _transitions(tables: Tables, flow: int, why: Sequence[str]) -> Grid:
             reason,
         )
     return table
+
+
+def _incidents_of(result: Result, flow: int) -> list[Incident]:
+    """The incidents that a connection is part of, worst first."""
+    return [incident for incident in result.diagnosis if flow in incident.flows]
+
+
+def _incident(incident: Incident) -> Text:
+    label = incident.severity.label
+    text = Text()
+    text.append(f"{label}  ", style=SEVERITY_STYLES[label])
+    text.append(f"{incident.code} {incident.pattern}", style="bold")
+    return text.append(f" ({incident.confidence}, {printable(incident.blame.text)}): {printable(incident.headline)}")
 
 
 def _anomaly(anomaly: Anomaly) -> Text:

@@ -1,44 +1,64 @@
-"""The catalogue of rules for people at a terminal: the list, and one rule with all that its help says."""
+"""Patterns and rules for people at a terminal: the list, and one of them with all that its help says."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.text import Text
 
-from pcapflow.anomalies.catalogue import catalogue
+from pcapflow.anomalies.catalogue import catalogue as rules
+from pcapflow.diagnosis.catalogue import catalogue as patterns
+from pcapflow.diagnosis.pattern import PatternHelp
 from pcapflow.export.terminal import console, grid
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pcapflow.anomalies.rule import Rule
+    from pcapflow.diagnosis.pattern import Pattern
 
 _LINE: Final = 100
 """Columns that prose takes at most: longer lines are hard to follow."""
 
 
 def print_rules(stream: TextIO) -> None:
-    """Prints all rules: code, name, and the first sentence of each."""
-    table = grid("code", "name", "what it is")
-    for rule in catalogue():
-        table.add_row(rule.code, rule.name, Text(rule.help.summary))
-    console(stream).print(table)
-
-
-def print_rule(rule: Rule, stream: TextIO) -> None:
-    """Prints one rule: what it is, what it means, what to do, what else it could be, and where that is written."""
+    """Prints all patterns and rules: code, name, and the first sentence of each."""
     out = console(stream)
-    out.print(Text.assemble((f"{rule.code} {rule.name}", "bold"), f"  {rule.title}"))
+    for heading, entries in (("Patterns: what happened", patterns()), ("Rules: what is odd", rules())):
+        table = grid("code", "name", "what it is")
+        for entry in entries:
+            table.add_row(entry.code, entry.name, Text(entry.help.summary))
+        out.print(Text(heading, style="bold"))
+        out.print(table)
+        out.print()
+
+
+def print_entries(entries: Sequence[Rule | Pattern], stream: TextIO) -> None:
+    """Prints some of them: what each is and means, what to do, what else it could be, and where that is written."""
+    out = console(stream)
+    for place, entry in enumerate(entries):
+        if place:
+            out.print()
+        _print_entry(entry, out)
+
+
+def _print_entry(entry: Rule | Pattern, out: Console) -> None:
+    text = entry.help
+    out.print(Text.assemble((f"{entry.code} {entry.name}", "bold"), f"  {entry.title}"))
+    evidence = (("Seen", text.seen), ("Unless", text.unless)) if isinstance(text, PatternHelp) else ()
     parts = [
-        ("", rule.help.summary),
-        ("Means", rule.help.means),
-        *((f"Do, {side.lower()}", advice) for side, advice in rule.help.do),
-        ("Or else", rule.help.otherwise),
-        ("Source", rule.help.source),
+        ("", text.summary),
+        *evidence,
+        ("Means", text.means),
+        *((f"Do, {side.lower()}", advice) for side, advice in text.do),
+        ("Or else", text.otherwise),
+        ("Source", text.source),
     ]
-    for heading, text in parts:
+    for heading, part in parts:
         out.print()
         if heading:
             out.print(Text(heading, style="bold"))
         indent = "  " if heading else ""
-        out.print(textwrap.fill(text, min(out.width, _LINE), initial_indent=indent, subsequent_indent=indent))
+        out.print(textwrap.fill(part, min(out.width, _LINE), initial_indent=indent, subsequent_indent=indent))

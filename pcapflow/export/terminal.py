@@ -1,4 +1,4 @@
-"""The analysis for people at a terminal: a few lines, the anomalies by kind, the states at the end."""
+"""The analysis for people at a terminal: what happened, the other anomalies by kind, the states at the end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from pcapflow.export.incidents_text import SEVERITY_STYLES, print_incidents
 from pcapflow.tcp.states import CLIENT, SERVER, STATE_NAMES
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import counted, duration
-from pcapflow.views.summary import CodeCount, Summary, summarise
+from pcapflow.text.times import Clock
+from pcapflow.views.summary import CodeCount, Summary, by_code, summarise
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pcapflow.result import Result
     from pcapflow.views.census import Counts
 
-SEVERITY_STYLES: Final = {"high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
 _PIPED_WIDTH: Final = 1_000_000
 """Columns where the output is no terminal: a line is never cut or broken there, whoever started the program."""
 
@@ -55,10 +56,15 @@ def print_summary(result: Result, stream: TextIO) -> None:
     out.print(Text(printable(result.capture.name), style="bold"), Text(_capture_line(result.capture)), sep=": ")
     for line in _quality_lines(result.capture):
         out.print(Text(line, style="yellow"))
-    out.print(_verdict(summary))
-    if summary.codes:
+    out.print(_verdict(summary, len(result.diagnosis)))
+    if result.diagnosis:
+        print_incidents(result.diagnosis, Clock(result.capture.first_ns, result.capture.last_ns), out)
+    alone = by_code(result.unexplained)
+    if alone:
         out.print()
-        out.print(_codes(summary.codes))
+        if result.diagnosis:
+            out.print(Text("Anomalies that no incident explains", style="bold"))
+        out.print(_codes(alone))
     if summary.flows:
         out.print()
         out.print(_states(summary))
@@ -129,19 +135,24 @@ def _quality_lines(capture: Capture) -> list[str]:
     ]
     lines += [f"note: {printable(note)}" for note in capture.notes]
     if capture.evicted:
-        lines.append(f"limit: {capture.evicted:,} connections were let go to bound memory")
+        lines.append(f"limit: {capture.evicted:,} connections were evicted to bound memory")
     return lines
 
 
-def _verdict(summary: Summary) -> Text:
+def _verdict(summary: Summary, incidents: int) -> Text:
     if not summary.flows:
         return Text("no TCP connection in this capture")
     endings = ", ".join(f"{count:,} {reason}" for reason, count in summary.end_reasons.items())
     text = Text(f"{counted(summary.flows, 'connection')}: {endings}. ")
     named = [(label, count) for label, count in summary.severities.items() if count]
-    if not named:
+    if not named and not incidents:
         return text.append("Nothing to report.", style="green")
-    text.append("Anomalies: ")
+    if not named:
+        return text.append(f"{counted(incidents, 'incident')}, no anomaly.")
+    if incidents:
+        text.append(f"{counted(incidents, 'incident')}; anomalies: ")
+    else:
+        text.append("Anomalies: ")
     for i, (label, count) in enumerate(named):
         text.append(", " if i else "").append(f"{count:,} {label}", style=SEVERITY_STYLES[label])
     return text.append(".")

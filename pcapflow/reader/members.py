@@ -14,6 +14,7 @@ from typing import Final
 from pcapflow.errors import CaptureError, EmptyCapture
 from pcapflow.reader.open import Engine, Input, is_file, open_capture
 from pcapflow.reader.segment_batch import SegmentBatch
+from pcapflow.text.escape import path_text
 
 GLANCE_BYTES: Final = 64 * 1024
 """What is read of a member to see its first time stamp; where no frame begins within, all of it is."""
@@ -57,6 +58,6 @@ def _refuse_repetition(inputs: Sequence[Input]) -> None:
         name, status = os.fspath(item), Path(item).stat()
         key = (status.st_dev, status.st_ino)
         if key in seen:
-            also = "" if seen[key] == name else f", as {seen[key]} too"
+            also = "" if seen[key] == name else f", as {path_text(seen[key])} too"
             raise CaptureError(name, f"is named twice{also}; every packet of it would count twice")
         seen[key] = name

@@ -51,13 +51,15 @@ class OpenCapture:
         self._decoder = Decoder()
         self._done: list[Records] = []
         self._places: list[int] = []
-        self._engines: list[str] = []
+        self._engines: set[str] = set()
+        self._engine_now = ""
         self._notes: list[str] = []
         self._source: Source | None = None
         self._records: Records | None = None
         self._next = 0
         self._closed_bytes = 0
-        self._may_fall_back = engine == "auto" and is_file(inputs[0])
+        # The decoder as it was before the member at hand, as long as that one may still be given to pyshark.
+        self._decoder_before: Decoder | None = None
         self._open_next()
 
     def read(self, batch: SegmentBatch) -> bool:
@@ -75,16 +77,19 @@ class OpenCapture:
         if records is None:
             return False
         begins = self._decoder.frames == records.frames_before
-        if begins or self._engines[-1] == "native":
-            here = Waypoint(int(self._decoder.frames), self._next - 1, records.offset, records.section)
-            self.waypoints.note(here)
+        here = Waypoint(int(self._decoder.frames), self._next - 1, records.offset, records.section)
+        before_ns = batch.last_ns, batch.latest_ns
         more = records.fill(batch)
-        if self._may_fall_back:
-            # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
-            self._may_fall_back = False
-            if records.unknown_link_type >= 0:
-                batch.clear()
-                return self._fall_back(records.unknown_link_type)
+        decoder_before, self._decoder_before = self._decoder_before, None
+        # pcapng declares its interfaces on the way: the first batch tells, before anything was handed on.
+        if decoder_before is not None and records.unknown_link_type >= 0:
+            batch.clear()
+            batch.last_ns, batch.latest_ns = before_ns
+            self._fall_back(records.unknown_link_type, decoder_before)
+            return True
+        self._engines.add(self._engine_now)
+        if begins or self._engine_now == "native":
+            self.waypoints.note(here)
         if begins:
             self._check_order(records)
         self.bytes_read = self._closed_bytes + records.position
@@ -101,7 +106,7 @@ class OpenCapture:
     @property
     def engine(self) -> str:
         """``native``, ``pyshark``, or ``native and pyshark``: what has read the members until now."""
-        return " and ".join(sorted(set(self._engines)))
+        return " and ".join(sorted(self._engines))
 
     @property
     def frames(self) -> int:
@@ -123,7 +128,7 @@ class OpenCapture:
     def can_be_read_twice(self) -> bool:
         """Whether another process can open the inputs too, and read the first of them as quickly: it is plain."""
         is_plain = self._source is not None and not self._source.is_compressed
-        return self._engines == ["native"] and is_plain and all(map(is_file, self._inputs))
+        return self._engines == {"native"} and is_plain and all(map(is_file, self._inputs))
 
     def skip_to(self, frame: int, waypoints: Waypoints) -> None:
         """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.
@@ -140,7 +145,10 @@ class OpenCapture:
             self._finish_file()
             self._decoder.frames = waypoints.first_frames[self._next]
             self._open_next()
-        self._records.jump(place.offset, place.section, place.frames)
+        if place.frames > self._decoder.frames:
+            # Only what was read natively has a waypoint in its midst: there is nothing left to decide.
+            self._decoder_before = None
+            self._records.jump(place.offset, place.section, place.frames)
 
     def capture(self) -> Capture:
         """What is known of the capture; complete once :meth:`read` returned False."""
@@ -239,25 +247,23 @@ class OpenCapture:
         except CaptureError:
             self.close()
             raise
-        self._engines.append("native")
+        self._engine_now = "native"
+        self._decoder_before = self._decoder.copy() if self._asked == "auto" and is_file(item) else None
 
     def _open_with_tshark(self, item: Input, size: int) -> None:
         from pcapflow.reader.tshark.records import WiresharkRecords
 
         self._records = WiresharkRecords(item, self._decoder, size)
-        self._engines.append("pyshark")
+        self._engine_now = "pyshark"
 
-    def _fall_back(self, link_type: int) -> bool:
-        """Starts anew with pyshark: an interface has a link type that the native reader does not know."""
+    def _fall_back(self, link_type: int, decoder_before: Decoder) -> None:
+        """Starts the member anew with pyshark: an interface has a link type that the native reader does not know."""
         self.close()
-        self._engines = []
-        self.waypoints = Waypoints()
-        self._decoder = Decoder()
+        self._decoder = decoder_before
         try:
             self._open_with_tshark(self._inputs[self._next - 1], self._sizes[self._next - 1])
         except CaptureError as error:
             raise CaptureError(error.path, f"{_unknown_link(link_type)}; {error.reason}") from error
-        return True
 
     def _check_order(self, records: Records) -> None:
         """Sees to it that a member begins when those before it have ended.

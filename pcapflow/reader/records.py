@@ -100,7 +100,7 @@ class Records:
         return True
 
     def close(self) -> None:
-        """Ends the reading early and lets go of what it holds; the source is whoever opened it to close."""
+        """Ends the reading early and releases what it holds; the source is whoever opened it to close."""
         self._done = True
 
     def more(self, at: i64, need: i64) -> bool:

@@ -18,7 +18,12 @@ IS_IPV6: Final = 0x1000
 CUT_OPTIONS: Final = 0x2000
 """The TCP options were cut off by the snap length: one that is missing is unknown, not absent."""
 ICMP_QUOTE: Final = 0x4000
-"""Not a segment on the wire, but the head of one quoted in an ICMP error (`window` is ``type << 8 | code``)."""
+"""Not a segment on the wire, but the head of one quoted in an ICMP error: `window` is ``type << 8 | code``, `tsval` and
+`tsecr` are the halves of the address that the error came from."""
+TLS_ALERT: Final = 0x8000
+"""The payload is one TLS record that holds an alert, and nothing else."""
+CUT_ALERT: Final = 0x10000
+"""The payload has the length of such a record, and the snap length cut its first bytes off."""
 
 # Column `syn_options`, of a segment with SYN: mss | (wscale + 1) << 16 | sack permitted << 24; 0 without SYN.
 NO_OPTIONS: Final = 0
@@ -94,8 +99,8 @@ class SegmentBatch:
     COL_VLAN        VLAN identifier of the innermost 802.1Q tag, -1 without
     COL_TUNNEL      index into the reader's list of tunnel names, 0 for none
     COL_SYN_OPTIONS see above
-    COL_TSVAL       time stamp option, -1 without
-    COL_TSECR       its echo, -1 without
+    COL_TSVAL       time stamp option, -1 without; of a quote see above
+    COL_TSECR       its echo, -1 without; of a quote see above
     COL_SACK_LEFT   first SACK block as on the wire, -1 without
     COL_SACK_RIGHT  its right edge
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pcapflow.anomalies.severity import Severity
+from pcapflow.report.instances import Instance, instances_of, ladder_anchor, more_words
 from pcapflow.report.ladder import Ladder
 from pcapflow.report.prose import Advice, Prose, RuleText, prose, side_words
 from pcapflow.tables.table import Tables
@@ -14,23 +15,9 @@ from pcapflow.text.times import Clock
 from pcapflow.views import display_filter
 from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
 
-_ROWS_PER_CARD: Final = 12
 _ALTERNATIVES: Final = 5
 _MOST_FILTERED: Final = 20
 """Streams or frames that a display filter names."""
-
-
-class Instance(NamedTuple):
-    """One more connection of a card: when it began or went wrong.
-
-    ``ladder`` is there where one is drawn below the row; an ``anchor`` without it leads to where it is drawn.
-    """
-
-    anchor: str
-    who: str
-    at: str
-    detail: str
-    ladder: Ladder | None
 
 
 class Card(NamedTuple):
@@ -64,25 +51,30 @@ def cards(
     groups: Sequence[AnomalyGroup],
     texts: Mapping[str, RuleText],
     ladders: Mapping[int, Ladder],
+    used: set[int],
     clock: Clock,
+    *,
+    first_open: bool,
 ) -> tuple[Card, ...]:
     """A card for each group, in their order; each ladder is on one card only.
 
     Args:
         tables: of the capture.
-        groups: worst first; the first card is open unless it is mere information.
+        groups: worst first.
         texts: the words of the rules, by code.
         ladders: what was drawn, by flow.
+        used: connections whose ladder is on the page already: one in two groups is drawn once, where it weighs most.
         clock: says times.
+        first_open: whether the first card is open, unless it is mere information.
     """
     made = []
-    used: set[int] = set()  # a connection in two groups is drawn once, where it weighs most
     for index, group in enumerate(groups):
         first = next((flow for flow in group.flows if flow in ladders and flow not in used), -1)
         if first >= 0:
             used.add(first)
-        instances = _instances(tables, group, first, used, ladders, clock)
-        made.append(_card(tables, index, group, texts[group.worst.code], first, ladders.get(first), instances))
+        instances = instances_of(tables, group, first, used, ladders, clock)
+        card = _card(tables, index, group, texts[group.worst.code], first, ladders.get(first), instances)
+        made.append(card._replace(open=card.open and first_open))
     return tuple(made)
 
 
@@ -116,44 +108,11 @@ def _card(
         advice=text.advice,
         otherwise=text.otherwise,
         alternatives=tuple(alternatives)[:_ALTERNATIVES],
-        display_filter=_display_filter(tables, group),
+        display_filter=filter_of(tables, group),
         instances_title="The others" if first >= 0 else "Where",
         instances=instances,
-        more=_more(group, first, instances),
+        more=more_words(group, first, instances),
     )
-
-
-def ladder_anchor(flow: int) -> str:
-    """Where on the page the ladder of a connection is."""
-    return f"ladder-{flow}"
-
-
-def _instances(
-    tables: Tables, group: AnomalyGroup, first: int, used: set[int], ladders: Mapping[int, Ladder], clock: Clock
-) -> tuple[Instance, ...]:
-    """The connections of a group beyond the one that its card draws; adds those that are drawn to ``used``."""
-    own = {a.flow: a for a in group.anomalies if a.flow >= 0}
-    instances = []
-    others = [flow for flow in group.flows if flow != first]
-    for flow in [flow for i, flow in enumerate(others) if i < _ROWS_PER_CARD or flow in ladders]:
-        drawn = ladders.get(flow) if flow not in used else None
-        if drawn is not None:
-            used.add(flow)
-        instances.append(
-            Instance(
-                anchor=ladder_anchor(flow) if flow in ladders else "",
-                who=f"{tables.client(flow)} to {tables.server(flow)}",
-                at=clock.text(own[flow].time_ns if flow in own else int(tables.flows["start_ns"][flow])),
-                detail=sentence(own[flow].detail) if flow in own else "",
-                ladder=drawn,
-            )
-        )
-    return tuple(instances)
-
-
-def _more(group: AnomalyGroup, first: int, instances: Sequence[Instance]) -> str:
-    hidden = group.count - len(instances) - (first >= 0)
-    return f"and {counted(hidden, 'more connection')}; the tables hold all" if instances and hidden > 0 else ""
 
 
 def _where(tables: Tables, group: AnomalyGroup) -> str:
@@ -169,9 +128,11 @@ def _where(tables: Tables, group: AnomalyGroup) -> str:
     return f"{counted(group.count, 'connection')}, {places}"
 
 
-def _display_filter(tables: Tables, group: AnomalyGroup) -> str:
+def filter_of(tables: Tables, group: AnomalyGroup) -> str:
+    """A display filter for the connections of a group, or for the frames of one that names none."""
     if group.flows:
         return display_filter.of_streams(
             sorted({int(tables.flows["stream"][flow]) for flow in group.flows[:_MOST_FILTERED]})
         )
-    return display_filter.of_frames(group.worst.frames[:_MOST_FILTERED])
+    frames = group.cited or group.worst.frames
+    return display_filter.of_frames(sorted(frames)[:_MOST_FILTERED])

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pcapflow.anomalies.model import Anomaly
+from pcapflow.anomalies.severity import Severity
 from pcapflow.config import Config
 from pcapflow.report import lifelines as lines
-from pcapflow.report.cards import ladder_anchor
 from pcapflow.report.colours import STATE_LOOKS
+from pcapflow.report.instances import ladder_anchor
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.endings import CLOSED_BY_NAMES, END_REASONS
 from pcapflow.tcp.states import (
@@ -26,7 +26,6 @@ from pcapflow.tcp.states import (
 )
 from pcapflow.text.phrases import counted, duration, number, shortened, size
 from pcapflow.text.times import Clock, to_ns
-from pcapflow.views.groups import AnomalyGroup
 
 _NAME_CHARS: Final = 22
 _STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
@@ -34,8 +33,17 @@ _FILTERS_OF_A_KIND: Final = 2
 _NOT_FILTERED: Final = frozenset({"CLOSED", "TIME_WAIT", "LISTEN", "UNKNOWN"})
 
 
+class Remark(NamedTuple):
+    """What is said of some connections: the name of a pattern or rule, how much it matters, and whose side it is on."""
+
+    flows: Sequence[int]
+    name: str
+    severity: Severity
+    endpoint: int
+
+
 class Connection(NamedTuple):
-    """A row of the connections table; ``tone`` is the severity of its worst anomaly, or ""."""
+    """A row of the connections table; ``tone`` is the severity of what is said of it first, or ""."""
 
     flow: int
     anchor: str
@@ -77,23 +85,23 @@ class Connections(NamedTuple):
 
 
 def connections(
-    tables: Tables, groups: Sequence[AnomalyGroup], drawn: Iterable[int], clock: Clock, config: Config
+    tables: Tables, remarks: Sequence[Remark], drawn: Iterable[int], clock: Clock, config: Config
 ) -> Connections:
-    """The rows of the table: connections with anomalies first.
+    """The rows of the table: connections of which something is said first.
 
     Args:
         tables: of the capture.
-        groups: of its anomalies, worst first.
+        remarks: what is said of them, the most important first.
         drawn: connections that have a ladder on the page.
         clock: says times.
         config: how many rows there may be, and how long TIME_WAIT lasts.
     """
-    shown = _shown_flows(tables, groups, config.report_flows)
+    shown = _shown_flows(tables, remarks, config.report_flows)
     anchored = frozenset(drawn)
-    worst: dict[int, Anomaly] = {}
-    for group in groups:
-        for flow in group.flows:
-            worst.setdefault(flow, group.worst)
+    worst: dict[int, Remark] = {}
+    for remark in remarks:
+        for flow in remark.flows:
+            worst.setdefault(flow, remark)
     rows = tuple(
         _connection(tables, row, worst.get(flow), clock, to_ns(config.msl2_s), drawn=flow in anchored)
         for flow, row in zip(shown, tables.flows.rows(shown), strict=True)
@@ -111,9 +119,9 @@ def connections(
     )
 
 
-def _shown_flows(tables: Tables, groups: Sequence[AnomalyGroup], most: int) -> list[int]:
-    """The connections of the table: those with anomalies, worst first, then the others in order."""
-    chosen = dict.fromkeys(flow for group in groups for flow in group.flows if flow < len(tables.flows))
+def _shown_flows(tables: Tables, remarks: Sequence[Remark], most: int) -> list[int]:
+    """The connections of the table: those of which something is said, worst first, then the others in order."""
+    chosen = dict.fromkeys(flow for remark in remarks for flow in remark.flows if flow < len(tables.flows))
     for flow in range(min(len(tables.flows), most + len(chosen))):
         if len(chosen) >= most:
             break
@@ -138,15 +146,15 @@ def _frequent(words: Iterable[str]) -> list[str]:
 
 
 def _connection(
-    tables: Tables, row: Mapping[str, int], anomaly: Anomaly | None, clock: Clock, time_wait_ns: int, *, drawn: bool
+    tables: Tables, row: Mapping[str, int], remark: Remark | None, clock: Clock, time_wait_ns: int, *, drawn: bool
 ) -> Connection:
-    """The row of one connection of the ``flows`` table; ``anomaly`` is its worst."""
+    """The row of one connection of the ``flows`` table; ``remark`` is what is said of it first."""
     flow, capture = row["flow"], tables.capture
     rtts = [row[f"{side}_rtt_ns"] for side in ENDPOINT_NAMES if row[f"{side}_rtt_ns"] >= 0]
     transitions = tables.transitions.rows(tables.transitions_of(flow))
     verdict, lasted = END_REASONS[row["end_reason"]], ""
-    if anomaly is not None:
-        verdict, lasted = _verdict(anomaly, transitions, capture.last_ns, time_wait_ns)
+    if remark is not None:
+        verdict, lasted = _verdict(remark, transitions, capture.last_ns, time_wait_ns)
     client, server = tables.client(flow), tables.server(flow)
     return Connection(
         flow=flow,
@@ -160,7 +168,7 @@ def _connection(
         bytes_received=size(row["server_bytes"]),
         verdict=verdict,
         lasted=lasted,
-        tone=anomaly.severity.label if anomaly is not None else "",
+        tone=remark.severity.label if remark is not None else "",
         closed_by=CLOSED_BY_NAMES[row["closed_by"]],
         lifelines=lines.lifelines(transitions, capture.first_ns, capture.last_ns, time_wait_ns),
         rtt_ms=_milliseconds(sum(rtts)) if rtts else "",
@@ -170,14 +178,14 @@ def _connection(
 
 
 def _verdict(
-    anomaly: Anomaly, transitions: Sequence[Mapping[str, int]], end_ns: int, time_wait_ns: int
+    remark: Remark, transitions: Sequence[Mapping[str, int]], end_ns: int, time_wait_ns: int
 ) -> tuple[str, str]:
-    """The verdict on one connection in a few words: the state it is stuck in and for how long, or the rule's name."""
-    for endpoint in (SERVER, CLIENT) if anomaly.endpoint < 0 else (anomaly.endpoint,):
+    """The verdict on one connection in a few words: the state it is stuck in and for how long, or the remark's name."""
+    for endpoint in (SERVER, CLIENT) if remark.endpoint < 0 else (remark.endpoint,):
         stays = lines.stays(transitions, endpoint, end_ns, time_wait_ns)
         if stays and stays[-1].state in _STUCK and stays[-1].to_ns == end_ns:
             return STATE_LOOKS[stays[-1].state].name, duration(end_ns - stays[-1].from_ns)
-    return anomaly.name.replace("-", " "), ""
+    return remark.name.replace("-", " "), ""
 
 
 def _milliseconds(ns: int) -> str:

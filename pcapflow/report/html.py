@@ -9,16 +9,19 @@ from pcapflow.report.page import ReportView, build
 from pcapflow.report.templating import environment, policy_source
 from pcapflow.result import Result
 from pcapflow.text.escape import encodable, printable
-from pcapflow.views.groups import anomaly_groups
+from pcapflow.views.groups import card_groups
 
 
 def to_html(result: Result) -> str:
     """The report of a run: reads the capture once more for the segments of its ladders."""
-    drawn = wanted_flows(result.tables, anomaly_groups(result.findings), result.config)
+    told, groups = card_groups(result.findings, result.diagnosis)
+    drawn = wanted_flows(result.tables, (*told, *groups), result.config)
     evidence = {
         frame for anomaly in result.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames
     }
-    return render(build(result.tables, result.findings, result.config, result.segments(drawn, frames=evidence)))
+    evidence.update(frame for incident in result.diagnosis for frame in incident.frames)
+    segments = result.segments(drawn, frames=evidence)
+    return render(build(result.tables, result.findings, result.config, segments, result.diagnosis))
 
 
 def render(view: ReportView) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pcapflow.outcome import SEVERITY_ORDER, interruption
 from pcapflow.report.templating import environment, policy_source
-from pcapflow.text.escape import encodable, printable
+from pcapflow.text.escape import encodable, path_text, printable
 from pcapflow.text.phrases import counted
 from pcapflow.version import __version__
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """A capture that was analysed: its report, its figures, and what was found by code, worst first."""
+    """A capture that was analysed: its report, its figures, what happened, and the other anomalies by code."""
 
     name: str
     link: str
     severity: str
     flows: int
+    incidents: tuple[str, ...]
     findings: tuple[str, ...]
 
 
@@ -74,7 +75,7 @@ def build_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> In
     sentence = _sentence(analysed, len(failures))
     if left_out:
         sentence = f"{sentence} {interruption(outcomes, left_out).capitalize()}."
-        failures += tuple(Failure(printable(path), "left out: the batch was interrupted") for path in left_out)
+        failures += tuple(Failure(path_text(path), "left out: the batch was interrupted") for path in left_out)
     return IndexView(
         sentence=sentence,
         rows=tuple(_row(outcome) for outcome in analysed),
@@ -85,7 +86,7 @@ def build_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> In
 
 def _row(outcome: Outcome) -> Row:
     counts: dict[str, int] = {}
-    for anomaly in outcome.anomalies:
+    for anomaly in outcome.alone:
         label = f"{anomaly['code']} {anomaly['name']}"
         counts[label] = counts.get(label, 0) + anomaly["count"]
     return Row(
@@ -93,6 +94,7 @@ def _row(outcome: Outcome) -> Row:
         link=quote(os.fsencode(outcome.report)),
         severity=outcome.severity,
         flows=outcome.document["summary"]["flows"],
+        incidents=tuple(printable(incident["headline"]) for incident in outcome.incidents),
         findings=tuple(label if count == 1 else f"{label} ({count:,})" for label, count in counts.items()),
     )
 
@@ -102,7 +104,7 @@ def _sentence(analysed: Sequence[Outcome], failures: int) -> str:
     for severity in reversed(SEVERITY_ORDER):
         count = sum(outcome.severity == severity for outcome in analysed)
         if count:
-            parts.append(f"{count} with {severity} anomalies at worst")
+            parts.append(f"{count} whose worst is {severity}")
     if failures:
         parts.append(f"{failures} could not be analysed")
     return "; ".join(parts) + "."

@@ -25,6 +25,7 @@ _TELLING_MARKS: Final = frozenset(
         m.MARK_RESET_IGNORED,
         m.MARK_RESET_AFTER_CLOSE,
         m.MARK_CHALLENGE_ACK,
+        m.MARK_RESET_OF_OLDER,
         m.MARK_DATA_AFTER_FIN,
         m.MARK_DATA_AFTER_CLOSE,
         m.MARK_ICMP_UNREACHABLE,

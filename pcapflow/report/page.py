@@ -12,11 +12,13 @@ from typing import NamedTuple
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.anomalies.severity import Severity
 from pcapflow.config import Config
+from pcapflow.diagnosis.model import Incident
 from pcapflow.report.cards import Card, cards
 from pcapflow.report.census_chart import CensusView, census_view
 from pcapflow.report.colours import STATE_LOOKS, StateLook
-from pcapflow.report.connections import Connections, connections
+from pcapflow.report.connections import Connections, Remark, connections
 from pcapflow.report.footer import Fact, facts
+from pcapflow.report.incidents import IncidentCard, incident_cards
 from pcapflow.report.ladder import Ladder, ladder
 from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.report.prose import rule_text
@@ -24,11 +26,12 @@ from pcapflow.report.quality import QualityNote, quality_note, vantage
 from pcapflow.report.verdict import Verdict, verdict
 from pcapflow.tables.segments import Segment
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import Clock, day_and_time
 from pcapflow.version import __version__
 from pcapflow.views.census import census
-from pcapflow.views.groups import AnomalyGroup, anomaly_groups
+from pcapflow.views.groups import AnomalyGroup, card_groups
 
 
 class ReportView(NamedTuple):
@@ -39,6 +42,9 @@ class ReportView(NamedTuple):
     sha256: str
     verdict: Verdict
     quality: QualityNote
+    incidents: tuple[IncidentCard, ...]
+    harmless: tuple[IncidentCard, ...]
+    cards_heading: str
     cards: tuple[Card, ...]
     notices: tuple[Card, ...]
     census: CensusView
@@ -53,6 +59,7 @@ def build(
     anomalies: Sequence[Anomaly],
     config: Config,
     segments: Mapping[int, Sequence[Segment]] | None = None,
+    incidents: Sequence[Incident] = (),
 ) -> ReportView:
     """Computes everything a report shows.
 
@@ -62,25 +69,31 @@ def build(
         config: the thresholds that were used.
         segments: of the connections that :func:`pcapflow.report.ladder_choice.wanted_flows` names, as far as they could
             be collected.
+        incidents: what happened, worst first; anomalies that they explain are behind their cards.
     """
     capture = tables.capture
     clock = Clock(capture.first_ns, capture.last_ns)
-    groups = anomaly_groups(anomalies)
-    drawn = wanted_flows(tables, groups, config)
-    ladders = {flow: _ladder(tables, flow, groups, (segments or {}).get(flow, ())) for flow in drawn}
+    told, groups = card_groups(anomalies, incidents)
+    drawn = wanted_flows(tables, (*told, *groups), config)
+    ladders = {flow: _ladder(tables, flow, (*told, *groups), (segments or {}).get(flow, ())) for flow in drawn}
     texts = {group.worst.code: rule_text(group.worst.code, group.worst.name) for group in groups}
     titles = {code: text.title for code, text in texts.items()}
     quality = quality_note(tables, anomalies)
-    shown = cards(tables, groups, texts, ladders, clock)
+    used: set[int] = set()
+    happened = incident_cards(tables, incidents, told, ladders, used, clock)
+    shown = cards(tables, groups, texts, ladders, used, clock, first_open=not incidents)
     return ReportView(
         title=capture.name,
         meta=_meta(tables),
-        verdict=verdict(tables, groups, titles, clock, doubtful=not quality.good),
+        verdict=verdict(tables, groups, titles, clock, incidents, doubtful=not quality.good),
         quality=quality,
+        incidents=tuple(card for card in happened if card.severity != Severity.INFO.label),
+        harmless=tuple(card for card in happened if card.severity == Severity.INFO.label),
+        cards_heading="What else went wrong" if incidents else "What went wrong",
         cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
         notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
         census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
-        connections=connections(tables, groups, drawn, clock, config),
+        connections=connections(tables, _remarks(incidents, told, groups), drawn, clock, config),
         looks=STATE_LOOKS,
         version=__version__,
         # Asked for last: the checksum may still be running in another thread.
@@ -100,6 +113,20 @@ def _meta(tables: Tables) -> tuple[str, ...]:
         items.append(f"{first} to {last[11:] if same_day else last} UTC ({span})")
     items += [counted(capture.frames, "packet"), counted(len(tables.flows), "TCP connection"), vantage(tables)]
     return tuple(item for item in items if item)
+
+
+def _remarks(
+    incidents: Sequence[Incident], told: Sequence[AnomalyGroup], groups: Sequence[AnomalyGroup]
+) -> list[Remark]:
+    """What the table says of connections: the incidents that they belong to first."""
+    sides = {"client": CLIENT, "server": SERVER, "": -1}
+    remarks = [
+        Remark(group.flows, incident.pattern, incident.severity, sides[incident.blame.side])
+        for incident, group in zip(incidents, told, strict=True)
+    ]
+    return remarks + [
+        Remark(group.flows, group.worst.name, group.worst.severity, group.worst.endpoint) for group in groups
+    ]
 
 
 def _ladder(tables: Tables, flow: int, groups: Sequence[AnomalyGroup], segments: Sequence[Segment]) -> Ladder:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.escape import printable
 from pcapflow.text.phrases import sentence
 
 
@@ -37,8 +38,8 @@ class RuleText(NamedTuple):
 
 
 def prose(text: str) -> Prose:
-    """Cuts a text at its backquotes: what stands between a pair of them is code."""
-    pieces = text.split("`")
+    """Cuts a text at its backquotes: what stands between a pair of them is code; what cannot be shown is escaped."""
+    pieces = printable(text).split("`")
     if len(pieces) % 2 == 0:  # an unpaired backquote is a character like any other
         pieces[-2:] = ["`".join(pieces[-2:])]
     return tuple(Span(piece, "code" if i % 2 else "plain") for i, piece in enumerate(pieces) if piece)

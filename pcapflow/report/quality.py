@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.anomalies.rule import Limit
@@ -78,7 +79,7 @@ def vantage(tables: Tables) -> str:
 
 def _losses(tables: Tables, reported: set[Limit]) -> list[QualityItem]:
     capture = tables.capture
-    unseen = int(tables.flows["client_unseen"].sum() + tables.flows["server_unseen"].sum())
+    unseen = int(quality(tables).unseen.sum())
     items = []
     if capture.dropped > 0:
         items.append(QualityItem(f"{counted(capture.dropped, 'packet')} dropped while capturing", True))
@@ -92,10 +93,11 @@ def _losses(tables: Tables, reported: set[Limit]) -> list[QualityItem]:
 
 
 def _directions(tables: Tables, reported: set[Limit]) -> QualityItem:
-    f = tables.flows
-    one_way = int(np.count_nonzero((f["client_packets"] == 0) | (f["server_packets"] == 0)))
     if Limit.DIRECTIONS in reported:
-        return QualityItem(f"one direction only in {number(one_way)} of {counted(len(f), 'connection')}", True)
+        known = quality(tables)
+        one_way = int(np.count_nonzero(known.one_way))
+        total = counted(one_way + known.two_way, "connection")
+        return QualityItem(f"one direction only in {number(one_way)} of {total} with data", True)
     return QualityItem("both directions", False)
 
 
@@ -131,7 +133,7 @@ def _shape(tables: Tables, reported: set[Limit]) -> list[QualityItem]:
             QualityItem(f"{counted(more, 'frame')} not decoded for other reasons", Limit.UNDECODED in reported)
         )
     if capture.evicted > 0:
-        items.append(QualityItem(f"{counted(capture.evicted, 'connection')} let go at the limit on open ones", True))
+        items.append(QualityItem(f"{counted(capture.evicted, 'connection')} evicted at the limit on open ones", True))
     items += [QualityItem(note, False) for note in capture.notes]
     midstream = int(np.count_nonzero(tables.flows["midstream"]))
     if midstream:

@@ -17,6 +17,8 @@ _SIDE: Final[Schema] = {
     "packets": np.int64,
     "bytes": np.int64,
     "retransmitted": np.int64,
+    "data_segments": np.int64,
+    "data_segments_again": np.int64,
     "rtt_ns": np.int64,
     "syns": np.int32,
     "fins": np.int32,
@@ -85,10 +87,17 @@ FLOWS: Final[Schema] = {
     "reset_gap": np.int64,
     "reset_pending": np.int64,
     "reset_drew_frame": np.int64,
+    "reset_goodbye": np.int32,
+    "icmp_frame": np.int64,
+    "icmp_hi": np.int64,
+    "icmp_lo": np.int64,
     **{f"{side}_{name}": dtype for side in ENDPOINT_NAMES for name, dtype in _SIDE.items()},
 }
 """A row per connection, in order of first frame. ``*_hi`` and ``*_lo`` are the two halves of an address; ``sent`` and
 ``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent.
+``data_segments`` counts payload in units of the MSS, whatever the card merged, and ``data_segments_again`` those of
+them that were sent again. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`. ``icmp_*`` are of the first
+ICMP error since the side whose segments it speaks of last heard its peer: its frame, and the address it came from.
 
 ``first_data_ns`` and ``data_ns`` are when a side first and last sent payload that had not passed before. ``idle_*``
 tell of the longest time without any segment, and ``pause_*`` of the longest without new payload, which keep-alives do

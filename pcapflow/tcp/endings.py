@@ -19,3 +19,9 @@ REFUSED: Final = 4
 UNANSWERED: Final = 5
 HALF_OPEN: Final = 6
 END_REASONS: Final = ("open", "closing", "closed", "aborted", "refused", "unanswered", "half-open")
+
+NO_GOODBYE: Final = 0
+GOODBYE: Final = 1
+PERHAPS_GOODBYE: Final = 2
+"""Whether what a RST's receiver sent ended with TLS alerts, and the RST's sender lacks nothing before these: it does
+not, it does, or it may, since the snap length cut a payload of that length off."""

@@ -36,6 +36,7 @@ MARK_DUPLICATE_PACKET: Final = 23
 MARK_UNEXPECTED: Final = 24
 MARK_ICMP_UNREACHABLE: Final = 25
 MARK_TAKEN_BACK: Final = 26
+MARK_RESET_OF_OLDER: Final = 27
 
 MARK_NAMES: Final = (
     "retransmission",
@@ -65,4 +66,5 @@ MARK_NAMES: Final = (
     "unexpected",
     "icmp-unreachable",
     "taken-back",
+    "reset-of-older",
 )

@@ -28,6 +28,9 @@ from pcapflow.tracker.wireshark import WSCALE_UNUSED
 
 RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
 
+LEAST_MSS: Final = 48
+"""Linux sends no smaller segments, whatever it is offered (tcp_min_snd_mss)."""
+
 # Zeek's history letters, numbered from 1; +16 for the responder's lower case. Index into HISTORY_LETTERS.
 H_SYN: Final = 1
 H_SYN_ACK: Final = 2
@@ -156,11 +159,27 @@ def note_wireshark(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
         mark += 1
 
 
+def count_data(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
+    """Counts a segment with payload in units of the MSS: a card that merges segments makes one record of forty.
+
+    Repeats of one segment after another say that the path is silent, not which share it loses: only the first counts.
+    """
+    units: i64 = 1
+    if s.payload_len > flow.mss:
+        units += (s.payload_len - 1) // flow.mss
+    if marks & RETRANSMISSIONS:
+        if s.seq == x.again_seq:
+            return
+        x.again_seq = s.seq
+        x.data_segments_again += units
+    x.data_segments += units
+
+
 def note_window(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """Follows window scaling (RFC 7323, 2.2) and how long the window of ``x`` stays shut."""
     flags: i64 = s.flags
     if flags & SYN:
-        _note_syn_options(x, y, s)
+        _note_syn_options(flow, x, y, s)
     elif flags & ACK:
         x.ws_first_ack = False
         if s.window == 0:
@@ -172,10 +191,13 @@ def note_window(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
             zero_window_ends(x, s.time_ns)
 
 
-def _note_syn_options(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+def _note_syn_options(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     options: i64 = s.syn_options
     if options & 0xFFFF:
         x.mss = options & 0xFFFF
+        flow.mss = max(x.mss, LEAST_MSS)
+        if y.mss >= LEAST_MSS and y.mss < flow.mss:
+            flow.mss = y.mss
     x.permits_sack = options & 1 << 24 != 0
     scale: i64 = (options >> 16 & 0xFF) - 1
     x.ws_wscale = WSCALE_UNUSED

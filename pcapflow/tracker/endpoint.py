@@ -44,6 +44,8 @@ class Endpoint:
         last_ns, last_frame: its last segment; -1 none. A RST has no place in ``last_frame``.
         last_needs_ack_ns: when it last sent something that calls for an acknowledgment; -1 never.
         data_ns, first_data_ns: when it last sent new data, and when first; -1 never.
+        goodbye_rel: where the TLS alerts begin that end what it has sent; -1 it did not end with any.
+        goodbye_is_sure: the bytes of all of them were seen.
     its clock and its round trips:
         clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
             when the segment passed that told this; -1 without.
@@ -51,6 +53,9 @@ class Endpoint:
         timed_rel, timed_ns: the number whose ACK is timed, and since when; -1 none.
     what the tables count:
         packets, payload_bytes: all it sent.
+        data_segments, data_segments_again: its payload in units of the MSS, and how many of these were sent again;
+            further repeats of one and the same segment count for neither.
+        again_seq: the raw sequence number of its last repeat; -1 none.
         first_frame: its first segment; -1 none.
         history_seen: Zeek's letters that it has earned, as bits.
         zero_since_ns, zero_since_frame: since when its window is shut; -1 open.
@@ -70,15 +75,19 @@ class Endpoint:
         fin_sent_ns, fin_ip_id, fin_tsval: its last FIN; -1 none.
         syn_count, syn_sent_ns, syn_ip_id, syn_tsval: how often its SYN passed, and the last of them; -1 none.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
+        acks_lost, longest_pause_ns: how often in a row it repeated its SYN-ACK, or its FIN, although an ACK of it had
+            passed, and its longest pause before that.
         rst_count: how many RSTs it sent.
         reset_rel, reset_end_rel: the number of the RST that ended this endpoint, and the peer's ``next_rel`` when it
             passed; -1 none.
         challenge_frame: its ACK that challenged a RST of the peer (RFC 5961, 3.2); -1 none.
+        challenged_rel: what an ACK acknowledged that seemed to challenge its SYN (RFC 5961, 4); -1 none.
     what only the tables tell of it:
         hi, lo, port: its address in two halves, and its port.
         retransmitted: segments that Wireshark calls retransmissions.
         after_fin: bytes it sent after the peer's FIN had passed.
-        unseen: bytes it must have sent that the capture does not hold, and that the peer acknowledged.
+        unseen, unseen_end_rel: how many numbers it must have used that have not passed, and that the peer acknowledged;
+            and the one after the last of them, -1 none. Once its end is settled, bytes of payload.
         mss, wscale: what its SYN offers; -1 not seen.
         ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
         zero_ns, zero_frame: the longest time that its window was shut, and the frame that shut it.
@@ -102,6 +111,7 @@ class Endpoint:
         self.last_needs_ack_ns: i64 = -1
         self.data_ns: i64 = -1
         self.first_data_ns: i64 = -1
+        self.goodbye_rel: i64 = -1
         self.clock_tsval: i64 = -1
         self.clock_ns: i64 = 0
         self.rtt_ns: i64 = -1
@@ -110,6 +120,7 @@ class Endpoint:
         self.timed_ns: i64 = 0
         self.packets: i64 = 0
         self.payload_bytes: i64 = 0
+        self.data_segments: i64 = 0
         self.first_frame: i64 = -1
         self.last_frame: i64 = -1
         self.history_seen: i64 = 0
@@ -135,6 +146,7 @@ class Endpoint:
         self.syn_acks = False
         self.syn_seen_bare = False
         self.permits_sack = False
+        self.goodbye_is_sure = False
         self.ws_first_ack = False
         # What changes of state look at.
         self.which: i64 = which
@@ -148,6 +160,8 @@ class Endpoint:
         self.syn_sent_ns: i64 = -1
         self.syn_ip_id: i64 = -1
         self.syn_tsval: i64 = -1
+        self.acks_lost: i64 = 0
+        self.longest_pause_ns: i64 = 0
         self.rst_count: i64 = 0
         self.syn_seen_frame: i64 = -1
         self.syn_acked_ns: i64 = -1
@@ -155,6 +169,7 @@ class Endpoint:
         self.reset_rel: i64 = -1
         self.reset_end_rel: i64 = -1
         self.challenge_frame: i64 = -1
+        self.challenged_rel: i64 = -1
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
@@ -163,8 +178,11 @@ class Endpoint:
         self.lo: i64 = lo
         self.port: i64 = port
         self.retransmitted: i64 = 0
+        self.data_segments_again: i64 = 0
+        self.again_seq: i64 = -1
         self.after_fin: i64 = 0
         self.unseen: i64 = 0
+        self.unseen_end_rel: i64 = -1
         self.mss: i64 = -1
         self.wscale: i64 = -1
         self.ttl: i64 = -1
@@ -188,6 +206,17 @@ class Endpoint:
     def rel(self, raw: i64) -> i64:
         """A raw sequence number of this endpoint as a relative one; its ISN must be known."""
         return unwrap(raw, self.isn, self.next_rel)
+
+    def payload_between(self, from_rel: i64, to_rel: i64) -> i64:
+        """Bytes of payload among its numbers from one to before another: SYN and FIN take a number and are none."""
+        from_rel = max(from_rel, 1)
+        numbers: i64 = to_rel - from_rel
+        fin_rel: i64 = self.fin_rel
+        if fin_rel < 0:
+            fin_rel = self.inferred.rel
+        if from_rel <= fin_rel < to_rel:
+            numbers -= 1
+        return max(numbers, 0)
 
     def note_tsval(self, tsval: i64, time_ns: i64) -> None:
         """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""
@@ -246,6 +275,11 @@ class Endpoint:
         # The clock of its changes is left where it was: what comes next did come later.
         self.unsure = self.last_row >= 0 and log.basis(self.last_row) == ASSUMED
         return log.frame(row)
+
+    def lost_ack(self, pause_ns: i64) -> None:
+        """Counts an ACK of its SYN-ACK or FIN that did not reach it: after this pause it repeats that all the same."""
+        self.acks_lost += 1
+        self.longest_pause_ns = max(self.longest_pause_ns, pause_ns)
 
     def confirm(self, log: TransitionLog) -> None:
         """What was assumed last turned out to be so."""

@@ -5,7 +5,7 @@ What a segment means to it is decided in :mod:`pcapflow.tracker.segment_arrives`
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from mypy_extensions import i64
 
@@ -13,7 +13,10 @@ from pcapflow.tcp.marks import MARK_TAKEN_BACK
 from pcapflow.tcp.states import CLOSED, TIME_WAIT, UNKNOWN
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import NO_RESET
+from pcapflow.tracker.pending import NO_ICMP_ERROR, NO_RESET
+
+USUAL_MSS: Final = 1460
+"""What a segment holds over Ethernet and IPv4 (RFC 6691, 2)."""
 
 
 # Neither this class nor any other of the tracker is ``acyclic`` to mypyc, though none is in a cycle: objects that lack
@@ -49,6 +52,8 @@ class Flow:
         both_closed_first: the first FINs crossed.
         is_superseded: another connection has taken over its tuple.
         is_written: its row is in the log of flows.
+        mss: payload that a segment of it holds at most, by what its SYNs offer; :data:`USUAL_MSS` without.
+        icmp_error: the first ICMP error about it since the side that it tells last heard its peer; the blank without.
         reset: the RST that ended it; the blank without.
         reset_not_taken: that RST is known not to have been taken by its receiver.
         next_closed: the next one in the queue of closed connections.
@@ -85,6 +90,7 @@ class Flow:
         self.ended_ns: i64 = -1
         self.queued_ns: i64 = -1
         self.packets: i64 = 0
+        self.mss: i64 = USUAL_MSS
         self.completeness: i64 = 0
         self.first_completeness: i64 = 0
         self.syn_ns: i64 = -1
@@ -108,6 +114,7 @@ class Flow:
         self.is_written = False
         self.reset_not_taken = False
         self.reset = NO_RESET
+        self.icmp_error = NO_ICMP_ERROR
         self.next_closed: Flow | None = None
         self.place: i64 = -1
         self.vlan: i64 = -1

@@ -27,7 +27,7 @@ from pcapflow.tracker.flow import Flow
 
 _WIDE_SIDE: Final = (
     "hi", "lo", "bytes", "rtt_ns", "first_frame", "last_ns", "data_ns", "first_data_ns", "sent", "acked", "after_fin",
-    "unseen", "zero_ns", "zero_frame",
+    "unseen", "zero_ns", "zero_frame", "data_segments", "data_segments_again",
 )  # fmt: skip
 _NARROW_SIDE: Final = (
     "port", "state", "packets", "retransmitted", "syns", "fins", "rsts", "mss", "wscale", "ttl", "timestamps",
@@ -35,7 +35,7 @@ _NARROW_SIDE: Final = (
 WIDE_COLUMNS: Final = (
     "flow", "first_frame", "last_frame", "start_ns", "end_ns", "history_1", "history_2", "idle_ns", "idle_end_ns",
     "idle_frame", "pause_ns", "pause_end_ns", "answer_ns", "answer_frame", "turns", "close_ns", "quiet_ns",
-    "reset_frame", "reset_ns", "reset_gap", "reset_pending", "reset_drew_frame",
+    "reset_frame", "reset_ns", "reset_gap", "reset_pending", "reset_drew_frame", "icmp_frame", "icmp_hi", "icmp_lo",
     *(f"client_{name}" for name in _WIDE_SIDE),
     *(f"server_{name}" for name in _WIDE_SIDE),
 )  # fmt: skip
@@ -43,7 +43,7 @@ WIDE_COLUMNS: Final = (
 NARROW_COLUMNS: Final = (
     "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
     "idle_endpoint", "idle_owed", "idle_owed_by", "reset_by", "reset_flags", "reset_window", "reset_ttl",
-    "reset_options",
+    "reset_options", "reset_goodbye",
     *(f"client_{name}" for name in _NARROW_SIDE),
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
@@ -51,8 +51,8 @@ NARROW_COLUMNS: Final = (
 ROWS: Final = (1 << 12) + 8
 """Rows that the log holds: more than a batch can end, and no power of two, by which the columns of one row would all
 contend for the same places of the processor's cache."""
-N_WIDE: Final = 50
-N_NARROW: Final = 38
+N_WIDE: Final = 57
+N_NARROW: Final = 39
 
 
 @final
@@ -122,6 +122,12 @@ class FlowLog:
         w[at] = flow.reset.pending
         at += ROWS
         w[at] = flow.reset.drew_frame
+        at += ROWS
+        w[at] = flow.icmp_error.frame
+        at += ROWS
+        w[at] = flow.icmp_error.hi
+        at += ROWS
+        w[at] = flow.icmp_error.lo
         at = _wide_side(w, at, flow.client)
         _wide_side(w, at, flow.server)
         n = self.narrow
@@ -157,6 +163,8 @@ class FlowLog:
         n[at] = i32(flow.reset.ttl)
         at += ROWS
         n[at] = i32(flow.reset.options)
+        at += ROWS
+        n[at] = i32(flow.reset.goodbye)
         at = _narrow_side(n, at, flow.client)
         _narrow_side(n, at, flow.server)
         self.rows += 1
@@ -224,6 +232,10 @@ def _wide_side(w: vec[i64], at: i64, x: Endpoint) -> i64:
     w[at] = x.zero_ns
     at += ROWS
     w[at] = x.zero_frame
+    at += ROWS
+    w[at] = x.data_segments
+    at += ROWS
+    w[at] = x.data_segments_again
     return at
 
 

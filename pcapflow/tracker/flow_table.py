@@ -12,7 +12,7 @@ connections that are open at one time, not those of the whole capture.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import final
 
 from librt.vecs import append, pop, vec
 from mypy_extensions import i64
@@ -25,12 +25,13 @@ from pcapflow.reader.segment_batch import (
     COL_DST_LO,
     COL_FLAGS,
     COL_FRAME,
-    COL_PAYLOAD_LEN,
     COL_PORTS,
     COL_SEQ,
     COL_SRC_HI,
     COL_SRC_LO,
     COL_TIME_NS,
+    COL_TSECR,
+    COL_TSVAL,
     COL_TUNNEL,
     COL_VLAN,
     COL_WINDOW,
@@ -41,32 +42,23 @@ from pcapflow.reader.segment_batch import (
     shard_of,
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
-from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
+from pcapflow.tcp.marks import MARK_ICMP_UNREACHABLE, PORT_REUSE
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.tracker.closed_queue import MAX_CLOSED, ClosedConnections
-from pcapflow.tracker.counts import completeness
 from pcapflow.tracker.end_of_capture import settle
 from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.eviction import EvictionOrder
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flow_log import ROWS, FlowLog
-from pcapflow.tracker.index import M31, TAG, ConnectionIndex
-from pcapflow.tracker.late import Late
+from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, M31, TAG, WRITTEN, ConnectionIndex
+from pcapflow.tracker.late import LateSegments
 from pcapflow.tracker.log import MarkLog, TransitionLog
+from pcapflow.tracker.pending import IcmpError
+from pcapflow.tracker.quoted_tuples import QuotedTuples
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
 from pcapflow.tracker.syn_cache import SynCache, fits
-from pcapflow.tracker.tuples import ends, is_at, nearer, roles
-
-MAX_QUOTED_FIRST: Final = 50_000
-"""Tuples remembered that no connection has yet and an ICMP error quoted."""
-WIRESHARK_MIN_QUOTE: Final = 16
-"""TCP bytes that an ICMP error must quote for Wireshark to open a stream for it."""
-
-# What a connection is now, in the low two bits of its place; the rest is where.
-IN_SYN_CACHE: Final = 0
-LIVE: Final = 1
-WRITTEN: Final = 2
-EVICTED: Final = 3
+from pcapflow.tracker.tuples import is_at, nearer, roles
 
 
 @final
@@ -76,9 +68,8 @@ class FlowTable:
     Attributes:
         flows, transitions, marks: the logs. :class:`~pcapflow.engine.collect.Collector` drains ``flows`` after each
             call of :meth:`consume` and :meth:`finish`, which never fill it in one go.
-        late: by number of the connection, what came after it was written.
-        opened_before: by number of the connection, the earlier frame that opened Wireshark's stream for it: an ICMP
-            error that quotes a segment of its tuple.
+        late: what came for connections after they were written.
+        quoted: the tuples that ICMP errors quoted before a segment of theirs passed.
         last_ns: the latest time stamp of a segment.
         evicted: connections given up because there were too many at once.
     """
@@ -94,8 +85,8 @@ class FlowTable:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
         self.marks = MarkLog()
-        self.late: dict[int, Late] = {}
-        self.opened_before: dict[int, int] = {}
+        self.late = LateSegments(self.marks)
+        self.quoted = QuotedTuples()
         self.last_ns: i64 = -1
         self.evicted: i64 = 0
         self._marks_per_flow: i64 = marks_per_flow
@@ -103,7 +94,6 @@ class FlowTable:
         self._rto_ns: i64 = rto_ns
         self._shard: i64 = shard
         self._open_count: i64 = 0
-        self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
         self._index = ConnectionIndex()
         self._syn_cache = SynCache()
         self._live: list[Flow | None] = []
@@ -111,10 +101,9 @@ class FlowTable:
         self._segment = TapSegment()
         # Whether the sender of the segment at hand is the client.
         self._from_client = False
-        # Closed connections in the order in which they closed, and where the search for victims stands.
+        # Closed connections in the order in which they closed.
         self._closed = ClosedConnections(max_closed)
-        self._oldest_syn: i64 = 0
-        self._oldest: i64 = 0
+        self._eviction_order = EvictionOrder()
         self._finished: i64 = 0
 
     def consume(self, batch: SegmentBatch) -> None:
@@ -161,11 +150,6 @@ class FlowTable:
             return True
         self._index.close_rows()
         return False
-
-    @property
-    def quoted_only(self) -> list[int]:
-        """Frames of the ICMP errors that opened a stream in Wireshark for a tuple of which no segment passed."""
-        return list(self._quoted_first.values())
 
     # One segment.
 
@@ -221,7 +205,7 @@ class FlowTable:
         elif place & 3 == WRITTEN:
             # The place still holds the client's first number: a copy of the old SYN is no new connection.
             if flags & (SYN | ACK) != SYN or (self._from_client and place >> 2 == cells[row + COL_SEQ] + 1):
-                self._come_late(number, batch, row)
+                self.late.take(number, CLIENT if self._from_client else SERVER, batch, row)
                 return
             is_reuse = True
         if flow is None:
@@ -253,11 +237,13 @@ class FlowTable:
             elif place & 3 == LIVE:
                 flow = self._live[place >> 2]
                 assert flow is not None
-                icmp_error_arrives(flow, flow.client if self._from_client else flow.server, frame, time_ns, code)
-        elif cells[row + COL_PAYLOAD_LEN] >= WIRESHARK_MIN_QUOTE:
-            tuple_ends = ends(batch, row)
-            if tuple_ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
-                self._quoted_first[tuple_ends] = frame
+                error = IcmpError(frame, time_ns, cells[row + COL_TSVAL], cells[row + COL_TSECR])
+                if self._from_client:
+                    icmp_error_arrives(flow, flow.client, flow.server, error, code)
+                else:
+                    icmp_error_arrives(flow, flow.server, flow.client, error, code)
+        else:
+            self.quoted.note(batch, row)
 
     def _which_of_two(self, flow: Flow, before: Flow, batch: SegmentBatch, row: i64) -> Flow:
         """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered."""
@@ -272,24 +258,6 @@ class FlowTable:
             found.client, cells[row + COL_SRC_HI], cells[row + COL_SRC_LO], cells[row + COL_PORTS] >> 16
         )
         return found
-
-    def _come_late(self, number: i64, batch: SegmentBatch, row: i64) -> None:
-        """Counts a segment of a connection that was written."""
-        cells = batch.cells
-        endpoint: i64 = CLIENT if self._from_client else SERVER
-        frame: i64 = cells[row + COL_FRAME]
-        time_ns: i64 = cells[row + COL_TIME_NS]
-        flags: i64 = cells[row + COL_FLAGS]
-        payload_len: i64 = cells[row + COL_PAYLOAD_LEN]
-        late = self.late.get(number)
-        if late is None:
-            late = Late()
-            self.late[number] = late
-        late.count(endpoint, frame, time_ns, flags, payload_len, completeness(flags, payload_len))
-        if flags & RST:
-            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, 0)
-        elif payload_len > 0:
-            self.marks.add(number, frame, time_ns, endpoint, MARK_DATA_AFTER_CLOSE, payload_len)
 
     # Beginning.
 
@@ -312,9 +280,7 @@ class FlowTable:
         self._from_client = from_client
         if self._open_count >= self._max_open:
             self._evict()
-        opened_before: int | None = None
-        if self._quoted_first and number < 0:
-            opened_before = self._quoted_first.pop(ends(batch, row), None)
+        is_first = number < 0
         tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
         client_hi: i64 = cells[row + COL_SRC_HI]
         client_lo: i64 = cells[row + COL_SRC_LO]
@@ -326,8 +292,8 @@ class FlowTable:
             ports = (ports & 0xFFFF) << 16 | ports >> 16
             number = self._index.add(server_hi, server_lo, client_hi, client_lo, ports | tag, EVICTED, slot, hashed)
         self._open_count += 1
-        if opened_before is not None:
-            self.opened_before[number] = opened_before
+        if is_first:
+            self.quoted.give_to(number, batch, row)
         if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, row):
             self._index.move(number, self._syn_cache.add(batch, row, is_reuse) << 2 | IN_SYN_CACHE)
             return None
@@ -405,22 +371,11 @@ class FlowTable:
             self._leave(flow, self.last_ns)
 
     def _evict(self) -> None:
-        """Gives a connection up; its next segment, if any, begins a new one.
-
-        That of the SYN cache that was opened first, since a flood consists of these, or else the flow opened first.
-        """
+        """Gives a connection up; its next segment, if any, begins a new one."""
         index = self._index
-        at: i64 = self._oldest_syn
-        while at < index.count and index.place(at) & 3 != IN_SYN_CACHE:
-            at += 1
-        self._oldest_syn = at
-        if at < index.count:
+        at: i64 = self._eviction_order.next(index)
+        if index.place(at) & 3 == IN_SYN_CACHE:
             self._promote(at)
-        else:
-            at = self._oldest
-            while index.place(at) & 3 != LIVE:
-                at += 1
-            self._oldest = at
         flow = self._live[index.place(at) >> 2]
         assert flow is not None
         self._leave(flow, self.last_ns)

@@ -22,6 +22,12 @@ whenever these are. The tag holds family, tunnel and both ports."""
 TAG: Final = 4
 PLACE: Final = 5
 
+# What a connection is now, in the low two bits of its place; the rest is where.
+IN_SYN_CACHE: Final = 0
+LIVE: Final = 1
+WRITTEN: Final = 2
+EVICTED: Final = 3
+
 
 @final
 class ConnectionIndex:
@@ -122,7 +128,7 @@ class ConnectionIndex:
         return number
 
     def place(self, number: i64) -> i64:
-        """What a connection is now, and where, as :meth:`move` was told last."""
+        """What a connection is now, and where, as :meth:`move` noted last."""
         return self._rows[number * WIDTH + PLACE]
 
     def move(self, number: i64, place: i64) -> None:

@@ -75,6 +75,7 @@ def _syn_repeated(flow: Flow, x: Endpoint, s: TapSegment) -> None:
         # It would not repeat its SYN-ACK had the ACK of it arrived.
         if x.unsure and x.last_event(flow.log) == ACK_OF_SYN_RX:
             flow.take_back(x, s.frame, s.time_ns)
+            x.lost_ack(s.time_ns - x.syn_sent_ns)
         x.syn_acked_ns = -1
     elif s.time_ns - x.syn_seen_ns > DELAY_NS:
         # Nor its SYN, had the other's SYN or SYN-ACK arrived that passed a while ago.

@@ -1,7 +1,8 @@
-"""What few segments need: records that are made when a FIN or a RST passes, and are shared blanks until then.
+"""What few segments need: records made when a FIN, a RST or an ICMP error passes, and shared blanks until then.
 
-An endpoint thus holds what every segment looks at. The blanks (:data:`NO_FIN`, :data:`NO_INFERENCE`, :data:`NO_RESET`)
-say "none" in every field and are never written to: whoever writes calls ``own_incoming`` and its like first.
+An endpoint thus holds what every segment looks at. The blanks (:data:`NO_FIN`, :data:`NO_INFERENCE`, :data:`NO_RESET`,
+:data:`NO_ICMP_ERROR`) say "none" in every field and are never written to: whoever writes calls ``own_incoming`` and its
+like first.
 """
 
 from __future__ import annotations
@@ -83,8 +84,10 @@ class CountedReset:
         flags, window, ttl: of its headers; -1 none.
         options: 1 with a time stamp, 0 without; -1 none.
         gap: its sequence number less what its receiver had acknowledged.
-        pending: bytes of its receiver that it did not acknowledge.
+        pending: bytes of its receiver's payload that its sender had not acknowledged.
         drew_frame: the frame of the segment that it answers; -1 not known.
+        goodbye: whether its receiver ended with TLS alerts, and its sender lacks nothing before these, as a code of
+            :mod:`pcapflow.tcp.endings`; -1 none.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class CountedReset:
         gap: i64,
         pending: i64,
         drew_frame: i64,
+        goodbye: i64,
     ) -> None:
         self.frame: i64 = frame
         self.time_ns: i64 = time_ns
@@ -110,8 +114,26 @@ class CountedReset:
         self.gap: i64 = gap
         self.pending: i64 = pending
         self.drew_frame: i64 = drew_frame
+        self.goodbye: i64 = goodbye
+
+
+@final
+class IcmpError:
+    """An ICMP error that quotes a segment of a connection.
+
+    Attributes:
+        frame, time_ns: where and when; -1 none.
+        hi, lo: the address it came from, in two halves.
+    """
+
+    def __init__(self, frame: i64, time_ns: i64, hi: i64, lo: i64) -> None:
+        self.frame: i64 = frame
+        self.time_ns: i64 = time_ns
+        self.hi: i64 = hi
+        self.lo: i64 = lo
 
 
 NO_FIN: Final = IncomingFin()
 NO_INFERENCE: Final = InferredFin(-1, -1, -1, False, False)
-NO_RESET: Final = CountedReset(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+NO_RESET: Final = CountedReset(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+NO_ICMP_ERROR: Final = IcmpError(-1, -1, 0, 0)

@@ -33,10 +33,12 @@ def ack_passed(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
             _time_round_trip(y, s)
     if ack_rel > y.next_rel:
         y.unseen += ack_rel - y.next_rel
+        y.unseen_end_rel = ack_rel
         add_letter(flow, y, H_GAP)
         y.next_rel = ack_rel
     elif y.hole_bytes > 0 and ack_rel == y.next_rel:
         y.unseen += y.hole_bytes
+        y.unseen_end_rel = y.hole_end_rel
         add_letter(flow, y, H_GAP)
         y.hole_bytes = 0
     if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from pcapflow.tcp.endings import GOODBYE, NO_GOODBYE, PERHAPS_GOODBYE
 from pcapflow.tcp.flags import ACK, FIN, TCP_FLAGS
 from pcapflow.tcp.marks import MARK_RESET, MARK_RESET_AFTER_CLOSE, MARK_RESET_IGNORED
 from pcapflow.tcp.states import (
@@ -46,14 +47,12 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if y.acked_rel >= 0:
         gap = rel - y.acked_rel
     if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
-        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, s.ttl)
         _sender_is_gone(flow, x, y, s)
         return
     pending: i64 = 0
     if y.isn >= 0:
-        acked_rel: i64 = max(s.ack_rel, x.acked_rel)
-        pending = y.next_rel - max(acked_rel, 0)
-        pending = max(pending, 0)
+        pending = y.payload_between(max(s.ack_rel, x.acked_rel), y.next_rel)
     if not _is_accepted(x, y, s):
         _reset_ignored(flow, x, y, s, gap, pending)
         return
@@ -68,7 +67,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         y.reset_rel = rel
         y.reset_end_rel = x.next_rel
     if was_over or not (ends or y.state == UNKNOWN):
-        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, 0)
+        flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, s.ttl)
         return
     if flow.reset is not NO_RESET and not flow.reset_not_taken:
         return
@@ -129,7 +128,16 @@ def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, 
         gap,
         pending,
         drew_frame,
+        _goodbye(x, y, s),
     )
+
+
+def _goodbye(x: Endpoint, y: Endpoint, s: TapSegment) -> i64:
+    """Whether ``y`` ended with TLS alerts, and ``x`` lacks nothing before them."""
+    acked_rel: i64 = max(s.ack_rel, x.acked_rel)
+    if y.goodbye_rel < 0 or acked_rel < y.goodbye_rel:
+        return NO_GOODBYE
+    return GOODBYE if y.goodbye_is_sure else PERHAPS_GOODBYE
 
 
 def reset_did_not_count(flow: Flow, sender: Endpoint) -> None:

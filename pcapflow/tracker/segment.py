@@ -20,6 +20,8 @@ from pcapflow.reader.segment_batch import (
     COL_TSVAL,
     COL_TTL,
     COL_WINDOW,
+    CUT_ALERT,
+    TLS_ALERT,
     SegmentBatch,
 )
 from pcapflow.tcp.flags import TCP_FLAGS
@@ -43,6 +45,7 @@ class TapSegment:
         tsval, tsecr: time stamp option (RFC 7323), -1 without.
         sack_left: where the first SACK block begins, raw; -1 without.
         has_ack: the ACK flag is set.
+        tls_alert: ``TLS_ALERT`` or ``CUT_ALERT`` of a batch, 0 without.
         is_copy: it is a copy of the sender's previous packet, made on the way.
         rel, end_rel: its first sequence number and the one after its last, relative to its sender's ISN; SYN and FIN
             count.
@@ -63,6 +66,7 @@ class TapSegment:
         self.tsval: i64 = 0
         self.tsecr: i64 = 0
         self.sack_left: i64 = 0
+        self.tls_alert: i64 = 0
         self.has_ack = False
         self.is_copy = False
         self.rel: i64 = 0
@@ -76,7 +80,9 @@ class TapSegment:
         self.time_ns = cells[row + COL_TIME_NS]
         self.seq = cells[row + COL_SEQ]
         self.ack = cells[row + COL_ACK]
-        self.flags = cells[row + COL_FLAGS] & TCP_FLAGS
+        flags: i64 = cells[row + COL_FLAGS]
+        self.flags = flags & TCP_FLAGS
+        self.tls_alert = flags & (TLS_ALERT | CUT_ALERT)
         self.window = cells[row + COL_WINDOW]
         self.payload_len = cells[row + COL_PAYLOAD_LEN]
         self.ip_id = cells[row + COL_IP_ID]

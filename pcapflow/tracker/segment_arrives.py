@@ -23,11 +23,13 @@ from mypy_extensions import i64
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
 from pcapflow.tcp.marks import MARK_DUPLICATE_PACKET, MARK_ICMP_UNREACHABLE, MARK_UNEXPECTED
 from pcapflow.tcp.states import ASSUMED, CLOSED, RST_RX, SYN_SENT
-from pcapflow.tracker.counts import count, note_window, note_wireshark
+from pcapflow.tracker.counts import count, count_data, note_window, note_wireshark
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack_arrived
+from pcapflow.tracker.older import is_of_older, note_older
 from pcapflow.tracker.opening import pick_up, syn_ack_not_captured, syn_sent
+from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.proofs import FIN_AND_RST_IN_FLIGHT, LANDED, is_alive, prove
 from pcapflow.tracker.receiver import ack_passed, fin_passed
 from pcapflow.tracker.resets import reset_sent
@@ -49,10 +51,18 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
     _note_previous(x, s)
     if s.is_copy:
         flow.mark(s.frame, s.time_ns, x, MARK_DUPLICATE_PACKET, 0)
-    _learn_isns(x, y, s)
+    is_of_another = is_of_older(x, y, s)
+    if not is_of_another:
+        _learn_isns(x, y, s)
     ws: i64 = wireshark_marks(x, y, s, first_rtt_ns)
     if ws:
         note_wireshark(flow, x, s, ws)
+    if is_of_another:
+        note_older(flow, x, y, s)
+        x.last_ns = s.time_ns
+        return
+    if s.payload_len > 0 and not s.is_copy:
+        count_data(flow, x, s, ws)
     note_window(flow, x, y, s)
     if flow.packets == 1 and not flags & SYN:
         pick_up(flow, x, y, s)
@@ -74,7 +84,8 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         closed_frame = flow.log.frame(x.last_row)
         in_flight = is_alive(flow, x, y, s)
     if s.has_ack:
-        if x.state == SYN_SENT and x.syn_seen_ns < 0 and s.rel == x.next_rel and not flags & SYN:
+        goes_on = s.rel == x.next_rel or s.rel == x.challenged_rel >= 0
+        if x.state == SYN_SENT and x.syn_seen_ns < 0 and goes_on and not flags & SYN:
             syn_ack_not_captured(flow, x, y, s)
         prove(flow, x, y, s)
 
@@ -105,9 +116,11 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         flow.ended_ns = s.time_ns
 
 
-def icmp_error_arrives(flow: Flow, x: Endpoint, frame: i64, time_ns: i64, code: i64) -> None:
-    """Takes an ICMP error that quotes a segment of ``x``; ``code`` is ``type << 8 | code``."""
-    flow.mark(frame, time_ns, x, MARK_ICMP_UNREACHABLE, code)
+def icmp_error_arrives(flow: Flow, x: Endpoint, y: Endpoint, error: IcmpError, code: i64) -> None:
+    """Takes an ICMP error that quotes a segment of ``x`` to ``y``; ``code`` is ``type << 8 | code``."""
+    flow.mark(error.frame, error.time_ns, x, MARK_ICMP_UNREACHABLE, code)
+    if flow.icmp_error.frame < 0 or y.last_ns > flow.icmp_error.time_ns:
+        flow.icmp_error = error
 
 
 def _is_copy(x: Endpoint, s: TapSegment) -> bool:

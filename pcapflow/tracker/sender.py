@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from pcapflow.reader.segment_batch import TLS_ALERT
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_DATA_AFTER_FIN, MARK_FIN_REPEATED
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLOSED, FIN_RX, FIN_TX, PROVEN, SENT, TIME_WAIT
 from pcapflow.tracker.conversation import begin_close, speak
@@ -29,12 +30,26 @@ def data_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         return
     new_bytes = min(new_bytes, s.payload_len)
     speak(flow, x, y, s)
+    if s.tls_alert:
+        _says_goodbye(x, s)
+    else:
+        x.goodbye_rel = -1
     if x.fin_rel >= 0 and end_rel > x.fin_rel + 1:
-        flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - x.fin_rel)
+        flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_FIN, end_rel - max(s.rel, x.fin_rel))
     if y.fin_rel >= 0:
         x.after_fin += new_bytes
     if y.state == CLOSED and y.last_row >= 0:
         flow.mark(s.frame, s.time_ns, x, MARK_DATA_AFTER_CLOSE, new_bytes)
+
+
+def _says_goodbye(x: Endpoint, s: TapSegment) -> None:
+    """A TLS alert is the last that it has sent so far; the one before may have been one too."""
+    is_sure = s.tls_alert == TLS_ALERT
+    if x.goodbye_rel < 0 or s.rel != x.next_rel:
+        x.goodbye_rel = s.rel
+        x.goodbye_is_sure = is_sure
+    elif not is_sure:
+        x.goodbye_is_sure = False
 
 
 def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
@@ -44,6 +59,12 @@ def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if x.fin_count == 1 or fin_rel > x.fin_rel:
         x.fin_rel = fin_rel
     if x.fin_count == 1:
+        x.acks_lost = 0
+        x.longest_pause_ns = 0
+        in_hole = x.hole_bytes > 0 and x.hole_start_rel <= fin_rel < x.hole_end_rel
+        if fin_rel < x.next_rel and x.unseen > 0 and not in_hole:
+            # What was acknowledged and had not passed was this FIN, and no byte.
+            x.unseen -= 1
         if fin_rel == x.inferred.rel >= 0:
             infer_fin(flow, x, PROVEN, s.ack_rel <= y.fin_rel)
         else:
@@ -65,6 +86,7 @@ def _fin_repeated(flow: Flow, x: Endpoint, s: TapSegment) -> None:
     fin = x.incoming
     if fin.own_acked_ns >= 0:
         fin.own_acked_ns = -1
+        x.lost_ack(s.time_ns - x.fin_sent_ns)
     if x.state == TIME_WAIT and fin.was_late:
         # Nor is it in TIME_WAIT: the peer's FIN came before the ACK.
         fin.was_late = False
@@ -74,6 +96,7 @@ def _fin_repeated(flow: Flow, x: Endpoint, s: TapSegment) -> None:
         flow.take(x, FIN_RX, seen_ns, seen_frame, PROVEN)
     elif x.unsure and x.last_event(flow.log) == ACK_OF_FIN_RX:
         flow.take_back(x, s.frame, s.time_ns)
+        x.lost_ack(s.time_ns - x.fin_sent_ns)
 
 
 def infer_fin(flow: Flow, x: Endpoint, basis: i64, crossed: bool) -> None:

@@ -1,4 +1,4 @@
-"""Groups of anomalies that say the same of several connections, and who is concerned: each is a card of the report."""
+"""Anomalies that say the same of several connections, or that one incident explains: each group is a card."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.model import Anomaly
+from pcapflow.diagnosis.model import Incident, unexplained
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
 
@@ -20,17 +21,19 @@ _SERVERS_COUNTED: Final = 3
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AnomalyGroup:
-    """All anomalies of one rule with the same cause and on the same side.
+    """All anomalies of one rule with the same cause and on the same side, or all that one incident explains.
 
     Attributes:
-        anomalies: worst first, as the rules gave them.
+        anomalies: worst first, as the rules gave them; an incident may explain none.
         flows: connections they name, each once, worst first.
         count: connections they stand for, named or not.
+        cited: frames that an incident cites besides.
     """
 
     anomalies: tuple[Anomaly, ...]
     flows: tuple[int, ...]
     count: int
+    cited: frozenset[int] = frozenset()
 
     @property
     def worst(self) -> Anomaly:
@@ -39,7 +42,7 @@ class AnomalyGroup:
 
     def frames_of(self, flow: int) -> frozenset[int]:
         """The frames that prove it on one connection."""
-        return frozenset(
+        return self.cited.union(
             frame for a in self.anomalies if a.flow == flow or (a.flow < 0 and flow in a.flows) for frame in a.frames
         )
 
@@ -51,6 +54,24 @@ def anomaly_groups(anomalies: Iterable[Anomaly]) -> list[AnomalyGroup]:
         key = (anomaly.code, anomaly.cause, anomaly.endpoint, anomaly.severity)
         groups.setdefault(key, []).append(anomaly)
     return [_group(members) for members in groups.values()]
+
+
+def card_groups(
+    anomalies: Sequence[Anomaly], incidents: Sequence[Incident]
+) -> tuple[list[AnomalyGroup], list[AnomalyGroup]]:
+    """The groups behind the cards of a report: one for each incident, and those of the anomalies that stand alone."""
+    told = [_incident_group(incident, anomalies) for incident in incidents]
+    return told, anomaly_groups(unexplained(anomalies, incidents))
+
+
+def _incident_group(incident: Incident, anomalies: Sequence[Anomaly]) -> AnomalyGroup:
+    """The anomalies that an incident explains, out of all of the capture."""
+    return AnomalyGroup(
+        tuple(anomalies[place] for place in sorted(incident.explains)),
+        incident.flows[:MOST_FLOWS],
+        incident.count,
+        frozenset(incident.frames),
+    )
 
 
 def _group(members: Sequence[Anomaly]) -> AnomalyGroup:

@@ -66,7 +66,7 @@ def summarise(tables: Tables, findings: Sequence[Anomaly]) -> Summary:
         end_reasons=end_reasons(tables),
         states=(_present(STATE_NAMES, client), _present(STATE_NAMES, server)),
         severities=severities,
-        codes=_codes(findings),
+        codes=by_code(findings),
     )
 
 
@@ -80,7 +80,8 @@ def _present(names: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
     return {name: count for name, count in zip(names, counts, strict=False) if count}
 
 
-def _codes(findings: Sequence[Anomaly]) -> tuple[CodeCount, ...]:
+def by_code(findings: Sequence[Anomaly]) -> tuple[CodeCount, ...]:
+    """The anomalies by code and severity, in the order in which the first of each appears."""
     first: dict[tuple[str, Severity], Anomaly] = {}
     counts: dict[tuple[str, Severity], int] = {}
     for anomaly in findings:

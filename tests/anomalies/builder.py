@@ -180,7 +180,7 @@ class Flow:
         """A data segment, and its ACK."""
         name, peer = s.ENDPOINT_NAMES[endpoint], s.ENDPOINT_NAMES[1 - endpoint]
         self._seen(endpoint, self.told.frame(), at)
-        self._add(**{f"{name}_bytes": size, f"{name}_sent": size})
+        self._add(**{f"{name}_bytes": size, f"{name}_sent": size, f"{name}_data_segments": 1})
         self.columns.setdefault(f"{name}_first_data_ns", self.ns(at))
         self.columns[f"{name}_data_ns"] = self.ns(at)
         self.columns["completeness"] = self.columns.get("completeness", 0) | DATA
@@ -275,7 +275,8 @@ class Flow:
 
     def row(self) -> dict[str, int]:
         """Its row of ``flows``."""
-        row = {name: -1 if name.endswith(_ABSENT) or name.startswith(("reset_", "idle_")) else 0 for name in FLOWS}
+        absent = {name for name in FLOWS if name.endswith(_ABSENT) or name.startswith(("reset_", "idle_", "icmp_"))}
+        row = {name: -1 if name in absent else 0 for name in FLOWS}
         row |= {"flow": self.number, "stream": self.number, "vlan": -1, "start_ns": self.ns(0), "idle_owed": 0}
         row |= {"client_state": self.states[0], "server_state": self.states[1], "end_reason": self._end_reason()}
         row["end_ns"] = START_NS + round(self.end * SECOND)

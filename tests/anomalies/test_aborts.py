@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.tcp import marks as m
+from pcapflow.tcp.endings import GOODBYE, NO_GOODBYE, PERHAPS_GOODBYE
 from pcapflow.tcp.states import CLIENT, FIN_RX, SERVER
 from tests.anomalies.builder import SECOND, Told
 from tests.anomalies.cases import codes, fires, only, spares, told
@@ -35,9 +36,12 @@ def test_a_server_that_never_answers_the_request_it_acknowledged() -> None:
     found = capture.anomalies()
     row = only(found, "PF301")
 
-    assert (row.cause, row.confidence, row.severity) == ("unread-data", "likely", Severity.MEDIUM)
+    assert (row.cause, row.confidence, row.severity) == ("unread-data", "possible", Severity.MEDIUM)
     assert any("SO_LINGER" in other for other in row.alternatives)
-    assert "at least 1 of the 120 bytes" in only(found, "PF302").detail
+    assert "it closed with data unread or aborted on purpose (SO_LINGER 0), which look the same" in row.detail
+    loss = only(found, "PF302")
+    assert (loss.confidence, loss.severity) == ("possible", Severity.LOW)
+    assert "at least 1 of the 120 bytes that 10.0.0.1:1000 had sent was perhaps unread" in loss.detail
 
 
 @spares("PF302")
@@ -52,7 +56,10 @@ def test_an_abort_after_everything_was_answered_is_ordinary(with_data: bool) -> 
     found = capture.anomalies()
     row = only(found, "PF301")
 
-    assert (row.cause, row.confidence, row.severity) == ("linger-zero", "likely", Severity.INFO)
+    assert (row.cause, row.severity) == ("linger-zero", Severity.INFO)
+    # Where data passed, its last answer shows that it had read some of it, and not that it had read all.
+    assert row.confidence == ("possible" if with_data else "likely")
+    assert ("its application closed with received data still unread" in row.alternatives) == with_data
     assert row.detail.endswith("no data was on its way to it")
     assert "PF302" not in codes(found)
 
@@ -78,7 +85,7 @@ def test_an_abort_the_moment_data_arrives_is_a_reaction_to_it() -> None:
 def test_a_rst_after_both_fins_is_cosmetic() -> None:
     capture = Told()
     flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001).fin(SERVER, 1.002)
-    flow.reset(CLIENT, 1.003, passive=True, pending=1)
+    flow.reset(CLIENT, 1.003, passive=True, pending=0)
 
     assert not {"PF301", "PF302"} & codes(capture.anomalies())
 
@@ -86,17 +93,79 @@ def test_a_rst_after_both_fins_is_cosmetic() -> None:
 def test_data_lost_between_both_fins_is_not_cosmetic() -> None:
     capture = Told()
     flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001)
-    flow.data(SERVER, 1.002, 5000, acked=False).fin(SERVER, 1.003).reset(CLIENT, 1.004, passive=True, pending=5001)
+    flow.data(SERVER, 1.002, 5000, acked=False).fin(SERVER, 1.003).reset(CLIENT, 1.004, passive=True, pending=5000)
 
     assert "at least 5,000 bytes" in only(capture.anomalies(), "PF302").detail
 
 
-def test_a_close_notify_lost_after_the_clients_fin_is_information() -> None:
+def _lost_after_a_fin(goodbye: int, size: int) -> list[Anomaly]:
     capture = Told()
-    flow = capture.flow().opens().fin(CLIENT, 1.0).takes_fin(SERVER, 1.001)
-    flow.data(SERVER, 1.002, 31, acked=False).reset(CLIENT, 1.004, passive=True, pending=31)
+    flow = capture.flow().opens().fin(SERVER, 1.0).takes_fin(CLIENT, 1.001)
+    flow.data(CLIENT, 1.002, size, acked=False)
+    flow.reset(SERVER, 1.004, passive=True, pending=size, reset_goodbye=goodbye)
+    return capture.anomalies()
 
-    assert {row.severity for row in capture.anomalies()} == {Severity.INFO}
+
+@spares("PF302")
+@pytest.mark.parametrize(("goodbye", "confidence"), [(GOODBYE, "certain"), (PERHAPS_GOODBYE, "possible")])
+def test_a_close_notify_lost_after_a_fin_is_information(goodbye: int, confidence: str) -> None:
+    found = _lost_after_a_fin(goodbye, 31)
+
+    assert {row.severity for row in found} == {Severity.INFO}
+    assert only(found, "PF302").confidence == confidence
+    assert "a TLS alert, a close_notify as a rule" in only(found, "PF302").detail
+    assert only(found, "PF301").detail.endswith("only a TLS alert was lost, a close_notify as a rule")
+
+
+def test_fourteen_bytes_of_a_query_are_lost_data() -> None:
+    row = only(_lost_after_a_fin(NO_GOODBYE, 14), "PF302")
+
+    assert (row.severity, row.confidence) == (Severity.MEDIUM, "certain")
+    assert "at least 14 bytes that 10.0.0.1:1000 had sent" in row.detail
+
+
+def test_a_shut_window_proves_that_data_was_unread() -> None:
+    capture = Told()
+    flow = capture.flow().opens().data(CLIENT, 0.1).data(SERVER, 0.2).data(CLIENT, 0.3, 60_000)
+    flow.mark(m.ZERO_WINDOW, SERVER, 0.3).reset(SERVER, 9.0)
+
+    found = capture.anomalies()
+    row = only(found, "PF301")
+
+    assert (row.cause, row.confidence, row.alternatives) == ("unread-data", "certain", ())
+    assert "it had shut its receive window, so what 10.0.0.1:1000 had sent was unread in its buffer" in row.detail
+    assert only(found, "PF302").severity == Severity.MEDIUM
+
+
+def test_a_window_that_opened_again_proves_nothing() -> None:
+    capture = Told()
+    flow = capture.flow().opens().data(CLIENT, 0.1).data(SERVER, 0.2).data(CLIENT, 0.3, 60_000)
+    flow.mark(m.ZERO_WINDOW, SERVER, 0.3).mark(m.WINDOW_UPDATE, SERVER, 0.4).reset(SERVER, 9.0)
+
+    assert only(capture.anomalies(), "PF301").confidence == "possible"
+
+
+@pytest.mark.parametrize(("number", "severity"), [(2, Severity.INFO), (3, Severity.LOW)])
+def test_a_server_that_resets_several_first_requests_at_once_is_no_chance(number: int, severity: Severity) -> None:
+    capture = Told()
+    for i in range(number):
+        flow = capture.flow(client=f"10.0.0.{1 + i}:1000", at=i).opens().data(CLIENT, 0.1)
+        flow.reset(SERVER, 0.101)
+
+    rows = told(capture.anomalies(), "PF301")
+
+    assert {row.severity for row in rows} == {severity}
+    words = "10.0.0.5:80 reset 3 first requests so, without a byte of an answer"
+    assert all((words in row.detail) == (number == 3) for row in rows)
+
+
+def test_servers_that_answer_first_requests_are_not_counted() -> None:
+    capture = Told()
+    for i in range(5):
+        flow = capture.flow(client=f"10.0.0.{1 + i}:1000", at=i).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
+        flow.reset(SERVER, 0.3)
+
+    assert {row.severity for row in told(capture.anomalies(), "PF301")} == {Severity.INFO}
 
 
 def test_a_refused_attempt_is_told_once_and_pointed_to() -> None:
@@ -174,7 +243,10 @@ def test_a_rst_outside_the_window() -> None:
     row = only(capture.anomalies(), "PF303")
 
     assert (row.frames, row.severity, row.endpoint) == ((4, 5), Severity.LOW, -1)
-    assert "10.0.0.1:1000 ignored 1 RST from 10.0.0.5:80 (frame 4), 70,000 bytes beyond what was expected" in row.detail
+    assert (
+        "10.0.0.1:1000 ignored 1 RST from 10.0.0.5:80 (frame 4), whose number lies 70,000 beyond what was expected"
+        in row.detail
+    )
     assert "answered with a challenge ACK (frame 5)" in row.detail
 
 
@@ -247,7 +319,35 @@ def test_one_sign_of_a_third_party_is_not_enough(sign: dict[str, Any]) -> None:
     found = capture.anomalies()
 
     assert "PF304" not in codes(found)
-    assert only(found, "PF301").endpoint == SERVER
+    assert only(found, "PF301").endpoint == (-1 if "reset_ttl" in sign else SERVER)
+
+
+def _reset_with_a_ttl(ttl: int, *, elsewhere: int = 64) -> list[Anomaly]:
+    """The server closed, and a RST in its name answers what comes after; on another connection it has another TTL."""
+    capture = Told()
+    flow = capture.flow().opens().fin(SERVER, 1.0).takes_fin(CLIENT, 1.001)
+    flow.data(CLIENT, 1.1, 300, acked=False).reset(SERVER, 1.101, passive=True, pending=300, reset_ttl=ttl)
+    capture.flow(client="10.0.0.2:1000", server_ttl=elsewhere).opens()
+    return capture.anomalies()
+
+
+def test_a_rst_with_another_ttl_is_laid_at_nobodys_door() -> None:
+    found = _reset_with_a_ttl(255)
+
+    for row in (only(found, "PF301"), only(found, "PF302")):
+        assert row.endpoint == -1
+        assert "the RST's TTL is 255, that of the other packets of 10.0.0.5 64: a device on the way" in row.detail
+    assert only(found, "PF301").confidence == "possible"
+    assert only(found, "PF301").alternatives[0] == "a device in between sent it"
+
+
+@pytest.mark.parametrize(("ttl", "elsewhere"), [(64, 64), (63, 63), (-1, 64)])
+def test_a_rst_with_a_ttl_that_its_sender_has_elsewhere_is_its_own(ttl: int, elsewhere: int) -> None:
+    """As it was on this connection, or on another one of the host: several paths lead there."""
+    row = only(_reset_with_a_ttl(ttl, elsewhere=elsewhere), "PF301")
+
+    assert (row.endpoint, row.confidence) == (SERVER, "certain")
+    assert "TTL" not in row.detail
 
 
 @spares("PF304")

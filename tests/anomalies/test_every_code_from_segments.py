@@ -84,6 +84,7 @@ SPEAKS = [
     Case("PF101", "0 > S 0:0 \n 1000 > S 0:0 \n 3000 > S 0:0", end_ms=8000),
     Case("PF102", "0 > S 0:0 \n 1 < R. 0:0 ack 1"),
     Case("PF103", "0 > S 0:0 \n 5 > S 0:0 icmp 781", end_ms=5000),
+    Case("PF103", f"{ASKED} \n 20 > P. 6:11 ack 1 \n 21 > P. 6:11 ack 1 icmp 769 \n 220 > P. 6:11 ack 1", end_ms=5000),
     Case("PF104", "0 > S 0:0 \n 1 < S. 0:0 ack 1 \n 1001 < S. 0:0 ack 1 \n 3001 < S. 0:0 ack 1", end_ms=8000),
     Case("PF105", "0 > S 0:0 \n 1 < S. 0:0 ack 1", flows=6, end_ms=4000, config=Config(flood_flows=5)),
     Case("PF106", f"{OPEN} \n 1001 < S. 0:0 ack 1 \n 1002 > . 1:1 ack 1", flows=3),
@@ -102,6 +103,7 @@ SPEAKS = [
         "PF108",
         "0 > S 0:0 \n 1 < S 0:0 \n 10 > S. 0:0 ack 1 \n 11 < S. 0:0 ack 1 \n 20 > . 1:1 ack 1 \n 21 < . 1:1 ack 1",
     ),
+    Case("PF109", "0 > S 0:0 \n 1 < R. 0:0 ack 1", flows=4, config=Config(scan_ports=1)),
     Case("PF201", LAST_ACK, end_ms=2000),
     Case("PF202", HALF_CLOSED, end_ms=70_000),
     Case("PF203", HALF_CLOSED, end_ms=70_000),
@@ -143,6 +145,7 @@ SPEAKS = [
         """,
     ),
     Case("PF305", f"{ASKED} \n 350006 > P. 6:11 ack 1 \n 350007 < R 1:1"),
+    Case("PF306", "0 > . 500:500 ack 900 \n 1 < R 900:900"),
     Case("PF401", f"{ASKED} \n 20 > P. 6:106 ack 1 \n 21 < . 1:1 ack 106 win 0 \n 3000 < . 1:1 ack 106 win 900"),
     Case(
         "PF402",
@@ -151,8 +154,10 @@ SPEAKS = [
     Case("PF403", f"{ASKED}" + "".join(f"\n {60_000 + 1000 * n} > . 5:5 ack 1" for n in range(4))),
     Case(
         "PF404",
-        f"{ASKED} \n 100 > P. 6:11 ack 1 \n 400 > P. 6:11 ack 1 \n 401 < . 1:1 ack 11",
-        config=Config(retransmission_segments=4),
+        f"{ASKED}"
+        + "".join(f"\n {100 * n} > P. {5 * n + 1}:{5 * n + 6} ack 1" for n in range(1, 11))
+        + "".join(f"\n {1500 + 100 * n} > P. {5 * n + 1}:{5 * n + 6} ack 1" for n in (2, 4, 7))
+        + "\n 2300 < . 1:1 ack 56",
     ),
     Case(
         "PF405",
@@ -196,10 +201,15 @@ SILENT = [
     Case("PF303", f"{ASKED} \n 20 < R. 1:1 ack 6"),
     Case("PF304", f"{ASKED} \n 20 < R. 1:1 ack 6 ttl 37"),
     Case("PF305", f"{ASKED} \n 20006 > P. 6:11 ack 1 \n 20007 < R 1:1"),
+    Case("PF306", "0 > P. 500:600 ack 900 \n 1 < R 900:900"),
+    Case("PF306", "0 > . 500:500 ack 900 \n 1 < . 900:900 ack 500 \n 2 < R 900:900"),
     Case("PF401", f"{ASKED} \n 20 > P. 6:106 ack 1 \n 21 < . 1:1 ack 106 win 0 \n 40 < . 1:1 ack 106 win 900"),
     Case("PF402", f"{ASKED} \n 100 > P. 6:11 ack 1 \n 300 > P. 6:11 ack 1 \n 301 < . 1:1 ack 11"),
     Case(
         "PF403", f"{ASKED} \n 60000 > . 5:5 ack 1 \n 60001 < . 1:1 ack 6 \n 61000 > . 5:5 ack 1 \n 61001 < . 1:1 ack 6"
+    ),
+    Case(
+        "PF404", f"{ASKED}" + "".join(f"\n {100 * n} > P. 6:11 ack 1" for n in (1, 3, 7, 15)) + "\n 1501 < . 1:1 ack 11"
     ),
     Case("PF901", f"{OPEN} \n 20 > P. 99:150 ack 1 \n 21 < . 1:1 ack 1 \n 30 > P. 1:99 ack 1 \n 31 < . 1:1 ack 150"),
     Case("PF902", OPEN),

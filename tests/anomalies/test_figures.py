@@ -1,8 +1,9 @@
 """The interval of a share is narrow where much was counted and honest where little was."""
 
+import numpy as np
 import pytest
 
-from pcapflow.anomalies.figures import wilson
+from pcapflow.anomalies.figures import wilson, wilson_low
 
 PUBLISHED = [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (6, 52, 0.0540, 0.2297)]
 
@@ -24,3 +25,9 @@ def test_ten_times_the_samples_give_a_narrower_interval() -> None:
 
 def test_more_deviations_give_a_wider_interval() -> None:
     assert wilson(3, 10, z=3.0)[0] < wilson(3, 10)[0] < wilson(3, 10)[1] < wilson(3, 10, z=3.0)[1]
+
+
+def test_columns_have_the_same_lower_bounds() -> None:
+    hits, of = np.array([0, 1, 6, 300, 52]), np.array([1, 1, 52, 1000, 52])
+
+    assert wilson_low(hits, of) == pytest.approx([wilson(int(h), int(n))[0] for h, n in zip(hits, of, strict=True)])

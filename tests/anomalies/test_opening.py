@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.config import Config
 from pcapflow.tcp import marks as m
 from pcapflow.tcp.states import CLIENT, SERVER, SYN_RX, SYN_TX
@@ -119,19 +121,6 @@ def test_other_connections_make_no_refusal_good(client: str, server: str, at: fl
     assert only(capture.anomalies(), "PF102").severity == Severity.LOW
 
 
-def test_many_ports_tried_in_vain_are_one_row_and_called_a_scan() -> None:
-    capture = Told()
-    for port in range(1, 41):
-        capture.flow(client=f"10.0.0.9:{4000 + port}", server=f"10.0.0.5:{port}", at=port / 100).syn().reset(
-            SERVER, 0.001
-        )
-
-    row = only(capture.anomalies(), "PF102")
-
-    assert (row.flow, row.count, row.endpoint) == (-1, 40, CLIENT)
-    assert "10.0.0.9 tried 40 ports of 1 host in 390 ms and was refused by all of them: a port scan" in row.detail
-
-
 @fires("PF103")
 def test_an_icmp_message_ends_the_attempt() -> None:
     capture = Told()
@@ -148,7 +137,79 @@ def test_an_icmp_message_that_the_connection_outlives_is_information() -> None:
     capture = Told()
     capture.flow().opens().mark(m.MARK_ICMP_UNREACHABLE, CLIENT, 0.01, 3 * 256 + 1, counted=False).data(SERVER, 1.0)
 
-    assert only(capture.anomalies(), "PF103").severity == Severity.INFO
+    row = only(capture.anomalies(), "PF103")
+
+    assert row.severity == Severity.INFO
+    assert row.detail.endswith("host unreachable; the connection went on regardless")
+
+
+def _cut_off(sender: str, *, peer_heard: bool = False, seconds: float = 60.0) -> list[Anomaly]:
+    """A connection whose client is told that the server cannot be reached, and repeats its data."""
+    capture = Told(seconds=seconds)
+    flow = capture.flow().opens().data(CLIENT, 0.1, acked=False)
+    flow.mark(m.MARK_ICMP_UNREACHABLE, CLIENT, 0.11, 3 * 256 + 1, counted=False)
+    flow.columns |= {"icmp_frame": capture.frames, "icmp_hi": 0, "icmp_lo": int(ipaddress.ip_address(sender))}
+    for n in range(6):
+        flow.mark(m.RETRANSMISSION, CLIENT, 0.3 + n / 10, 100)
+    if peer_heard:
+        flow.data(SERVER, 1.0)
+    return capture.anomalies()
+
+
+@fires("PF103")
+def test_a_connection_whose_peer_is_not_heard_after_the_message_did_not_go_on() -> None:
+    """Its own repeats do not count; and the message leads, not the silence that follows from it."""
+    found = _cut_off("192.0.2.254")
+    row = only(found, "PF103")
+
+    assert (row.severity, row.endpoint) == (Severity.MEDIUM, -1)
+    assert row.detail.startswith("the router 192.0.2.254 told 10.0.0.1:1000 by 1 ICMP message (frame 5), about its")
+    assert row.detail.endswith("10.0.0.5:80 was not heard again in the 59.9 s to the end of the capture")
+    assert only(found, "PF402").severity == Severity.INFO
+    assert only(found, "PF402").detail.endswith("an ICMP error says why (see PF103)")
+    assert found[0] is row
+
+
+@spares("PF103")
+def test_a_connection_whose_peer_is_heard_after_the_message_went_on() -> None:
+    found = _cut_off("192.0.2.254", peer_heard=True)
+
+    assert only(found, "PF103").severity == Severity.INFO
+    assert "the connection went on regardless" in only(found, "PF103").detail
+
+
+def test_a_host_that_rejects_by_itself_is_named_and_blamed() -> None:
+    row = only(_cut_off("10.0.0.5"), "PF103")
+
+    assert row.endpoint == SERVER
+    assert row.detail.startswith("10.0.0.5 itself told 10.0.0.1:1000 by 1 ICMP message")
+
+
+def test_a_capture_that_ends_right_after_the_message_does_not_say_what_it_led_to() -> None:
+    row = only(_cut_off("192.0.2.254", seconds=0.9), "PF103")
+
+    assert row.severity == Severity.INFO
+    assert row.detail.endswith("the capture ends 790 ms later")
+
+
+def test_a_message_about_a_connection_that_was_over_is_information() -> None:
+    capture = Told(seconds=60)
+    flow = capture.flow().opens().closes(CLIENT, 1.0)
+    flow.mark(m.MARK_ICMP_UNREACHABLE, CLIENT, 5.0, 3 * 256 + 3, counted=False)
+
+    row = only(capture.anomalies(), "PF103")
+
+    assert row.severity == Severity.INFO
+    assert row.detail.endswith("port unreachable; the connection was over by then")
+
+
+@spares("PF103")
+@pytest.mark.parametrize("kind", [4, 5])
+def test_a_redirect_or_source_quench_rejects_nothing(kind: int) -> None:
+    capture = Told(seconds=60)
+    capture.flow().syn().mark(m.MARK_ICMP_UNREACHABLE, CLIENT, 0.01, kind * 256 + 1, counted=False)
+
+    assert codes(capture.anomalies()) == {"PF101"}
 
 
 @fires("PF104")
@@ -212,18 +273,6 @@ def test_ordinary_clients_of_a_server_that_is_down_repeat_their_syn() -> None:
     assert "PF105" not in codes(capture.anomalies())
 
 
-@spares("PF105")
-def test_one_source_on_many_ports_is_a_scan_and_no_flood() -> None:
-    capture = Told(seconds=30)
-    for port in range(1, 151):
-        capture.flow(client="10.0.0.9:4000", server=f"10.0.0.5:{port}", at=port / 100).syn()
-
-    found = capture.anomalies()
-
-    assert "PF105" not in codes(found)
-    assert "a port scan" in only(found, "PF101").detail
-
-
 def _overflows(capture: Told, number: int) -> None:
     for i in range(number):
         flow = capture.flow(client=f"10.0.0.{1 + i}:1000").opens()
@@ -249,26 +298,6 @@ def test_one_final_ack_not_taken_is_a_lost_packet() -> None:
     _overflows(capture, 1)
 
     assert "PF106" not in codes(capture.anomalies())
-
-
-@fires("PF107")
-def test_an_old_connection_is_found_and_reset() -> None:
-    capture = Told()
-    old = capture.flow(midstream=1).opens()
-    old.mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
-    capture.flow(at=6.0).opens()
-
-    row = only(capture.anomalies(), "PF107")
-
-    assert (row.frames, row.severity) == ((4, 5, 6), Severity.INFO)
-
-
-@spares("PF107")
-def test_a_challenge_without_a_new_connection() -> None:
-    capture = Told()
-    capture.flow().opens().mark(m.MARK_CHALLENGE_ACK, SERVER, 5.0).mark(m.MARK_RESET, CLIENT, 5.001)
-
-    assert "PF107" not in codes(capture.anomalies())
 
 
 @fires("PF108")

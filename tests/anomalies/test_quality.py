@@ -202,3 +202,46 @@ def test_a_file_cut_off_is_a_capture_that_ends_there() -> None:
 
     assert "PF904" in codes(found)
     assert worth(only(found, "PF203")) == (Severity.MEDIUM, "certain")
+
+
+def _one_way(capture: Told, client: str, server: str) -> None:
+    """The client is seen to go on as if it was answered."""
+    flow = capture.flow(client=client, server=server, server_unseen=900).syn().data(CLIENT, 0.1, acked=False)
+    flow.mark(m.ACKED_UNSEEN, CLIENT, 0.2)
+
+
+def test_one_direction_captured_on_purpose_is_one_fact_and_no_gap() -> None:
+    capture = Told()
+    for i in range(5):
+        _one_way(capture, f"10.0.0.1:{1000 + i}", "10.0.0.5:80")
+
+    assert codes(capture.anomalies()) == {"PF902"}
+
+
+def test_one_direction_of_one_host_is_told_once_however_few_its_connections_are() -> None:
+    capture = Told(seconds=60)
+    for i in range(60):
+        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i / 10).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
+    for i in range(3):
+        _one_way(capture, f"10.0.0.2:{1000 + i}", "10.0.0.9:80")
+    capture.flow(client="10.0.0.2:1999", server="10.0.0.9:443").syn()
+
+    found = capture.anomalies()
+    row = only(found, "PF902")
+
+    # Nor is the SYN that nobody answers told as such: of this host no answer was captured.
+    assert codes(found) == {"PF902"}
+    assert row.detail.startswith(
+        "3 of 63 connections with data were captured in one direction only (3 from the client)"
+    )
+    assert "among them all of 10.0.0.2" in row.detail
+
+
+def test_a_host_with_one_connection_without_an_answer_is_chance() -> None:
+    capture = Told(seconds=60)
+    for i in range(60):
+        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i / 10).opens().data(CLIENT, 0.1).data(SERVER, 0.2)
+    _one_way(capture, "10.0.0.2:1000", "10.0.0.9:80")
+    capture.flow(client="10.0.0.2:1999", server="10.0.0.9:443").syn()
+
+    assert codes(capture.anomalies()) == {"PF101"}

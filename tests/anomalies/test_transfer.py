@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pcapflow.anomalies.model import Severity
 from pcapflow.tcp import marks as m
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -90,18 +92,48 @@ def test_keepalives_that_are_answered() -> None:
 @fires("PF404")
 def test_every_tenth_segment_sent_again() -> None:
     capture = Told()
-    capture.flow(server_packets=1000, server_retransmitted=100).opens().mark(m.RETRANSMISSION, SERVER, 1.0, 1448)
+    _sent(capture, 1000, again=100)
 
     row = only(capture.anomalies(), "PF404")
 
     assert (row.severity, row.frames) == (Severity.LOW, (4,))
-    assert "10.0.0.5:80 sent 100 of 1,002 segments again (10.0%)" in row.detail
+    assert "10.0.0.5:80 sent 100 of 1,000 segments to 10.0.0.1:1000 again: 10.0%, at least 8.3%" in row.detail
+
+
+def _sent(capture: Told, segments: int, *, again: int) -> None:
+    flow = capture.flow(server_data_segments=segments, server_data_segments_again=again).opens()
+    flow.mark(m.RETRANSMISSION, SERVER, 1.0, 1448)
+
+
+@fires("PF404")
+@pytest.mark.parametrize(
+    ("segments", "again", "severity"), [(52, 6, Severity.LOW), (10, 3, Severity.LOW), (52, 20, Severity.MEDIUM)]
+)
+def test_a_share_of_few_segments_is_heavy_where_its_interval_is(segments: int, again: int, severity: Severity) -> None:
+    capture = Told()
+    _sent(capture, segments, again=again)
+
+    assert only(capture.anomalies(), "PF404").severity == severity
+
+
+def test_the_share_of_few_segments_is_told_with_its_interval() -> None:
+    capture = Told()
+    _sent(capture, 52, again=6)
+
+    assert only(capture.anomalies(), "PF404").detail.endswith(
+        "sent 6 of 52 segments to 10.0.0.1:1000 again: 11.5%, at least 5.4% and at most 23.0% (95% interval)"
+    )
 
 
 @spares("PF404")
-def test_a_few_of_a_few_segments_sent_again() -> None:
+@pytest.mark.parametrize(
+    ("segments", "again"),
+    [(52, 5), (20, 2), (2, 2), (1000, 60)],
+    ids=["not sure", "two", "all two", "six in a hundred"],
+)
+def test_a_share_that_may_be_an_ordinary_one(segments: int, again: int) -> None:
     capture = Told()
-    capture.flow(server_packets=20, server_retransmitted=5).opens().mark(m.RETRANSMISSION, SERVER, 1.0, 1448)
+    _sent(capture, segments, again=again)
 
     assert "PF404" not in codes(capture.anomalies())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pcapflow.anomalies.docstrings import SIDES
-from pcapflow.diagnosis.catalogue import catalogue, pattern_of
+from pcapflow.diagnosis.catalogue import catalogue, entries_of
 from pcapflow.diagnosis.pattern import Pattern
 from tests.anomalies.cases import FIRING, SPARING
 
@@ -47,7 +47,7 @@ def test_a_pattern_is_in_a_module_of_its_name() -> None:
         assert module == pattern.name.replace("-", "_")
 
 
-def test_a_pattern_is_found_by_its_code_or_its_name() -> None:
-    assert pattern_of("pi105") is pattern_of("refused-port")
-    with pytest.raises(KeyError):
-        pattern_of("PI999")
+def test_patterns_and_rules_are_found_by_code_or_name() -> None:
+    assert entries_of("pi105") == entries_of("refused-port")
+    assert [entry.code for entry in entries_of("close-wait-leak")] == ["PI201", "PF204"]
+    assert entries_of("PI999") == ()

@@ -8,7 +8,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Anomaly, Confide
 from pcapflow.config import Config
 from pcapflow.diagnosis import run
 from pcapflow.diagnosis.case import Case
-from pcapflow.diagnosis.model import Explanation, Incident, Observation
+from pcapflow.diagnosis.model import Explanation, Incident, Observation, unexplained
 from pcapflow.diagnosis.pattern import Pattern
 from tests.anomalies.builder import Told
 
@@ -51,7 +51,7 @@ def test_the_fewest_causes_that_explain_the_most_win(monkeypatch: pytest.MonkeyP
     )
 
     assert [incident.headline for incident in found] == ["all"]
-    assert run.unexplained([anomaly()] * 3, found) == []
+    assert unexplained([anomaly()] * 3, found) == []
 
 
 def test_each_anomaly_belongs_to_one_incident(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_an_anomaly_that_nothing_explains_stands_alone(monkeypatch: pytest.Monke
     anomalies = [anomaly(), anomaly(Severity.HIGH)]
     found = choose(monkeypatch, anomalies, explanation("the first", {0}))
 
-    assert run.unexplained(anomalies, found) == [anomalies[1]]
+    assert unexplained(anomalies, found) == [anomalies[1]]
 
 
 def test_incidents_are_in_order_of_severity_and_numbered(monkeypatch: pytest.MonkeyPatch) -> None:

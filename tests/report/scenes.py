@@ -1,4 +1,4 @@
-"""Tables made by hand, for tests of the report: connections told as a few events each."""
+"""Tables made by hand, for tests of the report: connections as a few events each."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def capture(**changes: Any) -> Capture:
 
 
 class Scene:
-    """Collects connections; frames are numbered in the order in which they are told."""
+    """Collects connections; frames are numbered in the order in which they are added."""
 
     def __init__(self, **changes: Any) -> None:
         self.capture = capture(**changes)
@@ -65,7 +65,7 @@ class Scene:
         self.segments: dict[int, list[Segment]] = {}
         self.frame = 0
 
-    def connection(self, client: str, server: str, at: float, **changes: int) -> Told:
+    def connection(self, client: str, server: str, at: float, **changes: int) -> SceneConnection:
         """Begins a connection ``at`` seconds after the start of the capture."""
         flow = len(self.flows)
         row = dict.fromkeys(FLOWS, 0)
@@ -89,14 +89,14 @@ class Scene:
                 row[name] = -1
         self.flows.append(row)
         self.segments[flow] = []
-        return Told(self, flow, at)
+        return SceneConnection(self, flow, at)
 
     def ns(self, at: float) -> int:
         """Seconds after the start as a time stamp."""
         return self.capture.first_ns + round(at * SECOND)
 
     def tables(self) -> Tables:
-        """Everything told so far."""
+        """Everything added so far."""
         flows = {name: np.array([row[name] for row in self.flows], dtype=dtype) for name, dtype in FLOWS.items()}
         moves = sorted(self.transitions, key=lambda row: row[4])
         marks = sorted(self.marks)
@@ -113,8 +113,8 @@ def _columns(schema: Any, rows: list[tuple[int, ...]]) -> dict[str, Any]:
 
 
 @dataclasses.dataclass
-class Told:
-    """One connection being told; every method returns the number of the frame that it adds."""
+class SceneConnection:
+    """One connection; every method returns the number of the frame that it adds."""
 
     scene: Scene
     flow: int
@@ -210,14 +210,14 @@ def checkout(**changes: Any) -> tuple[Scene, list[Anomaly]]:
     scene = Scene(**changes)
     leaks: list[tuple[int, int, float]] = []
     for i in range(97):
-        told = scene.connection(f"10.0.{3 + i % 5}.{10 + i}:{40000 + 97 * i}", "10.0.0.5:8080", 1.0 + 2.6 * i)
-        told.handshake()
-        told.exchange(400 + i, 1200 + 13 * i)
+        connection = scene.connection(f"10.0.{3 + i % 5}.{10 + i}:{40000 + 97 * i}", "10.0.0.5:8080", 1.0 + 2.6 * i)
+        connection.handshake()
+        connection.exchange(400 + i, 1200 + 13 * i)
         if (i % 4 == 1 and i > 12) or i in {90, 92, 94, 96}:
-            leaks.append((told.flow, told.fin(s.CLIENT, 1.5), told.at))
+            leaks.append((connection.flow, connection.fin(s.CLIENT, 1.5), connection.at))
         else:
-            told.fin(s.CLIENT, 2.0 + i % 7 * 3)
-            told.fin(s.SERVER, 0.02)
+            connection.fin(s.CLIENT, 2.0 + i % 7 * 3)
+            connection.fin(s.SERVER, 0.02)
     found: list[Anomaly] = []
     flows = tuple(flow for flow, _, _ in leaks)
     first = leaks[0]
@@ -237,11 +237,11 @@ def checkout(**changes: Any) -> tuple[Scene, list[Anomaly]]:
     )
     idle = []
     for i in range(2):
-        told = scene.connection(f"10.0.0.5:{33120 + i}", "10.0.9.2:5432", 2.0 + i)
-        told.handshake()
-        told.exchange(64, 180, 1)
-        told.segment(s.CLIENT, PSH | ACK, 64, after=200.0)
-        idle.append((told.flow, told.reset(s.SERVER, 0.0004), told.at))
+        connection = scene.connection(f"10.0.0.5:{33120 + i}", "10.0.9.2:5432", 2.0 + i)
+        connection.handshake()
+        connection.exchange(64, 180, 1)
+        connection.segment(s.CLIENT, PSH | ACK, 64, after=200.0)
+        idle.append((connection.flow, connection.reset(s.SERVER, 0.0004), connection.at))
     found += [
         Anomaly(
             code="PF305",
@@ -258,40 +258,42 @@ def checkout(**changes: Any) -> tuple[Scene, list[Anomaly]]:
         )
         for flow, frame, at in idle
     ]
-    told = scene.connection("10.0.3.40:58214", "10.0.0.5:8443", 100.0, server_retransmitted=2)
-    told.handshake()
-    told.exchange(1900, 5100, 2)
-    told.segment(s.SERVER, FIN | ACK, after=0.4)
-    told.row["closed_by"] = 2
-    told.move(s.SERVER, s.FIN_WAIT_1, s.FIN_TX)
-    told.move(s.CLIENT, s.CLOSE_WAIT, s.FIN_RX, s.PROVEN)
-    told.segment(s.CLIENT, FIN | ACK, after=0.01)
-    told.move(s.CLIENT, s.LAST_ACK, s.FIN_TX)
-    told.move(s.SERVER, s.FIN_WAIT_2, s.ACK_OF_FIN_RX, s.ASSUMED)
-    told.move(s.SERVER, s.TIME_WAIT, s.FIN_RX, s.ASSUMED)
+    connection = scene.connection("10.0.3.40:58214", "10.0.0.5:8443", 100.0, server_retransmitted=2)
+    connection.handshake()
+    connection.exchange(1900, 5100, 2)
+    connection.segment(s.SERVER, FIN | ACK, after=0.4)
+    connection.row["closed_by"] = 2
+    connection.move(s.SERVER, s.FIN_WAIT_1, s.FIN_TX)
+    connection.move(s.CLIENT, s.CLOSE_WAIT, s.FIN_RX, s.PROVEN)
+    connection.segment(s.CLIENT, FIN | ACK, after=0.01)
+    connection.move(s.CLIENT, s.LAST_ACK, s.FIN_TX)
+    connection.move(s.SERVER, s.FIN_WAIT_2, s.ACK_OF_FIN_RX, s.ASSUMED)
+    connection.move(s.SERVER, s.TIME_WAIT, s.FIN_RX, s.ASSUMED)
     proof = [scene.frame]
     for wait in (0.2, 0.4):
-        proof.append(told.segment(s.CLIENT, FIN | ACK, after=wait, again=True))
-        told.mark(s.CLIENT, m.RETRANSMISSION)
-        told.mark(s.CLIENT, m.MARK_FIN_REPEATED, len(proof))
+        proof.append(connection.segment(s.CLIENT, FIN | ACK, after=wait, again=True))
+        connection.mark(s.CLIENT, m.RETRANSMISSION)
+        connection.mark(s.CLIENT, m.MARK_FIN_REPEATED, len(proof))
     found.append(
         Anomaly(
             code="PF201",
             name="missing-final-ack",
             severity=Severity.LOW,
-            flow=told.flow,
+            flow=connection.flow,
             time_ns=scene.ns(100.0),
             frames=tuple(proof),
             detail="the client sent its FIN 3 times and the final ACK never came",
             confidence="likely",
             alternatives=("the ACK was sent and only not captured",),
-            flows=(told.flow,),
+            flows=(connection.flow,),
         )
     )
     for i in range(28):
-        told = scene.connection(f"[2001:db8::{i + 1:x}]:{50000 + i}", "[2001:db8:85a3::8a2e:370:7334]:443", 5.0 + 9 * i)
-        told.handshake()
-        told.exchange(517, 4200, 3)
-        told.fin(s.SERVER, 1.0)
-        told.fin(s.CLIENT, 0.02)
+        connection = scene.connection(
+            f"[2001:db8::{i + 1:x}]:{50000 + i}", "[2001:db8:85a3::8a2e:370:7334]:443", 5.0 + 9 * i
+        )
+        connection.handshake()
+        connection.exchange(517, 4200, 3)
+        connection.fin(s.SERVER, 1.0)
+        connection.fin(s.CLIENT, 0.02)
     return scene, found

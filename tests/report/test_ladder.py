@@ -84,15 +84,15 @@ def test_two_changes_at_one_frame_do_not_cover_each_other() -> None:
 
 def test_repeats_are_named_and_their_number_is_bounded() -> None:
     scene = Scene()
-    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
-    told.handshake()
-    told.segment(s.CLIENT, FIN | ACK)
-    told.move(s.CLIENT, s.FIN_WAIT_1, s.FIN_TX)
+    connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
+    connection.handshake()
+    connection.segment(s.CLIENT, FIN | ACK)
+    connection.move(s.CLIENT, s.FIN_WAIT_1, s.FIN_TX)
     for i in range(300):
-        told.segment(s.CLIENT, FIN | ACK, after=0.4, again=True)
-        told.mark(s.CLIENT, m.MARK_FIN_REPEATED, i + 2)
+        connection.segment(s.CLIENT, FIN | ACK, after=0.4, again=True)
+        connection.mark(s.CLIENT, m.MARK_FIN_REPEATED, i + 2)
 
-    drawn = ladder(scene.tables(), told.flow, evidence=frozenset(), segments=scene.segments[told.flow])
+    drawn = ladder(scene.tables(), connection.flow, evidence=frozenset(), segments=scene.segments[connection.flow])
 
     assert len(drawn.rungs) == MOST_RUNGS
     assert "fin-repeated" in {rung.note for rung in drawn.rungs}
@@ -102,13 +102,13 @@ def test_repeats_are_named_and_their_number_is_bounded() -> None:
 def test_everything_is_inside_the_picture_even_with_the_longest_names() -> None:
     scene = Scene()
     longest = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"
-    told = scene.connection(f"[{longest}]:65535", f"[{longest}]:65534", 1.0)
-    told.handshake()
-    told.sent[:] = [4_000_000_000, 4_000_000_000]
-    told.segment(s.CLIENT, PSH | ACK, 1_000_000)
-    told.fin(s.CLIENT)
+    connection = scene.connection(f"[{longest}]:65535", f"[{longest}]:65534", 1.0)
+    connection.handshake()
+    connection.sent[:] = [4_000_000_000, 4_000_000_000]
+    connection.segment(s.CLIENT, PSH | ACK, 1_000_000)
+    connection.fin(s.CLIENT)
 
-    drawn = ladder(scene.tables(), told.flow, evidence=frozenset(), segments=scene.segments[told.flow])
+    drawn = ladder(scene.tables(), connection.flow, evidence=frozenset(), segments=scene.segments[connection.flow])
 
     assert all(0 < rung.y1 < drawn.height and 0 < rung.y2 < drawn.height for rung in drawn.rungs)
     assert all(0 < gap.y < drawn.height for gap in drawn.gaps)

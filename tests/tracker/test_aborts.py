@@ -51,6 +51,30 @@ def test_an_abort_loses_what_was_in_flight(climb: Climb) -> None:
     assert story.flow("reset_pending") == 30
 
 
+@pytest.mark.parametrize(
+    ("rungs", "pending"),
+    [
+        ("10 < F. 6:6 ack 6 \n 11 > R. 6:6 ack 6", 0),
+        ("10 < P. 6:36 ack 6 \n 11 < F. 36:36 ack 6 \n 12 > R. 6:6 ack 6", 30),
+        ("10 < F. 6:6 ack 6 \n 11 > . 6:6 ack 7 \n 12 > R. 6:6 ack 7", 0),
+        ("10 < . 7:7 ack 6 \n 11 > R. 6:6 ack 6", 0),
+    ],
+    ids=["a FIN", "data and a FIN", "a FIN that was acknowledged", "a FIN that did not pass"],
+)
+def test_a_fin_is_nothing_that_a_reset_loses(follow: Climb, rungs: str, pending: int) -> None:
+    """It takes a sequence number, as the SYN does, and carries no byte."""
+    opened = HANDSHAKE.partition("marks\n")[2]
+
+    assert follow(f"{opened}\n{rungs}").flow("reset_pending") == pending
+
+
+def test_a_syn_ack_is_nothing_that_a_reset_loses(follow: Climb) -> None:
+    """The client gives up before it acknowledged the server's SYN."""
+    story = follow("0 > S 0:0 \n 1 < S. 0:0 ack 1 \n 2 > R 1:1")
+
+    assert (story.flow("reset_frame"), story.flow("reset_pending")) == (3, 0)
+
+
 def test_a_reset_below_the_window_is_ignored(climb: Climb) -> None:
     """Nothing happens to a connection when an old or guessed RST passes."""
     story = climb(f"""{HANDSHAKE}

@@ -169,7 +169,8 @@ def test_only_one_direction_was_captured(climb: Climb) -> None:
     """)
 
     assert story.flow("server_packets") == 0
-    assert story.flow("server_unseen") == 501
+    # One of the 501 numbers that were acknowledged may be the server's FIN.
+    assert story.flow("server_unseen") == 500
 
 
 def test_a_final_ack_lost_before_the_tap_is_not_seen_to_be_lost(climb: Climb) -> None:

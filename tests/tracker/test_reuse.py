@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.ladders import Climb
 
 CLOSED = """
@@ -57,14 +59,89 @@ def test_a_syn_challenged_in_time_wait(climb: Climb) -> None:
     """A new SYN meets TIME_WAIT and is answered by the old ACK, reset, and sent again (RFC 9293, 3.10.7.4)."""
     story = climb(f"""{CLOSED}
    1000  > S   9000:9000          | SYN_SENT     |                        |
-   1001  < .   2:2    ack 2       |              |                        |
-   1002  > R   2:2                |              |                        | reset
-   2000  > S   9000:9000          |              | SYN_RCVD+              | syn-repeated taken-back
+   1001  < .   2:2    ack 2       |              |                        | challenge-ack
+   1002  > R   2:2                |              |                        | reset-of-older
+   2000  > S   9000:9000          |              | SYN_RCVD+              | syn-repeated
    2001  < S.  8000:8000 ack 9001 | ESTABLISHED+ |                        |
    2002  > .   9001:9001 ack 8001 |              | ESTABLISHED?           |
     """)
 
     assert story.ends == [("CLOSED", "TIME_WAIT"), ("ESTABLISHED", "ESTABLISHED")]
+    assert story.reasons == ["closed", "open"]
+    assert list(story.tables.flows["server_unseen"]) == [0, 0]
+    assert list(story.tables.flows["client_unseen"]) == [0, 0]
+    assert list(story.tables.flows["reset_frame"]) == [-1, -1]
+
+
+@pytest.mark.parametrize("answer", ["< .   4000000:4000000 ack 3000000", "< S.  4000000:4000000 ack 3000000"])
+def test_a_syn_challenged_for_a_connection_before_the_capture(climb: Climb, answer: str) -> None:
+    """The old numbers may lie gigabytes away, on either side, and an old SYN-ACK is answered like an old ACK."""
+    story = climb(f"""
+     ms  segment                          | client       | server       | marks
+      0  > S   0:0                        | SYN_SENT     |              |
+      1  {answer}                         |              |              | challenge-ack
+      2  > R   3000000:3000000            |              |              | reset-of-older
+   1000  > S   0:0                        |              | SYN_RCVD+    | syn-repeated
+   1001  < S.  0:0    ack 1               | ESTABLISHED+ |              |
+   1002  > .   1:1    ack 1               |              | ESTABLISHED+ |
+   1003  > P.  1:6    ack 1               |              |              |
+   1004  < .   1:1    ack 6               |              |              |
+    """)
+
+    assert story.reasons == ["open"]
+    assert (story.flow("client_unseen"), story.flow("server_unseen"), story.flow("reset_frame")) == (0, 0, -1)
+
+
+def test_a_syn_challenged_again_and_again(climb: Climb) -> None:
+    """Whoever drops the ACK never sends the RST, and the way is never cleared: nobody refused anything."""
+    story = climb("""
+     ms  segment                  | client    | server | marks
+      0  > S   0:0                | SYN_SENT  |        |
+      1  < .   700:700 ack 900000 |           |        | challenge-ack
+   1000  > S   0:0                |           |        | syn-repeated
+   1001  < .   700:700 ack 900000 |           |        | challenge-ack
+    """)
+
+    assert story.reasons == ["unanswered"]
+
+
+@pytest.mark.parametrize("late", ["< F.  700:700 ack 3000000000", "< P.  700:790 ack 3000000000"], ids=["FIN", "data"])
+def test_an_older_connection_that_goes_on_answers_no_syn(follow: Climb, late: str) -> None:
+    """Its FIN or data was under way, or is repeated: of this connection it is not, and it challenges nothing."""
+    story = follow(f"""
+      0  > S   0:0
+   1000  > S   0:0
+   1500  {late}
+   1501  < S.  0:0  ack 1
+   1502  > .   1:1  ack 1
+    """)
+
+    assert story.marks(3) == "unexpected"
+    assert story.reasons == ["open"]
+    assert (story.flow("client_unseen"), story.flow("server_unseen")) == (0, 0)
+
+
+def test_an_ack_of_what_the_capture_lacks_is_of_this_connection(follow: Climb) -> None:
+    """SYN-ACK and request were not captured; the client goes on from what the ACK acknowledges."""
+    story = follow("""
+      0  > S   0:0
+      1  < .   1:1      ack 501
+      2  > P.  501:601  ack 1
+      3  < .   1:1      ack 601
+    """)
+
+    assert story.ends == [("ESTABLISHED", "ESTABLISHED")]
+    assert story.flow("client_unseen") == 500
+
+
+def test_a_reset_of_the_syn_itself_is_of_this_connection(follow: Climb) -> None:
+    """Its number goes on from the SYN: whoever sent it gives up this connection, not an older one."""
+    story = follow("""
+      0  > S   0:0
+      1  > R   1:1
+    """)
+
+    assert story.marked("reset-of-older") == []
 
 
 def test_a_lost_client_dials_again(climb: Climb) -> None:

@@ -70,11 +70,44 @@ def test_a_retransmission_is_told_and_counted(follow: Climb) -> None:
 
 
 def test_bytes_that_the_capture_lacks(follow: Climb) -> None:
-    """An ACK of what did not pass: a gap of the other side's."""
+    """An ACK of what did not pass: a gap of the other side's. The last number may have been its FIN."""
     story = follow(f"""{HANDSHAKE}
      10  > .   6:6   ack 60""")
     assert history(story) == "ShADdg"
-    assert story.flow("server_unseen") == 54
+    assert story.flow("server_unseen") == 53
+
+
+def test_a_fin_that_the_capture_lacks_is_no_byte(follow: Climb) -> None:
+    """Acknowledged and never seen: with nothing after it, one number is a FIN as likely as a byte."""
+    story = follow(f"""{HANDSHAKE}
+     10  > .   6:6   ack 7""")
+    assert story.flow("server_unseen") == 0
+
+
+def test_a_fin_that_passes_after_it_was_acknowledged_is_no_byte(follow: Climb) -> None:
+    """The first one was not captured, and the ACK of it was lost: it comes again."""
+    story = follow(f"""{HANDSHAKE}
+     10  > .   6:6   ack 17
+    200  < F.  16:16 ack 6""")
+    assert story.flow("server_unseen") == 10
+
+
+def test_a_fin_that_fills_the_end_of_a_hole_leaves_the_bytes_before_it(follow: Climb) -> None:
+    """A bare ACK stood above ten bytes and a FIN; the FIN comes again, the bytes are acknowledged unseen."""
+    story = follow(f"""{HANDSHAKE}
+     10  < .   17:17 ack 6
+    200  < F.  16:16 ack 6
+    201  > .   6:6   ack 17""")
+    assert story.flow("server_unseen") == 10
+
+
+def test_bytes_before_others_that_passed_are_all_bytes(follow: Climb) -> None:
+    """What comes after them is no FIN's."""
+    story = follow(f"""{HANDSHAKE}
+     10  > .   6:6   ack 16
+     11  < P.  16:26 ack 6
+     12  > .   6:6   ack 26""")
+    assert story.flow("server_unseen") == 10
 
 
 def test_a_hole_that_is_acknowledged_unfilled(follow: Climb) -> None:

@@ -53,12 +53,12 @@ def test_the_peak_is_the_largest_count_at_any_transition() -> None:
 def test_time_wait_ends_after_its_time_or_when_the_endpoint_moves_on() -> None:
     scene = Scene()
     for at in (0.0, 1.0):
-        told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
-        told.handshake()
-        told.fin(s.CLIENT)
-        told.fin(s.SERVER)
-    told.segment(s.SERVER, 4, after=5.0)
-    told.move(s.CLIENT, s.CLOSED, s.RST_RX, s.ASSUMED)
+        connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
+        connection.handshake()
+        connection.fin(s.CLIENT)
+        connection.fin(s.SERVER)
+    connection.segment(s.SERVER, 4, after=5.0)
+    connection.move(s.CLIENT, s.CLOSED, s.RST_RX, s.ASSUMED)
     tables = scene.tables()
 
     waiting = [int(census_at(tables, scene.ns(at))[0, s.TIME_WAIT]) for at in (3, 7, 59, 61)]
@@ -68,13 +68,13 @@ def test_time_wait_ends_after_its_time_or_when_the_endpoint_moves_on() -> None:
 
 def test_a_state_passed_within_one_frame_was_never_there() -> None:
     scene = Scene()
-    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 0.0)
-    told.handshake()
-    told.segment(s.CLIENT, 0x11)
-    told.move(s.CLIENT, s.FIN_WAIT_1, s.FIN_TX)
-    told.segment(s.SERVER, 0x11, after=0.1)
-    told.move(s.CLIENT, s.FIN_WAIT_2, s.ACK_OF_FIN_RX, s.PROVEN)
-    told.move(s.CLIENT, s.TIME_WAIT, s.FIN_RX, s.PROVEN)
+    connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 0.0)
+    connection.handshake()
+    connection.segment(s.CLIENT, 0x11)
+    connection.move(s.CLIENT, s.FIN_WAIT_1, s.FIN_TX)
+    connection.segment(s.SERVER, 0x11, after=0.1)
+    connection.move(s.CLIENT, s.FIN_WAIT_2, s.ACK_OF_FIN_RX, s.PROVEN)
+    connection.move(s.CLIENT, s.TIME_WAIT, s.FIN_RX, s.PROVEN)
 
     peak = census(scene.tables()).peak[0]
 

@@ -12,12 +12,12 @@ from tests.report.scenes import Scene
 def _closing() -> tuple[Scene, int, int]:
     """A connection whose client closes and repeats its FIN; the frame of the first FIN and of the repetition."""
     scene = Scene()
-    told = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
-    told.handshake()
-    fin = told.fin(s.CLIENT)
-    again = told.segment(s.CLIENT, FIN | ACK, after=0.4, again=True)
-    told.mark(s.CLIENT, m.RETRANSMISSION)
-    told.mark(s.CLIENT, m.MARK_FIN_REPEATED, 2)
+    connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", 1.0)
+    connection.handshake()
+    fin = connection.fin(s.CLIENT)
+    again = connection.segment(s.CLIENT, FIN | ACK, after=0.4, again=True)
+    connection.mark(s.CLIENT, m.RETRANSMISSION)
+    connection.mark(s.CLIENT, m.MARK_FIN_REPEATED, 2)
     return scene, fin, again
 
 

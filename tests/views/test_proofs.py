@@ -24,7 +24,7 @@ OPEN = """
 """
 
 
-def told(text: str, path: Path, isn: tuple[int, int] = (1000, 5000)) -> tuple[Tables, list[Segment]]:
+def read_back(text: str, path: Path, isn: tuple[int, int] = (1000, 5000)) -> tuple[Tables, list[Segment]]:
     """The tables and the segments of a ladder, read back from a capture of it."""
     write_pcap(path, climb(text, isn).records())
     analysis = pcapflow.analyze(path)
@@ -55,7 +55,7 @@ def test_an_ordinary_close_can_be_followed_by_hand(isn: tuple[int, int], tmp_pat
     """
     )
 
-    found = why(*told(ladder, tmp_path / "a.pcap", isn))
+    found = why(*read_back(ladder, tmp_path / "a.pcap", isn))
 
     assert found == {
         ("client", "SYN_SENT"): "frame 1 is its own SYN",
@@ -81,7 +81,7 @@ def test_a_reset_is_accepted_and_nothing_answers_it(tmp_path: Path) -> None:
     """
     )
 
-    found = why(*told(ladder, tmp_path / "a.pcap"))
+    found = why(*read_back(ladder, tmp_path / "a.pcap"))
 
     assert found["client", "CLOSED"] == "frame 4 is its own RST"
     assert found["server", "CLOSED"].startswith("frame 4 passed here and fits what it expects")
@@ -96,7 +96,7 @@ def test_a_fin_that_nobody_had_time_to_answer(tmp_path: Path) -> None:
     """
     )
 
-    found = why(*told(ladder, tmp_path / "a.pcap"))
+    found = why(*read_back(ladder, tmp_path / "a.pcap"))
 
     assert found["server", "CLOSE_WAIT"] == (
         "frame 4 passed here too shortly before the end of the capture to be answered or repeated"
@@ -109,7 +109,7 @@ def test_a_connection_that_was_open_before(tmp_path: Path) -> None:
       0  > P.  1:6    ack 1     | ESTABLISHED? | ESTABLISHED?
     """
 
-    found = why(*told(ladder, tmp_path / "a.pcap"))
+    found = why(*read_back(ladder, tmp_path / "a.pcap"))
 
     assert found["server", "ESTABLISHED"] == (
         "frame 1 is the first here, and no SYN came before it: it was open already"
@@ -128,7 +128,7 @@ def test_an_assumption_that_did_not_hold_is_told(tmp_path: Path) -> None:
     """
     )
 
-    tables, segments = told(ladder, tmp_path / "a.pcap")
+    tables, segments = read_back(ladder, tmp_path / "a.pcap")
 
     assert list(withdrawals(tables, 0, segments)) == [
         (7, "the server repeats its FIN: frame 6 had not reached it, or not yet")
@@ -145,7 +145,7 @@ def test_a_reset_in_anothers_name_is_taken_back() -> None:
 
 
 def test_without_segments_the_reason_has_no_frame_of_proof(tmp_path: Path) -> None:
-    tables, _ = told(OPEN.format(sign="?"), tmp_path / "a.pcap")
+    tables, _ = read_back(OPEN.format(sign="?"), tmp_path / "a.pcap")
 
     found = why(tables, [])
 

@@ -15,11 +15,12 @@ from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Table, Tables
 from pcapflow.tcp import marks
-from pcapflow.tcp.states import CLIENT
+from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, listed, were
 
 MANY_UNSEEN_PERCENT: Final = 5
 PART_ONE_WAY_PERCENT: Final = 10
+HOSTS_NAMED: Final = 3
 
 
 def _rows(tables: Tables, *kinds: int) -> IntArray:
@@ -71,6 +72,17 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
     )
 
 
+def _hosts_cut(tables: Tables, flows: IntArray) -> str:
+    """The hosts of which these flows are all: those on the side, heard or silent, where they are fewer."""
+    speaks = np.where(side(tables.flows, CLIENT, "packets")[flows] > 0, CLIENT, SERVER)
+    sides = zip(flows.tolist(), speaks.tolist(), strict=True)
+    pairs = {(tables.ip(flow, speaker), tables.ip(flow, 1 - speaker)) for flow, speaker in sides}
+    speakers, listeners = ({pair[at] for pair in pairs} for at in (0, 1))
+    hosts = sorted(speakers if len(speakers) <= len(listeners) else listeners)
+    more = [f"{len(hosts) - HOSTS_NAMED:,} more"] if len(hosts) > HOSTS_NAMED else []
+    return listed([*hosts[:HOSTS_NAMED], *more])
+
+
 @rule("PF902", "one-way-capture", title="Only one direction was captured", limit=Limit.DIRECTIONS)
 def one_way_capture(tables: Tables, config: Config) -> Hits:
     """Of connections that plainly worked, the capture holds one direction only.
@@ -87,19 +99,24 @@ def one_way_capture(tables: Tables, config: Config) -> Hits:
     known, f = quality(tables), tables.flows
     flows = indices(known.one_way)
     whole = known.direction_missing
+    of_hosts = flows[known.cut[flows]]
     few = len(flows) * 100 < PART_ONE_WAY_PERCENT * (len(flows) + known.two_way)
-    if not len(flows) or (few and not whole):
+    if not len(flows) or (few and not len(of_hosts)):
         return single(None)
+    if len(of_hosts) and not whole:
+        flows = of_hosts if few else flows
+    total = int(np.count_nonzero(known.one_way)) + known.two_way
+    scope = "all" if whole else f"{len(flows):,} of {total:,}"
     seen = int(np.count_nonzero(side(f, CLIENT, "packets")[flows] > 0))
     parts = [f"{n:,} from the {name}" for n, name in ((seen, "client"), (len(flows) - seen, "server")) if n]
-    scope = "all" if whole else f"{len(flows):,} of {len(flows) + known.two_way:,}"
+    hosts = f", among them all of {_hosts_cut(tables, of_hosts[:MAX_FLOWS])}" if len(of_hosts) and not whole else ""
     return single(
         Finding(
             severity=Severity.MEDIUM if whole else Severity.LOW,
             time_ns=int(f["start_ns"][flows].min()),
             frames=proof(f["first_frame"][flows[:8]].tolist()),
             detail=(
-                f"{scope} connections with data were captured in one direction only ({listed(parts)}); verdicts "
+                f"{scope} connections with data were captured in one direction only ({listed(parts)}){hosts}; verdicts "
                 "about the other side are withheld"
             ),
             confidence=CERTAIN if whole else LIKELY,

@@ -103,9 +103,9 @@ def undecoded(tables: Tables, config: Config) -> Hits:
     )
 
 
-@rule("PF907", "connections-let-go", title="Connections let go for want of room")
+@rule("PF907", "connections-let-go", title="Connections evicted at the limit on open ones")
 def connections_let_go(tables: Tables, config: Config) -> Hits:
-    """More connections were open at once than the setting allows, and the longest idle were no longer followed.
+    """More connections were open at once than the setting allows, and the oldest were no longer followed.
 
     Means: their state up to that moment is in the tables; later packets of the same connection begin a new row, as if
         the capture began there.
@@ -123,7 +123,7 @@ def connections_let_go(tables: Tables, config: Config) -> Hits:
             time_ns=capture.first_ns,
             frames=(),
             detail=(
-                f"{counted(capture.evicted, 'connection')} were let go before their end, because more than "
+                f"{counted(capture.evicted, 'connection')} were evicted before their end, because more than "
                 f"{config.max_open_flows:,} were open at once"
             ),
             count=capture.evicted,

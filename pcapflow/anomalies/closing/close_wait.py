@@ -133,10 +133,10 @@ def stuck_close_wait(tables: Tables, config: Config) -> Hits:
     waiting = unclosed(tables, config)
     flows, endpoints = waiting.flows, waiting.endpoints
     leaks = _leaks(tables, config)
-    told = np.zeros((2, len(tables.flows)), dtype=np.int64)
+    leaking = np.zeros((2, len(tables.flows)), dtype=np.int64)
     for leak in leaks:
-        told[leak.endpoint, leak.flows] = len(leak.flows)
-    part_of = told[endpoints, flows]
+        leaking[leak.endpoint, leak.flows] = len(leak.flows)
+    part_of = leaking[endpoints, flows]
     severity = wait_severity(waiting.waited_ns, config)
     severity = np.where((waiting.waited_ns >= to_ns(config.stuck_s)) & (part_of == 0), int(Severity.MEDIUM), severity)
 

@@ -15,6 +15,7 @@ from pcapflow.anomalies.lookup.timeline import (
     last_times,
 )
 from pcapflow.anomalies.model import CERTAIN, POSSIBLE, Finding, Hits, Severity
+from pcapflow.anomalies.opening.icmp import SEE_ICMP, ended_by_icmp
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -56,9 +57,10 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
         flows = indices(waits & (repeats > 0) & (end_ns - began >= to_ns(config.close_grace_s)))
         parts.append((flows, np.full(len(flows), endpoint), repeats[flows]))
     flows, endpoints, repeated = (np.concatenate(column) for column in zip(*parts, strict=True))
+    explained = ended_by_icmp(tables, config)[flows]
 
     def finding(story: Story, hit: Hit) -> Finding:
-        _, flow, endpoint = hit
+        row, flow, endpoint = hit
         fin = story.step(flow, endpoint, event=FIN_TX)
         again = story.marks(flow, marks.MARK_FIN_REPEATED, endpoint=endpoint)
         fin_ns, fin_frame = (fin.time_ns, fin.frame) if fin else (again[0].time_ns, 0)
@@ -70,19 +72,23 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
             if heard > fin_ns
             else f"nothing came from {other} after it"
         )
+        why = explained[row]
         ended = "; the repeats stopped, so an ACK probably came that the capture does not hold" if stopped else ""
         return Finding(
-            severity=Severity.LOW if stopped or len(again) < 3 else Severity.MEDIUM,
+            severity=Severity.INFO if why else Severity.LOW if stopped or len(again) < 3 else Severity.MEDIUM,
             flow=flow,
             time_ns=fin_ns,
             frames=proof([fin_frame, *frames_of(again)]),
             detail=(
                 f"{tables.name(flow, endpoint)} sent its FIN "
                 f"{how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])} over "
-                f"{duration(again[-1].time_ns - fin_ns)}, and it was never acknowledged: {silence}{ended}"
+                f"{duration(again[-1].time_ns - fin_ns)}, and it was never acknowledged: {silence}"
+                f"{SEE_ICMP if why else ended}"
             ),
-            confidence=POSSIBLE if stopped else CERTAIN,
-            alternatives=(
+            confidence=POSSIBLE if stopped and not why else CERTAIN,
+            alternatives=()
+            if why
+            else (
                 ("the other host is gone",)
                 if stopped
                 else (
@@ -92,4 +98,4 @@ def fin_unanswered(tables: Tables, config: Config) -> Hits:
             ),
         )
 
-    return per_flow(tables, flows, finding, weight=repeated, endpoints=endpoints)
+    return per_flow(tables, flows, finding, weight=np.where(explained, 0, repeated), endpoints=endpoints)

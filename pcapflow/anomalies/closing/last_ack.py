@@ -105,23 +105,25 @@ def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Find
             confidence=POSSIBLE,
             alternatives=(f"{who} went away without repeating its FIN",),
         )
-    told = f"{who} sent its FIN {how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])}"
+    sent = f"{who} sent its FIN {how_often(len(again) + 1)}{in_frames([fin_frame, *frames_of(again)])}"
     passed = cell(f, flow, peer, "acked") >= cell(f, flow, endpoint, "sent")
     stopped = gave_up_repeating(tables, config, fin_ns, [mark.time_ns for mark in again])
     after = f", and was still in {state} at the end of the capture, {duration(left)} after the first"
     confidence: Confidence = CERTAIN
     if passed:
         lost = story.marks(flow, marks.MARK_TAKEN_BACK, endpoint=endpoint)
-        ack = in_frame(lost[-1].value) if lost else ""
-        text, confidence = f"{told}: the final ACK of {other} passed here{ack} and did not reach it{after}", LIKELY
+        acks = [mark.value for mark in lost if mark.value > 0]
+        often = f" {how_often(len(acks))}" if len(acks) > 1 else ""
+        text = f"{sent}{after}: the final ACK of {other} passed here{often}{in_frames(acks)} and did not reach it"
+        confidence = LIKELY
         frames = proof([*frames, *(mark.value for mark in lost)])
         others: tuple[str, ...] = (f"{who} got it late, and the FIN was already on its way",)
     elif stopped:
-        text = f"{told} and then stopped{after}: it probably got the final ACK, which the capture does not hold"
+        text = f"{sent} and then stopped{after}: it probably got the final ACK, which the capture does not hold"
         confidence, others = POSSIBLE, (f"{who} went away",)
     else:
         alive = cell(f, flow, peer, "last_ns") > fin_ns
-        text = f"{told}{after}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
+        text = f"{sent}{after}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
             "sent other segments after it" if alive else "sent nothing more"
         )
         others = ("the FIN is lost on its way", "the ACK is lost before this tap", f"{other} does not send it")

@@ -13,7 +13,7 @@ from pcapflow.anomalies.lookup.columns import distinct, indices
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, POSSIBLE, Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.opening.scans import scans
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -53,15 +53,14 @@ def floods(tables: Tables, config: Config) -> list[Flood]:
     all_keys = server_keys(tables)
     candidates = group(members, all_keys[members]).at_least(config.flood_flows)
     again = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT) > 0
-    scanned = np.zeros(len(f), dtype=bool)
-    scanned[scans(tables, config).members] = True
+    probes = scanned(tables, config)
     tried = np.sort(all_keys[attempts])
     floods = []
     for flows in candidates:
         key = all_keys[flows[0]]
         total = int(np.searchsorted(tried, key, "right") - np.searchsorted(tried, key, "left"))
         # Ordinary clients of a server that is down repeat their SYN; a flood does not come back.
-        lost = flows[~again[flows] & ~scanned[flows]]
+        lost = flows[~again[flows] & ~probes[flows]]
         if len(lost) * 2 < total or len(lost) < config.flood_flows:
             continue
         starts = np.sort(f["start_ns"][lost])
@@ -96,7 +95,7 @@ def syn_flood(tables: Tables, config: Config) -> Hits:
         Network: filter spoofed sources at the edge (BCP 38) and rate-limit SYNs to this endpoint.
     Else: a way back that loses every SYN-ACK, or a load test whose clients die, looks alike; from few sources it is
         more likely one of these or a single broken client. One client that tries many ports is a scan, told by
-        PF101 and PF102.
+        PF109.
     Source: RFC 4987; the shares are judgement, see the settings flood_flows and scan_ports.
     """
     found = floods(tables, config)

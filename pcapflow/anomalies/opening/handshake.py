@@ -11,6 +11,7 @@ from pcapflow.anomalies.lookup.groups import group, server_keys
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of, last_rows, same_frames
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.opening.unanswered import graded
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -50,7 +51,8 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
     repeats = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=SERVER)
     # The time of the SYN: the SYN-ACK follows at once, and a tap's idea of "at once" is short beside the time-out.
     left = tables.capture.last_ns - f["start_ns"]
-    flows = indices(waits & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
+    late = (repeats > 0) | (left >= to_ns(config.syn_timeout_s))
+    flows = indices(waits & late & ~scanned(tables, config))
     flooded = among(flows, members_of(floods(tables, config)))
 
     def finding(story: Story, hit: Hit) -> Finding:

@@ -1,20 +1,114 @@
-"""PF103: a SYN is answered with an ICMP error."""
+"""PF103: an ICMP error says that a connection's segments cannot be delivered."""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Final
 
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
-from pcapflow.anomalies.lookup.columns import indices
-from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
-from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.lookup.cache import cached_per_tables
+from pcapflow.anomalies.lookup.columns import SIDES, chosen, side
+from pcapflow.anomalies.lookup.timeline import Mark, Story, frames_of, last_times
+from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
-from pcapflow.tcp.states import SYN_SENT
-from pcapflow.text.phrases import counted
+from pcapflow.tcp.states import CLOSED, SYN_SENT, TIME_WAIT, UNKNOWN
+from pcapflow.text.addresses import address_text
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import to_ns
+
+NOT_OPENED: Final = 0
+NOT_HEARD_AGAIN: Final = 1
+WENT_ON: Final = 2
+WAS_OVER: Final = 3
+CAPTURE_ENDS: Final = 4
+
+UNDELIVERABLE: Final = (3, 11, 12)
+"""ICMP types that say that a segment did not arrive: not source quench, nor redirect, which only shows a better way."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """Connections that ICMP errors speak of, in parallel columns.
+
+    Attributes:
+        flows: the flows.
+        endpoints: the side whose segments the last error is about, and which is told.
+        first_ns, last_ns: the first error since that side last heard its peer, and the last of all.
+        outcomes: what became of the connection, one of the codes above.
+    """
+
+    flows: IntArray
+    endpoints: IntArray
+    first_ns: IntArray
+    last_ns: IntArray
+    outcomes: IntArray
+
+    @property
+    def fatal(self) -> BoolArray:
+        """Those that nothing came through after the error."""
+        ended: BoolArray = (self.outcomes == NOT_OPENED) | (self.outcomes == NOT_HEARD_AGAIN)
+        return ended
+
+
+@cached_per_tables
+def icmp_errors(tables: Tables, config: Config) -> Errors:
+    """Reads every ICMP error about a segment that did not arrive, and whether its connection outlived it."""
+    f, m = tables.flows, tables.marks
+    rows = np.flatnonzero(m["mark"] == marks.MARK_ICMP_UNREACHABLE)
+    kinds = m["value"][rows] >> 8
+    rows = rows[np.isin(kinds, UNDELIVERABLE) | (f["family"][m["flow"][rows]] == 6)]
+    # Marks are by flow and frame.
+    flows, last = np.unique(m["flow"][rows][::-1], return_index=True)
+    last = rows[len(rows) - 1 - last]
+    endpoints, last_ns = m["endpoint"][last].astype(np.int64), m["time_ns"][last]
+    leading = rows[m["frame"][rows] == f["icmp_frame"][m["flow"][rows]]]
+    first_ns = last_ns.copy()
+    first_ns[np.searchsorted(flows, m["flow"][leading])] = m["time_ns"][leading]
+
+    heard = chosen(f, _spread(1 - endpoints, flows, len(f)), "last_ns")[flows] > last_ns
+    over = np.ones(len(flows), dtype=bool)
+    for endpoint in SIDES:
+        state = side(f, endpoint, "state")[flows]
+        ended_ns = np.maximum(*(last_times(tables, endpoint, new=new)[flows] for new in (CLOSED, TIME_WAIT)))
+        over &= (state == UNKNOWN) | (((state == CLOSED) | (state == TIME_WAIT)) & (ended_ns <= first_ns))
+    outcomes = np.select(
+        [
+            f["client_state"][flows] == SYN_SENT,
+            over,
+            heard,
+            tables.capture.last_ns - first_ns < to_ns(config.rto_s),
+        ],
+        [NOT_OPENED, WAS_OVER, WENT_ON, CAPTURE_ENDS],
+        NOT_HEARD_AGAIN,
+    ).astype(np.int64)
+    return Errors(flows, endpoints, first_ns, last_ns, outcomes)
+
+
+def _spread(values: IntArray, flows: IntArray, length: int) -> IntArray:
+    column = np.zeros(length, dtype=np.int64)
+    column[flows] = values
+    return column
+
+
+@cached_per_tables
+def ended_by_icmp(tables: Tables, config: Config) -> BoolArray:
+    """For each flow whether an ICMP error says why nothing more came: PF103 tells of it."""
+    ended = np.zeros(len(tables.flows), dtype=bool)
+    found = icmp_errors(tables, config)
+    ended[found.flows[found.fatal]] = True
+    ended.flags.writeable = False
+    return ended
+
+
+SEE_ICMP: Final = "; an ICMP error says why (see PF103)"
+"""The end of the sentence of a rule that tells what such an error led to."""
 
 
 @rule(
@@ -28,39 +122,75 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
 
     Means: a router, a firewall or the host itself told the sender that the network, the host or the port cannot be
         reached or that passing is forbidden. It quotes the segment it speaks of, and the quote fits this connection.
+        Where the peer is not heard afterwards, that is why; the row names who sent the message.
     Do:
         Client: nothing in TCP; the message names the reason.
-        Network: find the device that sent the message (the ICMP packet's source) and its rule or missing route.
-    Else: a connection that goes on regardless took the message as a hint only (RFC 1122, 4.2.3.9); then this is
-        information.
+        Server: if it sent the message itself, look at its own firewall (`nft list ruleset`, REJECT) and at what
+            listens.
+        Network: go to the device that sent the message and look for its rule or missing route.
+    Else: a connection whose peer is still heard took the message as a hint only (RFC 1122, 4.2.3.9); then this is
+        information. So is a message for a connection that was over.
     Source: RFC 792, RFC 4443 and RFC 1122, 4.2.3.9.
     """
-    del config
-    f = tables.flows
-    flows = indices(count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0)
-    fatal = f["client_state"][flows] == SYN_SENT
+    found = icmp_errors(tables, config)
+    ended = found.fatal
+    # What answers the probes of a scan is told with it (PF109).
+    rows = np.flatnonzero(~scanned(tables, config)[found.flows])
 
     def finding(story: Story, hit: Hit) -> Finding:
-        row, flow, _ = hit
-        told = story.marks(flow, marks.MARK_ICMP_UNREACHABLE)
-        what = _icmp(int(f["family"][flow]), told[0].value)
-        ended = bool(fatal[row])
-        outcome = "the connection was not opened" if ended else "the connection went on regardless"
+        _, flow, endpoint = hit
+        row, peer = int(rows[hit.row]), 1 - endpoint
+        every = story.marks(flow, marks.MARK_ICMP_UNREACHABLE, endpoint=endpoint)
+        told = [mark for mark in every if mark.time_ns >= found.first_ns[row]]
+        leading = told[0]
+        who, is_peer = _sender(tables, flow, endpoint, leading)
+        number = counted(len(told), "ICMP message")
+        whom = tables.name(flow, endpoint)
+        told_by = f"{who} told {whom} by {number}{in_frames(frames_of(told))}"
+        if not who:
+            told_by = f"{number}{in_frames(frames_of(told))} told {whom}"
         return Finding(
-            severity=Severity.MEDIUM if ended else Severity.INFO,
+            severity=Severity.MEDIUM if ended[row] else Severity.INFO,
             flow=flow,
-            time_ns=told[0].time_ns,
-            frames=proof([int(f["first_frame"][flow]), *frames_of(told)]),
+            endpoint=peer if ended[row] and is_peer else NOBODY,
+            time_ns=leading.time_ns,
+            frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(told)]),
             detail=(
-                f"{counted(len(told), 'ICMP message')}{in_frames(frames_of(told))} told "
-                f"{tables.name(flow, told[0].endpoint)}, about its segments to "
-                f"{tables.name(flow, 1 - told[0].endpoint)}: {what}; {outcome}"
+                f"{told_by}, about its segments to {tables.name(flow, peer)}: "
+                f"{_icmp(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
             ),
-            confidence=CERTAIN if ended else LIKELY,
+            confidence=CERTAIN if found.outcomes[row] == NOT_OPENED else LIKELY,
             alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
         )
 
-    return per_flow(tables, flows, finding, weight=fatal.astype(np.int64))
+    weight = ended[rows].astype(np.int64)
+    return per_flow(tables, found.flows[rows], finding, weight=weight, endpoints=found.endpoints[rows])
+
+
+def _sender(tables: Tables, flow: int, endpoint: int, leading: Mark) -> tuple[str, bool]:
+    """Who sent the message, in words, and whether that is the peer of the side that was told."""
+    f = tables.flows
+    if f["icmp_frame"][flow] != leading.frame:
+        return "", False
+    address = address_text(int(f["family"][flow]), int(f["icmp_hi"][flow]), int(f["icmp_lo"][flow]))
+    if address == tables.ip(flow, 1 - endpoint):
+        return f"{address} itself", True
+    if address == tables.ip(flow, endpoint):
+        return f"its own host {address}", False
+    return f"the router {address}", False
+
+
+def _outcome(tables: Tables, found: Errors, row: int) -> str:
+    flow, endpoint, first_ns = int(found.flows[row]), int(found.endpoints[row]), int(found.first_ns[row])
+    left = duration(tables.capture.last_ns - first_ns)
+    peer = tables.name(flow, 1 - endpoint)
+    return {
+        NOT_OPENED: "the connection was not opened",
+        NOT_HEARD_AGAIN: f"{peer} was not heard again in the {left} to the end of the capture",
+        WENT_ON: "the connection went on regardless",
+        WAS_OVER: "the connection was over by then",
+        CAPTURE_ENDS: f"the capture ends {left} later",
+    }[int(found.outcomes[row])]
 
 
 _ICMP4 = {

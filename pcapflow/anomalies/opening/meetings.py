@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, proof
-from pcapflow.anomalies.hits import Hit, no_hits, per_flow
+from pcapflow.anomalies.hits import Hit, per_flow
+from pcapflow.anomalies.lookup.cache import cached_per_tables
+from pcapflow.anomalies.lookup.challenges import SLOW_OPENING_S, opening_ns
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
-from pcapflow.anomalies.lookup.timeline import Story, count_marks, last_rows, reopened
+from pcapflow.anomalies.lookup.timeline import Story, last_rows, reopened
 from pcapflow.anomalies.model import LIKELY, Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.resets.causes import resets
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, ESTABLISHED, SERVER, SYN_RCVD, SYN_RX, SYN_SENT, SYN_TX
+from pcapflow.text.phrases import duration
 from pcapflow.text.times import to_ns
 
-RECOVERY_S = 5.0
-MAX_CHALLENGES = 10
+RECOVERY_S: Final = 5.0
+"""How soon after its new SYN a client clears the old connection away."""
 
 
 @rule(
@@ -35,83 +39,86 @@ def half_open_recovered(tables: Tables, config: Config) -> Hits:
     Do:
         Client: if it does not restart often, look for a NAT or a load balancer that reuses ports too soon.
         Server: turn keep-alives on, so that dead connections do not wait for the same port to come back.
-    Else: an old duplicate SYN from the network draws the same ACK, and then no new connection follows.
+    Else: an old duplicate SYN from the network draws the same ACK, and then no new connection follows. Where the old
+        connection is not in the capture, PF211 tells of it. What cost less than 0.2 s is information.
     Source: RFC 9293, 3.5.1 (half-open connections) and RFC 5961, 4.
     """
+    del config
     f = tables.flows
-    challenged = count_marks(tables, marks.MARK_CHALLENGE_ACK, endpoint=SERVER) > 0
-    reset = count_marks(
-        tables, marks.MARK_RESET, marks.MARK_RESET_IGNORED, marks.MARK_RESET_AFTER_CLOSE, endpoint=CLIENT
-    )
-    flows = indices(challenged & (reset > 0))
-    found = resets(tables, config)
-    cleared = found.flows[found.senders == CLIENT]
-    if not len(flows) and not len(cleared):
-        return no_hits()
-    recovery = _cleared(tables, cleared)
-    story, anew = Story(tables, flows), reopened(tables, flows)
-    for flow, new in zip(flows.tolist(), anew.tolist(), strict=True):
-        recovery.setdefault(flow, _recovered(tables, story, flow, new))
-    pairs = [(flow, frames) for flow, frames in sorted(recovery.items()) if frames]
+    cleared = _cleared(tables)
+    flows = np.array([found.flow for found in cleared], dtype=np.int64)
+    cost = opening_ns(tables)[np.array([found.anew for found in cleared], dtype=np.int64)]
+    slow = cost >= to_ns(SLOW_OPENING_S)
 
     def finding(_: Story, hit: Hit) -> Finding:
-        flow, frames = pairs[hit.row]
+        flow, anew, ack, reset, again = cleared[hit.row]
+        took = int(cost[hit.row])
+        delay = f"; from its first SYN to the SYN-ACK it took {duration(took)}" if took >= 0 else ""
+        syn = int(f["first_frame"][anew])
         return Finding(
-            severity=Severity.INFO,
+            severity=Severity.LOW if slow[hit.row] else Severity.INFO,
             flow=flow,
-            time_ns=int(f["end_ns"][flow]),
-            frames=proof(frames),
+            time_ns=int(f["start_ns"][anew]),
+            frames=proof([syn, ack, reset, again]),
             detail=(
                 f"{tables.server(flow)} still held an old connection from {tables.client(flow)}: it answered a "
-                f"SYN with an ACK{in_frame(frames[0])}, the client reset it{in_frame(frames[1])} and opened "
-                f"anew{in_frame(frames[2])}"
+                f"SYN{in_frame(syn)} with an ACK{in_frame(ack)}, the client reset it{in_frame(reset)} and opened "
+                f"anew{in_frame(again)}{delay}"
             ),
             confidence=LIKELY,
             alternatives=("an old duplicate SYN",),
         )
 
-    flows = np.array([flow for flow, _ in pairs], dtype=np.int64)
-    return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))
+    return per_flow(tables, flows, finding, weight=np.where(slow, 1e12, 0) + np.maximum(cost, 0))
 
 
-def _cleared(tables: Tables, flows: IntArray) -> dict[int, list[int]]:
+class Cleared(NamedTuple):
+    """An old connection that its client reset because of the SYN of the next one, and the frames that show it."""
+
+    flow: int
+    anew: int
+    ack: int
+    reset: int
+    again: int
+
+
+@cached_per_tables
+def _cleared(tables: Tables) -> list[Cleared]:
     """Of flows that their client reset, those where it did so because of its next connection's SYN.
 
     The SYN has begun a flow of its own when the server answers it for the old connection: the reset lies between that
-    SYN and its repeat. Frames as for :func:`_recovered`.
+    SYN and its repeat.
     """
     f = tables.flows
+    flows = indices((f["reset_frame"] > 0) & (f["reset_by"] == CLIENT))
+    if not len(flows):
+        return []
     anew = reopened(tables, flows)
     begun, ended, heard = f["start_ns"][anew], f["reset_ns"][flows], side(f, SERVER, "last_ns")[flows]
     mine = (anew >= 0) & (begun <= heard) & (heard <= ended) & (ended - begun <= to_ns(RECOVERY_S))
     flows, anew = flows[mine], anew[mine]
     story = Story(tables, np.concatenate((flows, anew)))
-    found = {}
+    found = []
     for flow, new in zip(flows.tolist(), anew.tolist(), strict=True):
-        reset_ns = int(f["reset_ns"][flow])
+        reset_ns, reset = int(f["reset_ns"][flow]), int(f["reset_frame"][flow])
         again = story.marks(new, marks.MARK_SYN_REPEATED, endpoint=CLIENT, after_ns=reset_ns)
         acks = story.marks(flow, marks.DUPLICATE_ACK, endpoint=SERVER, after_ns=int(f["start_ns"][new]) - 1)
         if again:
-            found[flow] = [acks[0].frame if acks else 0, int(f["reset_frame"][flow]), again[0].frame]
+            found.append(Cleared(flow, new, acks[0].frame if acks else 0, reset, again[0].frame))
     return found
 
 
-def _recovered(tables: Tables, story: Story, flow: int, anew: int) -> list[int]:
-    """Frames of the ACK, the RST and the new SYN, where they follow one another."""
-    kinds = (marks.MARK_RESET, marks.MARK_RESET_IGNORED, marks.MARK_RESET_AFTER_CLOSE)
-    for challenge in story.marks(flow, marks.MARK_CHALLENGE_ACK, endpoint=SERVER)[:MAX_CHALLENGES]:
-        answer = story.marks(flow, *kinds, endpoint=CLIENT, after_ns=challenge.time_ns)
-        if not answer or answer[0].time_ns - challenge.time_ns > to_ns(RECOVERY_S):
-            continue
-        syn = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT, after_ns=answer[0].time_ns)
-        if syn:
-            return [challenge.frame, answer[0].frame, syn[0].frame]
-        if anew >= 0 and tables.flows["start_ns"][anew] - answer[0].time_ns <= to_ns(RECOVERY_S):
-            return [challenge.frame, answer[0].frame, int(tables.flows["first_frame"][anew])]
-    return []
+def cleared_flows(tables: Tables) -> IntArray:
+    """The old connections that their client reset to make room for new ones."""
+    return np.array([found.flow for found in _cleared(tables)], dtype=np.int64)
 
 
-@rule("PF108", "simultaneous-open", title="Simultaneous opens")
+@rule(
+    "PF108",
+    "simultaneous-open",
+    title="Simultaneous opens",
+    lead=Lead("{server} and another host opened towards each other at the same moment"),
+)
 def simultaneous_open(tables: Tables, config: Config) -> Hits:
     """Both sides sent a SYN before either saw the other's.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, proof
-from pcapflow.anomalies.hits import Hit, joined, per_flow
-from pcapflow.anomalies.lookup.columns import among, indices
+from pcapflow.anomalies.hits import Hit, per_flow
+from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import LIKELY, NOBODY, Finding, Hits, IntArray, Severity
-from pcapflow.anomalies.opening.scans import refused, scan_hits, scans
-from pcapflow.anomalies.resets.signs import usual_ttls
+from pcapflow.anomalies.opening.scans import refused, scanned
+from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.sorting import stable_order
@@ -40,17 +40,16 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
         Server: see whether the service runs and on which address it listens (`ss -ltn`); a service bound to 127.0.0.1
             refuses everybody else.
         Network: if the RST's TTL differs from the host's other packets, look for a device that rejects for it.
-    Else: a port scan is refused by design, and is told as one row. A refusal while a service restarts is no fault of
-        the network. Where the next connection to that port follows at once over the other IP version and is opened, a
-        program tried both addresses of a name, and this is information.
+    Else: a port scan is refused by design, and is told as one row (PF109). A refusal while a service restarts is no
+        fault of the network. Where the next connection to that port follows at once over the other IP version and is
+        opened, a program tried both addresses of a name, and this is information.
     Source: RFC 9293, 3.10.7.1 (no connection exists) and 3.10.7.3 (acceptable in SYN-SENT); RFC 8305 (both versions).
     """
     f = tables.flows
-    flows = indices(refused(tables))
-    scanned = among(flows, scans(tables, config).members)
-    probes = flows[scanned]
-    flows = flows[~scanned]
-    usual_ttl = usual_ttls(tables, flows)
+    flows = indices(refused(tables) & ~scanned(tables, config))
+    servers = np.full(len(flows), SERVER)
+    usual_ttl = usual_ttls(tables, flows, servers)
+    is_foreign = foreign_ttls(tables, flows, servers, usual_ttl)
     instead = _opened_instead(tables, flows)
 
     def finding(story: Story, hit: Hit) -> Finding:
@@ -60,7 +59,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
         syn = int(f["first_frame"][flow])
         after = max(when - int(f["start_ns"][flow]), 0)
         usual, ttl = int(usual_ttl[row]), int(f["reset_ttl"][flow])
-        foreign = usual >= 0 and ttl >= 0 and ttl != usual
+        foreign = bool(is_foreign[row])
         remark = f"; the RST's TTL is {ttl}, that of the server's other packets {usual}" if foreign else ""
         other, anew = int(instead[row]), 0
         if other >= 0:
@@ -81,10 +80,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
             alternatives=("nothing listens on that port",) if foreign else ("a firewall rejects with a RST",),
         )
 
-    return joined(
-        per_flow(tables, flows, finding, weight=np.where(instead < 0, 1, 0)),
-        scan_hits(tables, probes, "was refused by all of them", weight=2),
-    )
+    return per_flow(tables, flows, finding, weight=np.where(instead < 0, 1, 0))
 
 
 def _opened_instead(tables: Tables, flows: IntArray) -> IntArray:

@@ -6,12 +6,13 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
-from pcapflow.anomalies.hits import Hit, joined, no_hits, per_flow
+from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
-from pcapflow.anomalies.opening.scans import scan_hits, scans
+from pcapflow.anomalies.opening.icmp import ended_by_icmp
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -45,16 +46,14 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
     """
     f = tables.flows
     alone = (f["client_state"] == SYN_SENT) & (side(f, CLIENT, "syns") > 0) & (side(f, SERVER, "packets") == 0)
-    if not alone.any() or quality(tables).direction_missing:
+    alone &= ~quality(tables).cut
+    if not alone.any():
         return no_hits()
     repeats = count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
     left = tables.capture.last_ns - f["start_ns"]
-    rejected = count_marks(tables, marks.MARK_ICMP_UNREACHABLE) > 0
-    flows = indices(alone & ~rejected & ((repeats > 0) | (left >= to_ns(config.syn_timeout_s))))
-    scanned = among(flows, scans(tables, config).members)
+    late = (repeats > 0) | (left >= to_ns(config.syn_timeout_s))
+    flows = indices(alone & ~ended_by_icmp(tables, config) & late & ~scanned(tables, config))
     flooded = among(flows, members_of(floods(tables, config)))
-    probes = flows[scanned]
-    flows, flooded = flows[~scanned], flooded[~scanned]
     weight = np.where(flooded, 0, 1 + repeats[flows])
 
     def finding(story: Story, hit: Hit) -> Finding:
@@ -84,10 +83,7 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
             ),
         )
 
-    return joined(
-        per_flow(tables, flows, finding, weight=weight),
-        scan_hits(tables, probes, "got no answer from any of them", weight=1),
-    )
+    return per_flow(tables, flows, finding, weight=weight)
 
 
 def graded(repeats: int, *, flooded: bool = False) -> Severity:

@@ -24,6 +24,8 @@ from pcapflow.anomalies.model import (
     IntArray,
     Severity,
 )
+from pcapflow.anomalies.opening.meetings import cleared_flows
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -35,12 +37,13 @@ from pcapflow.anomalies.resets.causes import (
     NO_LISTENER,
     PROCESS_DIED,
     RETRANSMISSION_TIMEOUT,
+    STRAY,
     UNKNOWN,
     UNREAD_DATA,
     Resets,
+    foreign_ttl,
     resets,
 )
-from pcapflow.anomalies.resets.lost_data import CLOSE_NOTIFY_BYTES
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -51,6 +54,10 @@ from pcapflow.text.phrases import counted, duration, were
 _TOLD_BY: Final = {INJECTED: "PF304", IDLE_TIMEOUT: "PF305"}
 """Causes that have a rule of their own: it tells of the reset, and the row of PF301 only names it."""
 _SURE: Final[tuple[Confidence, ...]] = (POSSIBLE, LIKELY, CERTAIN)
+SEVERAL: Final = 3
+"""So many first requests that one server resets are no whim of theirs."""
+_DID_LINGER: Final = "aborted on purpose (SO_LINGER 0)"
+_DID_UNREAD: Final = "closed with data unread"
 _LINGER: Final = "its application aborted on purpose (SO_LINGER 0)"
 _UNREAD: Final = "its application closed with received data still unread"
 _DIED: Final = "its process was killed"
@@ -73,14 +80,15 @@ ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
 }
 
 
-def _grade(found: Resets) -> IntArray:
+def _grade(found: Resets, first_requests: IntArray) -> IntArray:
     """The severity of each abort: by what it destroyed, and by whether somebody should do something."""
     cause = found.causes
-    grave = (cause == UNREAD_DATA) & (found.senders == SERVER) & (found.sure >= 1)
+    by_server = (cause == UNREAD_DATA) & (found.senders == SERVER) & ~found.foreign & ~found.farewell
+    grave = by_server & ((found.sure >= 1) | (found.unanswered & ~found.receiver_closed))
     mild = np.isin(cause, (PROCESS_DIED, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
-        (found.lost > CLOSE_NOTIFY_BYTES) & ~found.refused
+        (found.lost > 0) & ~found.farewell & ~found.declined & ~found.refused
     )
-    mild |= (cause == UNREAD_DATA) & (found.senders == SERVER)
+    mild |= by_server | (first_requests >= SEVERAL)
     severity = np.where(grave, int(Severity.MEDIUM), np.where(mild, int(Severity.LOW), int(Severity.INFO)))
     return np.where(np.isin(cause, list(_TOLD_BY)), int(Severity.INFO), severity)
 
@@ -103,6 +111,9 @@ def aborted(tables: Tables, config: Config) -> Hits:
         why: linger-zero (the application asked for it), unread-data (it closed with data unread), data-after-close
         (data came for a socket that was gone), no-listener, process-died, keepalive-timeout, retransmission-timeout,
         firewall-reject, idle-timeout, injected, or unknown. Most causes are inferred; the confidence says how well.
+        unread-data and linger-zero look the same on the wire: unless a shut window or a connection without data proves
+        one of them, the likelier is named, with the other beside it. A RST with another TTL than its sender's other
+        packets is laid at nobody's door.
     Do:
         Client: if it sent the RST and data was lost, read to the end of the stream before closing, or shut down first.
         Server: likewise; a server that does not read the whole request before it answers and closes destroys its
@@ -111,28 +122,42 @@ def aborted(tables: Tables, config: Config) -> Hits:
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
         information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout). A RST after both FINs
-        is cosmetic and not told.
+        is cosmetic and not reported; one that answers a segment of no known connection, or a probe, aborted nothing
+        (PF306 and PF109 tell of these).
     Source: RFC 9293, 3.5.2 and 3.10.7.4; RFC 2525, 2.17; Linux enum sk_rst_reason.
     """
     found = resets(tables, config)
-    severity = _grade(found)
-    told = np.flatnonzero(~found.refused & ~(found.both_closed & (found.lost == 0)))
+    alike = _first_requests(tables, found)
+    severity = _grade(found, alike)
+    # A stray (PF306) and a probe (PF109) are no connections that could be aborted.
+    counts = (found.causes != STRAY) & ~scanned(tables, config)[found.flows]
+    reported = np.flatnonzero(counts & ~found.refused & ~(found.both_closed & (found.lost == 0)))
     # A refusal has a row of its own (PF102); here the resets of one server are one line.
-    refusals = np.flatnonzero(found.refused)
+    refusals = np.flatnonzero(counts & found.refused)
     servers = group(refusals, server_keys(tables)[found.flows[refusals]])
-    weight = severity[told] * 1e12 + np.minimum(found.lost[told], 10**11)
+    weight = severity[reported] * 1e12 + np.minimum(found.lost[reported], 10**11)
 
     def finding(story: Story, hit: Hit) -> Finding:
-        row = int(told[hit.row])
-        return _abort(tables, story, found, row, Severity(int(severity[row])))
+        row = int(reported[hit.row])
+        return _abort(tables, story, found, row, Severity(int(severity[row])), int(alike[row]))
 
     def refused(server: int) -> Finding:
         return _refusals(tables, found, servers.of(server))
 
     return joined(
-        per_flow(tables, found.flows[told], finding, weight=weight),
+        per_flow(tables, found.flows[reported], finding, weight=weight),
         per_group(range(len(servers)), refused, weight=np.zeros(len(servers))),
     )
+
+
+def _first_requests(tables: Tables, found: Resets) -> IntArray:
+    """For each abort of a first request, by a server that had answered nothing, how many the same server made so."""
+    number = np.zeros(len(found.flows), dtype=np.int64)
+    by_itself = np.isin(found.causes, (LINGER_ZERO, UNREAD_DATA, UNKNOWN)) & ~found.opening
+    rows = np.flatnonzero(found.unanswered & (found.senders == SERVER) & by_itself & ~found.refused)
+    for members in group(rows, server_keys(tables)[found.flows[rows]]).at_least(SEVERAL):
+        number[members] = len(members)
+    return number
 
 
 def _refusals(tables: Tables, found: Resets, members: IntArray) -> Finding:
@@ -154,7 +179,7 @@ def _refusals(tables: Tables, found: Resets, members: IntArray) -> Finding:
     )
 
 
-def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Severity) -> Finding:
+def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Severity, alike: int) -> Finding:
     f = tables.flows
     flow, sender, cause = int(found.flows[row]), int(found.senders[row]), int(found.causes[row])
     receiver = 1 - sender
@@ -180,19 +205,48 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
-    loss = f"; at least {were(lost, 'byte')} lost that {other} had sent" if lost else "; no data was on its way to it"
+    if flow in cleared_flows(tables):
+        why = "it made room for its next connection on the same ports (see PF107)"
     since = duration(max(when - int(f["start_ns"][flow]), 0))
     return Finding(
         severity=severity,
         flow=flow,
-        endpoint=NOBODY if cause == INJECTED else sender,
+        endpoint=NOBODY if cause == INJECTED or found.foreign[row] else sender,
         time_ns=when,
         frames=proof(frames),
-        detail=f"a RST from {who}{in_frame(reset)} ended the connection with {other} after {since}: {why}{loss}",
+        detail=(
+            f"a RST from {who}{in_frame(reset)} ended the connection with {other} after {since}: {why}"
+            f"{foreign_ttl(tables, found, row)}{_loss(found, row, other)}{_others(tables, flow, alike)}"
+        ),
         cause=CAUSES[cause],
         confidence=_SURE[int(found.sure[row])],
-        alternatives=() if found.sure[row] == 2 else ALTERNATIVES[cause],
+        alternatives=_alternatives(found, row),
     )
+
+
+def _alternatives(found: Resets, row: int) -> tuple[str, ...]:
+    """What else fits an abort, the likeliest first."""
+    if found.sure[row] == 2:
+        return ()
+    cause = int(found.causes[row])
+    others = [other for other in ALTERNATIVES[cause] if other != _UNREAD or not found.sure[row]]
+    return (_BOX, *(other for other in others if other != _BOX)) if found.foreign[row] else tuple(others)
+
+
+def _loss(found: Resets, row: int, other: str) -> str:
+    """What an abort destroyed, as the end of a sentence."""
+    lost = int(found.lost[row])
+    if not lost:
+        return "; no data was on its way to it"
+    if found.farewell[row]:
+        return f"; of what {other} had sent only a TLS alert was lost, a close_notify as a rule"
+    return f"; at least {were(lost, 'byte')} lost that {other} had sent"
+
+
+def _others(tables: Tables, flow: int, alike: int) -> str:
+    if not alike:
+        return ""
+    return f"; {tables.server(flow)} reset {counted(alike, 'first request')} so, without a byte of an answer"
 
 
 def _why(tables: Tables, found: Resets, row: int) -> str:
@@ -202,18 +256,23 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
         return "it is probably not that endpoint's own (see PF304)"
     if cause == IDLE_TIMEOUT:
         return f"it came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
-    if cause == UNREAD_DATA and not found.lost[row]:
-        answered = "had sent nothing itself" if not cell(tables.flows, flow, sender, "bytes") else "did not answer it"
-        return f"it had acknowledged data of {other} and {answered}, so it probably closed without reading it"
-    if cause == LINGER_ZERO and found.sure[row]:
-        return f"it sent no FIN, and nothing of {other} was left for it to read"
+    if cause == UNREAD_DATA and found.sure[row] == 2:
+        return f"it had shut its receive window, so what {other} had sent was unread in its buffer"
+    if cause in (UNREAD_DATA, LINGER_ZERO) and not found.sure[row]:
+        had = f"it had acknowledged data of {other} and sent no FIN"
+        if found.lost[row]:
+            had = f"data of {other} was still on its way to it"
+        elif found.unanswered[row]:
+            had = f"it had acknowledged data of {other} and sent nothing itself"
+        order = (_DID_UNREAD, _DID_LINGER) if cause == UNREAD_DATA else (_DID_LINGER, _DID_UNREAD)
+        return f"{had}; it {order[0]} or {order[1]}, which look the same"
     if cause == UNKNOWN and found.opening[row]:
         return "it came before the handshake was complete"
     if cause == UNKNOWN and not cell(tables.flows, flow, 1 - sender, "packets"):
         return f"the capture holds nothing of {other}, and so does not show why"
     return {
         UNKNOWN: "the capture does not show why",
-        LINGER_ZERO: f"it had acknowledged all data of {other} and sent no FIN",
+        LINGER_ZERO: f"it sent no FIN, and {other} had sent nothing that it could have left unread",
         UNREAD_DATA: f"it closed while data of {other} was still on its way or unread",
         PROCESS_DIED: "it answers as if it had no such connection, and it refuses new ones",
         KEEPALIVE_TIMEOUT: f"its keep-alives got no answer from {other}",

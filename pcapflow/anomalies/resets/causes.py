@@ -11,12 +11,15 @@ from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.groups import server_keys
+from pcapflow.anomalies.lookup.strays import strays
 from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.anomalies.resets.signs import foreign_ttl, injection_signs, usual_timeout
+from pcapflow.anomalies.resets.signs import injection_signs, usual_timeout
+from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
+from pcapflow.tcp.endings import GOODBYE, PERHAPS_GOODBYE
 from pcapflow.tcp.flags import ACK
 from pcapflow.tcp.states import CLIENT, FIN_TX, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_SENT
 from pcapflow.text.times import to_ns
@@ -33,6 +36,7 @@ CAUSES: Final = (
     "firewall-reject",
     "idle-timeout",
     "injected",
+    "stray",
 )
 (
     UNKNOWN,
@@ -46,9 +50,13 @@ CAUSES: Final = (
     FIREWALL_REJECT,
     IDLE_TIMEOUT,
     INJECTED,
+    STRAY,
 ) = range(len(CAUSES))
 REACTION_S: Final = 0.005
 """How soon after data arrived an abort can be a reaction to it."""
+PARTING_BYTES: Final = 64
+"""A client that has closed declines what follows, and so little is its server's farewell: 221 of SMTP and FTP, GOAWAY
+of HTTP/2."""
 ANSWER_S: Final = 5.0
 """A reset within this time of the segment that broke a silence is taken for its answer."""
 
@@ -66,7 +74,13 @@ class Resets:
         refused: it refused the SYN.
         both_closed: both sides had sent a FIN before it.
         sender_closed: its sender had sent a FIN before it.
+        receiver_closed: its receiver had.
+        unanswered: its sender had got data, and never sent any.
         lost: bytes of data towards its sender that its sender never acknowledged.
+        farewell: nothing but a TLS alert is lost or can be unread, a close_notify as a rule.
+        declined: its sender, a client, had closed, and so little came afterwards that nobody misses it.
+        usual_ttls: the TTL of its sender's other packets, -1 where it is not known.
+        foreign: its own TTL is one that its sender has nowhere else.
         signs: independent signs that it is not its sender's own.
         idle_ns: the silence that it, or the segment it answers, broke; 0 where none was long.
         causes: index into :data:`CAUSES`.
@@ -81,7 +95,13 @@ class Resets:
     refused: BoolArray
     both_closed: BoolArray
     sender_closed: BoolArray
+    receiver_closed: BoolArray
+    unanswered: BoolArray
     lost: IntArray
+    farewell: BoolArray
+    declined: BoolArray
+    usual_ttls: IntArray
+    foreign: BoolArray
     signs: IntArray
     idle_ns: IntArray
     causes: IntArray
@@ -122,8 +142,7 @@ def resets(tables: Tables, config: Config) -> Resets:
     closed = (fin_ns >= 0) & (fin_ns <= when)
     pick = np.arange(len(flows))
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]
-    pending = np.maximum(f["reset_pending"][flows], 0)
-    lost = np.where(receiver_closed, np.maximum(pending - 1, 0), pending)
+    lost = np.maximum(f["reset_pending"][flows], 0)
     passive = ((f["reset_flags"][flows] & ACK) == 0) & (f["reset_window"][flows] == 0)
     passive &= f["reset_options"][flows] != 1
     syn_sent = last_rows(tables, endpoint=CLIENT, old=SYN_SENT, event=RST_RX)[flows] >= 0
@@ -135,22 +154,26 @@ def resets(tables: Tables, config: Config) -> Resets:
     spoke_ns, heard_ns = of(senders, "data_ns"), of(receivers, "data_ns")
     spoke = of(senders, "bytes") > 0
     heard = of(receivers, "bytes") > 0
-    unanswered = _unanswered(tables, flows, senders)
+    repeated = _repeated(tables, flows, senders)
     idle = _idle(tables, config, flows, senders, when)
     signs = injection_signs(tables, flows, senders)
+    usual = usual_ttls(tables, flows, senders)
+    # Where more speaks against its sender than the TTL, PF304 tells of it.
+    foreign = foreign_ttls(tables, flows, senders, usual) & (signs < 2)
     # What the tap sees late by a round trip is no delay of the sender's.
     reaction = when - heard_ns - np.maximum(of(receivers, "rtt_ns"), 0)
 
     rules = (
         # (fits, cause, how sure); the first that fits is taken.
-        (refused & foreign_ttl(tables, flows, refused), FIREWALL_REJECT, 0),
+        (refused & foreign, FIREWALL_REJECT, 0),
         (refused, NO_LISTENER, 1),
         (signs >= 2, INJECTED, 1),
+        (strays(tables, config)[flows], STRAY, 1),
         # What its receiver had sent and acknowledged is not to be seen: any reason fits.
         (quality(tables).unheard[flows], UNKNOWN, 0),
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),
-        (~passive & (unanswered["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
-        (~passive & (unanswered["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
+        (~passive & (repeated["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
+        (~passive & (repeated["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
         ((idle > 0) & (f["idle_endpoint"][flows] != senders), IDLE_TIMEOUT, 1),
         (idle > 0, IDLE_TIMEOUT, 0),
         ((syn_sent | syn_rcvd) & passive, UNKNOWN, 0),
@@ -161,17 +184,22 @@ def resets(tables: Tables, config: Config) -> Resets:
         (sender_closed, UNKNOWN, 0),
         # Nobody resets because of unread data when there was none to read.
         (~heard, LINGER_ZERO, 1),
-        # Who has answered since has read what it answers.
-        (spoke_ns >= heard_ns, LINGER_ZERO, 1),
+        (_buffer_full(tables, flows, senders, heard_ns), UNREAD_DATA, 2),
+        # From here on no packet tells the two apart: the kernel has acknowledged what its application may have read.
+        # Who has answered since has read some of it at least.
+        (spoke_ns >= heard_ns, LINGER_ZERO, 0),
         (lost > 0, UNREAD_DATA, 0),
         # Who resets the moment that data arrives was reading, or it would not have known.
         (reaction <= to_ns(REACTION_S), LINGER_ZERO, 0),
         # A client that got its answer has read it, more often than not; a server that gave none has not read.
         (spoke & (senders == CLIENT), LINGER_ZERO, 0),
-        (~spoke & ~receiver_closed, UNREAD_DATA, 1),
         (np.ones(len(flows), dtype=bool), UNREAD_DATA, 0),
     )
     conditions = [fits for fits, _, _ in rules]
+    sure = np.select(conditions, [np.int64(sure) for _, _, sure in rules])
+    goodbye = f["reset_goodbye"][flows]
+    # Where the snap length left no more than its length, who had closed is taken to have missed a close_notify.
+    by_length = (goodbye == PERHAPS_GOODBYE) & sender_closed
     return Resets(
         flows=flows,
         senders=senders,
@@ -181,11 +209,29 @@ def resets(tables: Tables, config: Config) -> Resets:
         refused=refused,
         both_closed=sender_closed & receiver_closed,
         sender_closed=sender_closed,
+        receiver_closed=receiver_closed,
+        unanswered=heard & ~spoke,
         lost=lost,
+        farewell=(goodbye == GOODBYE) | by_length,
+        declined=(senders == CLIENT) & sender_closed & (lost <= PARTING_BYTES),
+        usual_ttls=usual,
+        foreign=foreign,
         signs=signs,
         idle_ns=idle,
         causes=np.select(conditions, [np.int64(cause) for _, cause, _ in rules]),
-        sure=np.select(conditions, [np.int64(sure) for _, _, sure in rules]),
+        # What a device on the way may have sent says nothing of the side whose address it bears.
+        sure=np.where(foreign, 0, sure),
+    )
+
+
+def foreign_ttl(tables: Tables, found: Resets, row: int) -> str:
+    """What a RST's TTL says against its sender, as the end of a sentence; nothing where it says nothing."""
+    if not found.foreign[row]:
+        return ""
+    flow = int(found.flows[row])
+    return (
+        f"; the RST's TTL is {tables.flows['reset_ttl'][flow]}, that of the other packets of "
+        f"{tables.ip(flow, int(found.senders[row]))} {found.usual_ttls[row]}: a device on the way may have sent it"
     )
 
 
@@ -200,7 +246,13 @@ def _none() -> Resets:
         refused=never,
         both_closed=never,
         sender_closed=never,
+        receiver_closed=never,
+        unanswered=never,
         lost=nothing,
+        farewell=never,
+        declined=never,
+        usual_ttls=nothing,
+        foreign=never,
         signs=nothing,
         idle_ns=nothing,
         causes=nothing,
@@ -215,7 +267,20 @@ def _listener_gone(tables: Tables, flows: IntArray, senders: IntArray, refused: 
     return gone
 
 
-def _unanswered(tables: Tables, flows: IntArray, senders: IntArray) -> dict[str, IntArray]:
+def _buffer_full(tables: Tables, flows: IntArray, senders: IntArray, heard_ns: IntArray) -> BoolArray:
+    """Whether the reset's sender had shut its window and not opened it since: what filled its buffer was unread."""
+    m = tables.marks
+    times = np.full((2, 2, len(tables.flows)), -1, dtype=np.int64)
+    for which, mark in enumerate((marks.ZERO_WINDOW, marks.WINDOW_UPDATE)):
+        rows = np.flatnonzero(m["mark"] == mark)
+        # Of a repeated index the last assignment stays, and the marks of a flow are in order.
+        times[which, m["endpoint"][rows], m["flow"][rows]] = m["time_ns"][rows]
+    shut_ns, opened_ns = times[:, senders, flows]
+    full: BoolArray = (shut_ns >= 0) & (shut_ns >= heard_ns) & (opened_ns < shut_ns)
+    return full
+
+
+def _repeated(tables: Tables, flows: IntArray, senders: IntArray) -> dict[str, IntArray]:
     """Keep-alives and repeats that the reset's sender sent since it last heard anything from its peer."""
     f = tables.flows
     kinds = {

@@ -29,7 +29,7 @@ from pcapflow.text.times import NS_PER_S, to_ns
     "PF305",
     "idle-timeout-reset",
     title="Connections lost after long silence",
-    doubts=Doubt.GAPS | Doubt.CLOCK,
+    doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.CLOCK,
     lead=Lead(
         "A connection to {server} was reset after a long silence",
         "Connections to {server} are reset after long silence",

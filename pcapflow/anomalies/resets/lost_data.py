@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import cell
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
-from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, Finding, Hits, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confidence, Finding, Hits, Severity
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     INJECTED,
+    STRAY,
     UNREAD_DATA,
+    foreign_ttl,
     resets,
 )
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
+from pcapflow.tcp.endings import PERHAPS_GOODBYE
 from pcapflow.tcp.states import CLIENT
 from pcapflow.text.phrases import counted
-
-CLOSE_NOTIFY_BYTES: Final = 64
-"""A TLS alert that says goodbye is no larger; nobody misses it."""
 
 
 @rule(
@@ -42,22 +40,26 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
 
     Means: the peer of the RST's sender sent bytes that the sender's application never got. The number is the least:
         what the sender had not acknowledged. Bytes it acknowledged and did not read are lost too, but cannot be
-        counted.
+        counted, and whether it left any is seldom to be seen: an abort on purpose looks the same.
     Do:
         Client: if it reset the connection, read to the end of the stream before closing.
         Server: if it reset the connection, call shutdown() and drain the input before close(); else the reset may also
             destroy the answer it has just sent.
-    Else: a client that gives up a download loses only what it no longer wanted; a few bytes after its FIN are usually a
-        TLS close_notify. Both have little weight here.
+    Else: a client that gives up a download loses only what it no longer wanted, and nobody misses a TLS close_notify,
+        which is known by its record (by its length where the snap length cut that off), nor what a server says in a few
+        bytes to a client that has closed. All have little weight here.
     Source: RFC 2525, 2.17 (failure to RST on close with data pending); RFC 1122, 4.2.2.13.
     """
     found = resets(tables, config)
-    unread = (found.causes == UNREAD_DATA) & (found.sure >= 1)
-    rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused)
-    trifle = found.sender_closed & (found.lost <= CLOSE_NOTIFY_BYTES)
-    severity = np.where(found.senders == CLIENT, int(Severity.LOW), int(Severity.MEDIUM))
-    severity = np.where(trifle, int(Severity.INFO), severity)[rows]
+    # A request that was acknowledged and never answered is lost, if its server had not read it.
+    unread = (found.sure >= 1) | (found.unanswered & ~found.receiver_closed & ~found.foreign)
+    unread &= (found.causes == UNREAD_DATA) & ~found.farewell
+    rows = np.flatnonzero(((found.lost > 0) | unread) & ~found.refused & (found.causes != STRAY))
+    mild = (found.senders == CLIENT) | ((found.lost == 0) & (found.sure == 0))
+    severity = np.where(mild, int(Severity.LOW), int(Severity.MEDIUM))
+    severity = np.where(found.farewell | found.declined, int(Severity.INFO), severity)[rows]
     f = tables.flows
+    by_length = f["reset_goodbye"][found.flows] == PERHAPS_GOODBYE
 
     def finding(story: Story, hit: Hit) -> Finding:
         _, flow, sender = hit
@@ -66,27 +68,37 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
         who, other = tables.name(flow, sender), tables.name(flow, 1 - sender)
         reset = int(f["reset_frame"][flow])
         late = frames_of(story.marks(flow, marks.MARK_DATA_AFTER_CLOSE, endpoint=1 - sender))
-        if lost:
+        confidence: Confidence = CERTAIN
+        if found.farewell[row]:
+            known = "their number is that of" if by_length[row] else "they are"
+            confidence = POSSIBLE if by_length[row] else CERTAIN
+            detail = (
+                f"{counted(lost, 'byte')} that {other} had sent last{in_frames(late)} were not acknowledged by {who} "
+                f"when its RST{in_frame(reset)} ended the connection; {known} a TLS alert, a close_notify as a rule"
+            )
+        elif lost:
             was, is_ = ("was", "is") if lost == 1 else ("were", "are")
             detail = (
                 f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged "
                 f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
             )
         else:
+            confidence = LIKELY if found.sure[row] else POSSIBLE
+            how = "" if found.sure[row] == 2 else "probably " if found.sure[row] else "perhaps "
             total = cell(f, flow, 1 - sender, "bytes")
             detail = (
-                f"at least 1 of the {counted(total, 'byte')} that {other} had sent was probably unread when "
+                f"at least 1 of the {counted(total, 'byte')} that {other} had sent was {how}unread when "
                 f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
             )
         return Finding(
             severity=Severity(int(severity[hit.row])),
             flow=flow,
-            endpoint=NOBODY if found.causes[row] == INJECTED else sender,
+            endpoint=NOBODY if found.causes[row] == INJECTED or found.foreign[row] else sender,
             time_ns=int(found.times_ns[row]),
             frames=proof([*late, reset]),
-            detail=detail,
+            detail=f"{detail}{foreign_ttl(tables, found, row)}",
             cause=CAUSES[int(found.causes[row])],
-            confidence=CERTAIN if lost else LIKELY,
+            confidence=confidence,
             alternatives=() if lost else ("the application had read everything and aborted on purpose",),
         )
 

@@ -6,8 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.lookup.columns import cell, indices, side
-from pcapflow.anomalies.lookup.groups import group, host_keys
+from pcapflow.anomalies.lookup.columns import cell, side
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.flags import ACK
@@ -25,34 +24,6 @@ def usual_timeout(silence_ns: IntArray) -> BoolArray:
     for seconds in USUAL_TIMEOUTS_S:
         fits |= np.abs(silence_ns - seconds * NS_PER_S) <= max(2, seconds // 50) * NS_PER_S
     return fits
-
-
-def usual_ttls(tables: Tables, flows: IntArray) -> IntArray:
-    """For each of these flows the TTL that its server's packets have when they are not resets.
-
-    -1 where no such packet was seen, or where they differ: then nothing can be said of a RST's.
-    """
-    f = tables.flows
-    hosts = host_keys(tables, SERVER)
-    speaks = indices((side(f, SERVER, "ttl") >= 0) & (side(f, SERVER, "packets") > side(f, SERVER, "rsts")))
-    servers = group(speaks, hosts[speaks])
-    if not len(servers) or not len(flows):
-        return np.full(len(flows), -1, dtype=np.int64)
-    ttls = side(f, SERVER, "ttl")[servers.members]
-    least, most = (how.reduceat(ttls, servers.starts[:-1]) for how in (np.minimum, np.maximum))
-    usual = np.where(least == most, least, -1)
-    known = hosts[servers.members[servers.starts[:-1]]]
-    place = np.minimum(np.searchsorted(known, hosts[flows]), len(known) - 1)
-    return np.where(known[place] == hosts[flows], usual[place], -1)
-
-
-def foreign_ttl(tables: Tables, flows: IntArray, refused: BoolArray) -> BoolArray:
-    """Which refusals came with another TTL than the server has elsewhere."""
-    foreign = np.zeros(len(flows), dtype=bool)
-    usual = usual_ttls(tables, flows[refused])
-    reset = tables.flows["reset_ttl"][flows[refused]]
-    foreign[refused] = (usual >= 0) & (reset >= 0) & (usual != reset)
-    return foreign
 
 
 def signs_of(tables: Tables, flow: int, sender: int) -> list[str]:

@@ -29,7 +29,7 @@ from pcapflow.text.phrases import counted, duration, listed
     "reset-ignored",
     title="Resets that were ignored",
     doubts=Doubt.DUPLICATES,
-    lead=Lead("A reset was ignored", "Resets are ignored"),
+    lead=Lead("A reset of a connection to {server} was ignored", "Resets of connections to {server} are ignored"),
 )
 def reset_ignored(tables: Tables, config: Config) -> Hits:
     """A RST was not accepted by its receiver, and the connection went on.
@@ -67,7 +67,8 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
         challenged = story.marks(flow, marks.MARK_CHALLENGE_ACK, after_ns=ignored[0].time_ns - 1)
         sender = ignored[0].endpoint
         off = ignored[0].value
-        far = f", {counted(abs(off), 'byte')} {'beyond' if off > 0 else 'before'} what was expected" if off else ""
+        where = "beyond" if off > 0 else "below"
+        far = f", whose number lies {abs(off):,} {where} what was expected" if off else ""
         answer = f"; it was answered with a challenge ACK{in_frames(frames_of(challenged))}" if challenged else ""
         after = max(int(f["end_ns"][flow]) - ignored[-1].time_ns, 0)
         return Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.figures import wilson, wilson_low
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
@@ -36,40 +37,43 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
         Network: look at interface errors and drops along the path, duplex and optics first, then shapers and full
             queues.
     Else: segments sent again needlessly (spurious) point to delay and not to loss; the marks tell them apart.
-    Source: RFC 9293, 3.8.1; the share is the setting retransmission_percent.
+        Segments are counted in units of the MSS, since a card that merges segments makes one record of forty; further
+        repeats of one and the same segment are silence and no share (PF402), and copies that the capture made are none.
+    Source: RFC 9293, 3.8.1; the share is the setting retransmission_percent, its interval is Wilson's.
     """
     f = tables.flows
     per_side, shares = [], []
     for endpoint in SIDES:
-        sent, again = side(f, endpoint, "packets"), side(f, endpoint, "retransmitted")
-        flows = indices(
-            (sent >= max(config.retransmission_segments, 1)) & (again * 100 >= sent * config.retransmission_percent)
-        )
-        flows = flows[again[flows] > 0]
-        per_side.append(flows)
-        shares.append(again[flows] / sent[flows])
+        sent, again = side(f, endpoint, "data_segments"), side(f, endpoint, "data_segments_again")
+        flows = indices(again >= max(config.retransmission_segments, 1))
+        least = wilson_low(again[flows], sent[flows])
+        heavy = least * 100 >= config.retransmission_percent
+        per_side.append(flows[heavy])
+        shares.append(least[heavy])
     flows, endpoints = both(per_side)
-    share = np.concatenate(shares)
+    least = np.concatenate(shares)
 
     def finding(story: Story, hit: Hit) -> Finding:
         row, flow, endpoint = hit
         again = story.marks(flow, *REPEATS, endpoint=endpoint)
         needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
-        number, sent = cell(f, flow, endpoint, "retransmitted"), cell(f, flow, endpoint, "packets")
+        number, sent = cell(f, flow, endpoint, "data_segments_again"), cell(f, flow, endpoint, "data_segments")
+        low, high = wilson(number, sent)
         spurious = f", at least {needless:,} of them needlessly" if needless else ""
         return Finding(
-            severity=Severity.MEDIUM if share[row] * 100 >= 3 * config.retransmission_percent else Severity.LOW,
+            severity=Severity.MEDIUM if least[row] * 100 >= 3 * config.retransmission_percent else Severity.LOW,
             flow=flow,
             time_ns=again[0].time_ns if again else int(f["start_ns"][flow]),
             frames=proof(frames_of(again[:8]) or [int(f["first_frame"][flow])]),
             detail=(
-                f"{tables.name(flow, endpoint)} sent {number:,} of {counted(sent, 'segment')} again "
-                f"({share[row]:.1%}) on its way to {tables.name(flow, 1 - endpoint)}{spurious}"
+                f"{tables.name(flow, endpoint)} sent {number:,} of {counted(sent, 'segment')} to "
+                f"{tables.name(flow, 1 - endpoint)} again: {number / sent:.1%}, at least {low:.1%} and at most "
+                f"{high:.1%} (95% interval){spurious}"
             ),
             alternatives=("the acknowledgements are lost, not the data",),
         )
 
-    return per_flow(tables, flows, finding, weight=share, endpoints=endpoints)
+    return per_flow(tables, flows, finding, weight=least, endpoints=endpoints)
 
 
 @rule(
@@ -77,7 +81,10 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     "path-mtu-black-hole",
     title="Large packets vanish, small ones pass",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
-    lead=Lead("Large packets between the ends are lost, small ones pass"),
+    lead=Lead(
+        "Large packets of a connection to {server} are lost, small ones pass",
+        "Large packets of connections to {server} are lost, small ones pass",
+    ),
 )
 def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
     """Full-size segments were repeated and never acknowledged, while small ones pass.

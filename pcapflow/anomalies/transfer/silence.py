@@ -9,6 +9,7 @@ from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.opening.icmp import SEE_ICMP, ended_by_icmp
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
 from pcapflow.config import Config
@@ -23,7 +24,10 @@ from pcapflow.text.phrases import counted, duration
     "peer-vanished",
     title="Peers that vanish",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
-    lead=Lead("{who} vanished in the middle of a connection", "{who} [vanishes|vanish] in the middle of connections"),
+    lead=Lead(
+        "One side of a connection to {server} vanished in the middle of it",
+        "One side of connections to {server} vanishes in the middle of them",
+    ),
 )
 def peer_vanished(tables: Tables, config: Config) -> Hits:
     """One side repeated its data again and again, and nothing came back.
@@ -50,14 +54,15 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
         per_side.append(flows)
         repeats.append(again[flows])
     flows, endpoints = both(per_side)
+    explained = ended_by_icmp(tables, config)[flows]
 
     def finding(story: Story, hit: Hit) -> Finding:
-        _, flow, endpoint = hit
+        row, flow, endpoint = hit
         heard = cell(f, flow, 1 - endpoint, "last_ns")
         again = [row for row in story.marks(flow, *REPEATS, endpoint=endpoint, after_ns=heard) if row.value > 0]
         other = tables.name(flow, 1 - endpoint)
         return Finding(
-            severity=Severity.MEDIUM,
+            severity=Severity.INFO if explained[row] else Severity.MEDIUM,
             flow=flow,
             time_ns=again[0].time_ns,
             frames=proof(frames_of(again)),
@@ -66,12 +71,14 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
                 f"{counted(len(again), 'time')}{in_frames(frames_of(again))} over "
                 f"{duration(again[-1].time_ns - again[0].time_ns)} without any answer; {other} was last heard "
                 f"{duration(again[0].time_ns - heard)} before the first repeat"
+                f"{SEE_ICMP if explained[row] else ''}"
             ),
             confidence=LIKELY,
-            alternatives=(f"{other} is gone", "the path is broken in one direction or both"),
+            alternatives=() if explained[row] else (f"{other} is gone", "the path is broken in one direction or both"),
         )
 
-    return per_flow(tables, flows, finding, weight=np.concatenate(repeats), endpoints=endpoints)
+    weight = np.where(explained, 0, np.concatenate(repeats))
+    return per_flow(tables, flows, finding, weight=weight, endpoints=endpoints)
 
 
 @rule(
@@ -79,7 +86,10 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     "keepalive-failed",
     title="Keep-alives without an answer",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
-    lead=Lead("{who} [does|do] not answer keep-alives"),
+    lead=Lead(
+        "Keep-alives on a connection to {server} were not answered",
+        "Keep-alives on connections to {server} are not answered",
+    ),
 )
 def keepalive_failed(tables: Tables, config: Config) -> Hits:
     """Keep-alives were sent and not answered.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration, listed, number
 
-_EXPLAINED = ("PF102", "PF301")
+_EXPLAINED: Final = ("PF102", "PF301")
+_INSISTED: Final = 3
+"""Who tries this often needs the service: it is missed. One or two attempts may be a look whether it is there."""
 
 
 @pattern("PI105", "refused-port", title="Nothing listens on the port")
@@ -51,12 +54,15 @@ def _explanation(case: Case, flows: IntArray, everyone: IntArray) -> Explanation
     first, last = int(starts.min()), int(starts.max())
     clients = case.hosts(flows, CLIENT)
     frames = case.frames("reset_frame", flows)
-    tries = counted(len(flows), "attempt")
-    over = f" within {duration(last - first)}" if len(flows) > 1 else ""
+    whose = listed(clients, 2)
+    if len(flows) == 1:
+        tried = f"the one attempt of {whose} was refused"
+    else:
+        tried = f"{number(len(flows))} attempts of {whose} within {duration(last - first)} were refused"
     return Explanation(
-        severity=max(case.anomalies[place].severity for place in explains) if explains else Severity.LOW,
+        severity=Severity.MEDIUM if len(flows) >= _INSISTED else Severity.LOW,
         confidence=CERTAIN if any(case.anomalies[place].confidence == CERTAIN for place in explains) else LIKELY,
-        headline=f"Nothing listens on {server}: {tries} of {listed(clients, 2)}{over} were refused.",
+        headline=f"Nothing listens on {server}: {tried}.",
         blame=Blame("endpoint", server, "server"),
         start_ns=first,
         end_ns=int(case.column("end_ns")[flows].max()),
@@ -65,8 +71,8 @@ def _explanation(case: Case, flows: IntArray, everyone: IntArray) -> Explanation
         hosts=(tables.ip(int(flows[0]), SERVER), *clients),
         explains=frozenset(explains),
         why=(
-            Observation(f"{len(flows)} of {tries} to {server} drew a RST{in_frames(frames)}", frames),
-            Observation(f"none of {counted(len(everyone), 'connection')} to {server} got a SYN-ACK"),
+            Observation(f"{counted(len(flows), 'SYN')} to {server} drew a RST{in_frames(frames)}", frames),
+            Observation(f"no SYN-ACK came from {server} in {counted(len(everyone), 'attempt')}"),
         ),
         remedy=(
             Remedy("Server", f"start the program that should listen on {server}; `ss -ltn` shows who listens where"),

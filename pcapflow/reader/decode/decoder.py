@@ -65,6 +65,18 @@ class Decoder:
         self.ip_id: i64 = -1
         self.ttl: i64 = 0
 
+    def copy(self) -> Decoder:
+        """Another one that has seen the same frames, and shares nothing with this one."""
+        other = Decoder()
+        other.frames = self.frames
+        other.segments = self.segments
+        other.other = self.other
+        other.skips = {key: entry.copy() for key, entry in self.skips.items()}
+        other.tunnels = self.tunnels.copy()
+        other.fragments = self.fragments.copy()
+        other._tunnel_ids = self._tunnel_ids.copy()
+        return other
+
     def skip(self, layer: str, reason: str) -> None:
         """Counts the current frame as undecoded."""
         key = (layer, reason)

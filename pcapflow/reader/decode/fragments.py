@@ -45,6 +45,15 @@ class _Datagram:
         self.starts[at:last] = [start]
         self.ends[at:last] = [end]
 
+    def copy(self) -> _Datagram:
+        other = _Datagram(self.first_frame)
+        other.starts = self.starts.copy()
+        other.ends = self.ends.copy()
+        other.total = self.total
+        other._head = self._head.copy()
+        other._captured = self._captured
+        return other
+
     def head(self) -> bytes:
         """The first bytes, up to the first one that a snap length left out."""
         first_hole = ~self._captured & (self._captured + 1)
@@ -98,6 +107,14 @@ class Fragments:
         if len(datagram.starts) > MAX_PIECES:
             self._give_up(self._open.pop(key))
         return None
+
+    def copy(self) -> Fragments:
+        """The same datagrams, to go on with apart from these."""
+        other = Fragments()
+        other.length = self.length
+        other._open = {key: datagram.copy() for key, datagram in self._open.items()}
+        other._given_up = self._given_up.copy()
+        return other
 
     def unfinished(self) -> list[int]:
         """The first frames of all datagrams that never became whole; the list is bounded, the newest are kept."""

@@ -41,12 +41,13 @@ def icmp(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch) 
     # A later fragment does not begin with the TCP header.
     if read_i16_be(data, ip_at + 6) & 0x1FFF:
         return
+    from_lo: i64 = decoder.src_lo
     decoder.src_hi = 0
     decoder.src_lo = i64(read_i32_be(data, ip_at + 12)) & M32
     decoder.dst_hi = 0
     decoder.dst_lo = i64(read_i32_be(data, ip_at + 16)) & M32
     decoder.facts = 0
-    write_quote(decoder, data, ip_at + header_len, end, kind << 8 | i64(data[at + 1]), batch)
+    write_quote(decoder, data, ip_at + header_len, end, kind << 8 | i64(data[at + 1]), 0, from_lo, batch)
 
 
 def icmpv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch) -> None:
@@ -55,12 +56,15 @@ def icmpv6(decoder: Decoder, data: bytes, at: i64, end: i64, batch: SegmentBatch
     if at + 8 + 40 > end or data[at] >= FIRST_ICMPV6_INFORMATION or data[at + 8 + 6] != PROTO_TCP:
         return
     ip_at: i64 = at + 8
+    from_hi: i64 = decoder.src_hi
+    from_lo: i64 = decoder.src_lo
     decoder.src_hi = read_i64_be(data, ip_at + 8)
     decoder.src_lo = read_i64_be(data, ip_at + 16)
     decoder.dst_hi = read_i64_be(data, ip_at + 24)
     decoder.dst_lo = read_i64_be(data, ip_at + 32)
     decoder.facts = IS_IPV6
-    write_quote(decoder, data, ip_at + 40, end, i64(data[at]) << 8 | i64(data[at + 1]), batch)
+    code: i64 = i64(data[at]) << 8 | i64(data[at + 1])
+    write_quote(decoder, data, ip_at + 40, end, code, from_hi, from_lo, batch)
 
 
 def is_icmp_error(kind: i64) -> bool:

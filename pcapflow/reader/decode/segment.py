@@ -14,6 +14,7 @@ from mypy_extensions import i64
 
 from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.protocols import M16, M32
+from pcapflow.reader.decode.tls import LONGEST_ALERT_BYTES, alert_facts
 from pcapflow.reader.segment_batch import (
     COL_ACK,
     COL_DST_HI,
@@ -95,6 +96,8 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, 
     if options_end > end and header_len > MIN_TCP_HEADER_BYTES:
         options_end = end
         flags |= CUT_OPTIONS
+    if 0 < payload_len <= LONGEST_ALERT_BYTES:
+        flags |= alert_facts(data, at + header_len, end, payload_len)
     cells = batch.cells
     row: i64 = batch.size * COLUMNS
     cells[row + COL_FRAME] = decoder.frames
@@ -131,7 +134,9 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, 
     batch.size += 1
 
 
-def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, batch: SegmentBatch) -> None:
+def write_quote(
+    decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, from_hi: i64, from_lo: i64, batch: SegmentBatch
+) -> None:
     """Writes the quoted head of a segment, where the batch is to have it.
 
     Args:
@@ -140,6 +145,7 @@ def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, bat
         at: where it begins.
         end: offset after its last byte; the row's ``payload_len`` is the number of TCP bytes quoted.
         code: type and code of the ICMP error, ``type << 8 | code``.
+        from_hi, from_lo: who sent the error, as the addresses of a batch.
         batch: where the row goes; it must have room for one.
     """
     if at + 8 > end:
@@ -168,6 +174,8 @@ def write_quote(decoder: Decoder, data: bytes, at: i64, end: i64, code: i64, bat
     cells[row + COL_TUNNEL] = 0
     # Those of a quoted segment are not read.
     _read_options(data, end, end, False, cells, row)
+    cells[row + COL_TSVAL] = from_hi
+    cells[row + COL_TSECR] = from_lo
     batch.size += 1
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from pcapflow.reader.decode.decoder import Decoder
 from pcapflow.reader.decode.icmp import FIRST_ICMPV6_INFORMATION, is_icmp_error
 from pcapflow.reader.decode.segment import MIN_TCP_HEADER_BYTES, write_quote, write_segment
+from pcapflow.reader.decode.tls import RECORD_HEADER_BYTES
 from pcapflow.reader.pcapng import LARGEST
 from pcapflow.reader.segment_batch import IS_IPV6, SegmentBatch
 from pcapflow.reader.tshark.layout import Layout
@@ -46,6 +47,7 @@ FIELDS: Final = (
     "tcp.window_size_value",
     "tcp.len",
     "tcp.options",
+    "tcp.payload",
     "tcp.stream",
     "_ws.malformed",
 )
@@ -85,6 +87,9 @@ def segment_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: S
         with contextlib.suppress(ValueError):
             options = bytes.fromhex(fields.get("tcp_options", [""])[0].replace(":", ""))
             header += options[: header_len - len(header)]
+    if header_len == len(header):
+        # The decoder looks at the first bytes alone: tshark 4.0 can be asked for nothing less than all of them.
+        header += bytes.fromhex(fields.get("tcp_payload", [""])[0][: 2 * RECORD_HEADER_BYTES])
     # Without a length Wireshark found the header longer than its packet, and so will the decoder.
     wire_len = header_len + number(fields, "tcp_len") if "tcp_len" in fields else 0
     _set_addresses(fields, layout, decoder)
@@ -108,22 +113,25 @@ def quote_of_fields(fields: Fields, layout: Layout, decoder: Decoder, batch: Seg
     if kind >= FIRST_ICMPV6_INFORMATION if is_ipv6 else not is_icmp_error(kind):
         return
     head = struct.pack("!HHI", *(number(fields, name) for name in ("tcp_srcport", "tcp_dstport", "tcp_seq")))
+    sender = _address(fields[f"{layout.ip}_src"][layout.ip_at - 1])
     _set_addresses(fields, layout, decoder)
     quoted_len = _QUOTE_WITH_STREAM if "tcp_stream" in fields else _QUOTE_WITHOUT_STREAM
-    write_quote(decoder, head, 0, quoted_len, kind << 8 | number(fields, f"{icmp}_code", layout.icmp_at), batch)
+    code = kind << 8 | number(fields, f"{icmp}_code", layout.icmp_at)
+    write_quote(decoder, head, 0, quoted_len, code, *sender, batch)
 
 
 def _set_addresses(fields: Fields, layout: Layout, decoder: Decoder) -> None:
-    source, target = fields[f"{layout.ip}_src"][layout.ip_at], fields[f"{layout.ip}_dst"][layout.ip_at]
-    if layout.ip == "ip":
-        decoder.facts = 0
-        decoder.src_hi = decoder.dst_hi = 0
-        (decoder.src_lo,) = struct.unpack("!I", socket.inet_aton(source))
-        (decoder.dst_lo,) = struct.unpack("!I", socket.inet_aton(target))
-        return
-    decoder.facts = IS_IPV6
-    decoder.src_hi, decoder.src_lo = struct.unpack("!qq", socket.inet_pton(socket.AF_INET6, source))
-    decoder.dst_hi, decoder.dst_lo = struct.unpack("!qq", socket.inet_pton(socket.AF_INET6, target))
+    decoder.facts = 0 if layout.ip == "ip" else IS_IPV6
+    decoder.src_hi, decoder.src_lo = _address(fields[f"{layout.ip}_src"][layout.ip_at])
+    decoder.dst_hi, decoder.dst_lo = _address(fields[f"{layout.ip}_dst"][layout.ip_at])
+
+
+def _address(text: str) -> tuple[int, int]:
+    """An address as the two halves that a batch has of it."""
+    if ":" in text:
+        high, low = struct.unpack("!qq", socket.inet_pton(socket.AF_INET6, text))
+        return high, low
+    return 0, struct.unpack("!I", socket.inet_aton(text))[0]
 
 
 def number(fields: Fields, name: str, at: int = 0) -> int:

@@ -142,6 +142,11 @@ class Tshark:
     """
 
     def __init__(self, program: str, path: Path) -> None:
+        """Starts it.
+
+        Raises:
+            CaptureError: the system gives no thread.
+        """
         self.path = path
         self.complaint = ""
         self.status = 0
@@ -153,7 +158,11 @@ class Tshark:
         self._loop = asyncio.new_event_loop()
         self._reading: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="pcapflow-tshark", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._loop.close()
+            raise CaptureError(str(path), f"tshark cannot be started: {error}") from error
 
     def next_chunk(self) -> list[Fields]:
         """The next frames; empty when there are no more."""

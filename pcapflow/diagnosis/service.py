@@ -113,7 +113,8 @@ class Service:
     @functools.cached_property
     def is_ended(self) -> BoolArray:
         """The server ended it, by a FIN or a RST of its own."""
-        foreign = self._flagged(np.isin(self._resets.causes, (INJECTED, FIREWALL_REJECT)) | (self._resets.signs > 0))
+        r = self._resets
+        foreign = self._flagged(np.isin(r.causes, (INJECTED, FIREWALL_REJECT)) | (r.signs > 0) | r.foreign)
         by_server = np.isin(self._f["closed_by"], (BY_SERVER, BY_BOTH)) & (self.close_ns >= 0)
         ended: BoolArray = by_server & self.is_heard & ~self.is_refused & ~foreign
         return ended
@@ -147,7 +148,9 @@ class Service:
     def is_forgotten(self) -> BoolArray:
         """The server's host answered as if it had no such connection, though it had not ended it."""
         r = self._resets
-        by_host = r.passive & (r.senders == SERVER) & ~r.sender_closed & ~r.opening & ~r.refused & (r.signs == 0)
+        by_host = (
+            r.passive & (r.senders == SERVER) & ~r.sender_closed & ~r.opening & ~r.refused & ~r.foreign & (r.signs == 0)
+        )
         forgotten: BoolArray = self._flagged(by_host) & (side(self._f, SERVER, "bytes") > 0)
         return forgotten
 

@@ -114,7 +114,8 @@ class _View:
         found = resets(self.tables, config)
         f = self.tables.flows
         mask = np.zeros(len(f), dtype=bool)
-        mask[found.flows[found.passive & (found.senders == SERVER) & ~found.sender_closed & (found.signs == 0)]] = True
+        own = found.passive & (found.senders == SERVER) & ~found.sender_closed & ~found.foreign & (found.signs == 0)
+        mask[found.flows[own]] = True
         trip = np.maximum(side(f, CLIENT, "rtt_ns"), 0) + np.maximum(side(f, SERVER, "rtt_ns"), 0)
         since = f["close_ns"] - np.where(moments.established_ns >= 0, moments.established_ns, self.accepted_ns)
         quick: BoolArray = mask & (since <= 2 * trip + _AT_ONCE_NS)

@@ -92,8 +92,8 @@ def test_a_server_that_dies_again_and_again_is_one_incident() -> None:
 
     loop = only(incidents(connections, end_ms=22_000), "crash")
     assert loop.headline == (
-        "198.51.100.2:80 went away 6 times between 00:00:01 UTC and 00:00:16 UTC, for 1.9 s each, and was not back when "
-        "the capture ended: 24 connection attempts of 192.0.2.1 were refused and 6 requests under way got no "
+        "198.51.100.2:80 went away 6 times between 00:00:01 UTC and 00:00:16 UTC, for 1.9 s each, and was not back "
+        "when the capture ended: 24 connection attempts of 192.0.2.1 were refused and 6 requests under way got no "
         "answer."
     )
     assert loop.severity == Severity.HIGH

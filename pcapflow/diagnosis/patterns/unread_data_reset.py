@@ -12,7 +12,6 @@ from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.causes import LINGER_ZERO, REACTION_S, UNKNOWN, UNREAD_DATA, Resets, resets
-from pcapflow.anomalies.resets.lost_data import CLOSE_NOTIFY_BYTES
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
@@ -93,7 +92,7 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     # A server that resets right after its answer to more than a short request may not have read the rest of it.
     abrupt = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & at_once & ~found.sender_closed
     abrupt &= side(f, CLIENT, "bytes")[found.flows] > np.maximum(side(f, CLIENT, "mss")[found.flows], 536)
-    rows = np.flatnonzero((found.causes == UNREAD_DATA) | abrupt | shut).astype(np.int64)
+    rows = np.flatnonzero(((found.causes == UNREAD_DATA) | abrupt | shut) & ~found.foreign).astype(np.int64)
     keys = np.where(
         found.senders[rows] == SERVER,
         server_keys(case.tables)[found.flows[rows]],
@@ -120,7 +119,10 @@ def _group(case: Case, found: Resets, rows: IntArray) -> _Group:
 
 def _is_grave(found: Resets, members: _Group) -> bool:
     """A client that gives up reading harms nobody, but where it surely closed on what was still coming."""
-    return bool(np.any((found.lost[members.rows] > CLOSE_NOTIFY_BYTES) & (found.sure[members.rows] >= 1)))
+    rows = members.rows
+    return bool(
+        np.any((found.lost[rows] > 0) & (found.sure[rows] >= 1) & ~found.farewell[rows] & ~found.declined[rows])
+    )
 
 
 def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:

@@ -33,7 +33,7 @@ class Analysis(Result):
         """A row per connection; columns in :func:`pcapflow.export.frames.flows_frame`."""
         from pcapflow.export.frames import flows_frame
 
-        return flows_frame(self.tables)
+        return flows_frame(self.tables, self.payload)
 
     @functools.cached_property
     def transitions(self) -> Frame:
@@ -77,6 +77,7 @@ def analyze(
     progress: Progress | None = None,
     jobs: int | None = None,
     meanwhile: Callable[[], None] | None = None,
+    payload: bool = False,
 ) -> Analysis:
     """Reads a capture, follows both endpoints of every TCP connection, and applies the rules.
 
@@ -90,6 +91,8 @@ def analyze(
         jobs: processes that follow the connections, 1 or 2; see :func:`pcapflow.engine.run`.
         meanwhile: is called where this process would only wait for a second one, if there is one: the time to import
             what will be done with the result.
+        payload: whether tshark, where it is installed, dissects a few frames for what connections said
+            (:class:`~pcapflow.payload.said.Payload`); it takes a second.
 
     Raises:
         CaptureError: the input cannot be read as a capture; what was cut off short is read as far as it goes.
@@ -109,7 +112,10 @@ def analyze(
         from pcapflow.anomalies.run import find_anomalies
 
         findings = find_anomalies(tables, config)
-    return Analysis(tables, findings, config, inputs, reader, waypoints)
+    analysis = Analysis(tables, findings, config, inputs, reader, waypoints)
+    if payload:
+        analysis.ask()
+    return analysis
 
 
 def track(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.reader.waypoints import Waypoints
 
 # Types only: numpy may start threads when it is imported, and a process that has any cannot be forked for the engine.
@@ -31,6 +32,7 @@ class Result:
         inputs: what was read; a second pass over it draws the ladders.
         reader: the engine that was asked for.
         waypoints: where a second pass can go on without reading what lies before.
+        payload: what connections said; nothing where nobody asked.
     """
 
     tables: Tables
@@ -39,11 +41,22 @@ class Result:
     inputs: tuple[Input, ...]
     reader: Engine = "auto"
     waypoints: Waypoints = dataclasses.field(default_factory=Waypoints)
+    payload: Payload = NOTHING
 
     @property
     def capture(self) -> Capture:
         """Metadata of the capture, and how far its evidence can be trusted."""
         return self.tables.capture
+
+    def ask(self, flows: Sequence[int] | None = None) -> None:
+        """Reads the capture again, as far as need be, for what connections said, and sets ``payload``.
+
+        Args:
+            flows: the connections to ask; without it those that anomalies name, and the first others.
+        """
+        from pcapflow.payload.read import read_payload
+
+        self.payload = read_payload(self.tables, self.findings, self.inputs, self.reader, self.waypoints, flows)
 
     def segments(
         self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()

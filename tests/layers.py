@@ -19,6 +19,7 @@ LAYERS = (
     ("tables",),
     ("engine",),
     ("anomalies",),
+    ("payload",),
     ("result", "outcome", "gate"),
     ("views",),
     ("report",),

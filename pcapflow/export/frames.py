@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pcapflow.anomalies.model import Anomaly, Severity
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.result import Result
 from pcapflow.tables.community_id import community_ids
 from pcapflow.tables.schema import Column
@@ -25,14 +26,14 @@ Frame = pd.DataFrame
 def frames(result: Result) -> dict[str, Frame]:
     """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``."""
     return {
-        "flows": flows_frame(result.tables),
+        "flows": flows_frame(result.tables, result.payload),
         "transitions": transitions_frame(result.tables),
         "anomalies": anomalies_frame(result.findings),
         "marks": marks_frame(result.tables),
     }
 
 
-def flows_frame(tables: Tables) -> Frame:
+def flows_frame(tables: Tables, payload: Payload = NOTHING) -> Frame:
     """The public ``flows`` table.
 
     Returns:
@@ -40,7 +41,8 @@ def flows_frame(tables: Tables) -> Frame:
         ``first_frame``, ``last_frame``, ``start`` and ``end`` (datetime64[ns, UTC]), ``duration_s``, states at the
         end, ``closed_by``, ``end_reason``, ``completeness``, ``conn_state`` and ``history`` (Zeek's),
         ``community_id``, and per side ``*_packets``, ``*_bytes``,
-        ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without).
+        ``*_retransmitted``, ``*_rtt_ms`` (NA where none could be measured); ``tunnel`` and ``vlan`` (NA without);
+        ``what`` (what it said in a few words, NA where that was not asked or is not known).
     """
     t = tables.flows
     columns: dict[str, Any] = {"flow": t["flow"], "stream": t["stream"]}
@@ -70,6 +72,7 @@ def flows_frame(tables: Tables) -> Frame:
     columns["tunnel"] = _names(t["tunnel"], tables.capture.tunnels)
     columns["vlan"] = pd.array(np.where(t["vlan"] < 0, 0, t["vlan"]), dtype="Int64")
     columns["vlan"][t["vlan"] < 0] = pd.NA
+    columns["what"] = _what(len(t), payload)
     return pd.DataFrame(columns)
 
 
@@ -153,6 +156,13 @@ def _addresses(t: Table, side: str) -> list[str]:
     distinct, which = np.unique(keys, axis=0, return_inverse=True)
     texts = [address_text(*map(int, row)) for row in distinct]
     return [texts[i] for i in which.ravel()]
+
+
+def _what(count: int, payload: Payload) -> Any:
+    texts = np.full(count, pd.NA, dtype=object)
+    for flow, said in payload.said.items():
+        texts[flow] = said.what
+    return pd.array(texts, dtype="str")
 
 
 def _times(ns: Column) -> Any:

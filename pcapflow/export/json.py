@@ -14,7 +14,8 @@ The document is an object with these members. Members are only ever added under 
 - ``flows``: the connections that an anomaly names, each with ``flow``, ``stream``, ``client``, ``server`` (address and
   port), ``first_frame``, ``last_frame``, ``start``, ``end``, ``client_state``, ``server_state``, ``closed_by``,
   ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``, ``*_retransmitted``, ``*_rtt_ms`` (null
-  where it could not be measured). All connections are in the tables (``--tables``).
+  where it could not be measured), and ``what`` (what it said in a few words, null where that was not asked or is not
+  known). All connections are in the tables (``--tables``).
 
 What a file name or the capture put into a text and cannot be shown is an escape: ``\xff`` for a byte that is not
 UTF-8. Times are text as in RFC 3339, in UTC, with nine digits of the second.
@@ -64,7 +65,7 @@ def document(result: Result) -> dict[str, Any]:
             "severities": summary.severities,
         },
         "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
-        "flows": [_flow(result.tables, flow) for flow in named],
+        "flows": [_flow(result.tables, flow, result.payload.what(flow)) for flow in named],
     }
 
 
@@ -101,7 +102,7 @@ def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
     }
 
 
-def _flow(tables: Tables, flow: int) -> dict[str, Any]:
+def _flow(tables: Tables, flow: int, what: str) -> dict[str, Any]:
     row = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
     members: dict[str, Any] = {
         "flow": flow,
@@ -123,4 +124,5 @@ def _flow(tables: Tables, flow: int) -> dict[str, Any]:
             members[f"{side}_{name}"] = row[f"{side}_{name}"]
         rtt_ns = row[f"{side}_rtt_ns"]
         members[f"{side}_rtt_ms"] = None if rtt_ns < 0 else rtt_ns / 1e6
+    members["what"] = what or None
     return members

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.config import Config
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.report import lifelines as lines
 from pcapflow.report.cards import ladder_anchor
 from pcapflow.report.colours import STATE_LOOKS
@@ -29,13 +30,17 @@ from pcapflow.text.times import Clock, to_ns
 from pcapflow.views.groups import AnomalyGroup
 
 _NAME_CHARS: Final = 22
+_WHAT_CHARS: Final = 44
 _STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
 _FILTERS_OF_A_KIND: Final = 2
 _NOT_FILTERED: Final = frozenset({"CLOSED", "TIME_WAIT", "LISTEN", "UNKNOWN"})
 
 
 class Connection(NamedTuple):
-    """A row of the connections table; ``tone`` is the severity of its worst anomaly, or ""."""
+    """A row of the connections table.
+
+    ``tone`` is the severity of its worst anomaly, or ""; ``what`` is what it said, or "".
+    """
 
     flow: int
     anchor: str
@@ -54,6 +59,8 @@ class Connection(NamedTuple):
     rtt_ms: str
     retransmitted: str
     states: str
+    what: str
+    what_name: str
 
 
 class Filter(NamedTuple):
@@ -64,10 +71,15 @@ class Filter(NamedTuple):
 
 
 class Connections(NamedTuple):
-    """The connections that are shown, and in words how many are not."""
+    """The connections that are shown, and in words how many are not.
+
+    ``note`` says why it is not told what they said, or not of all; ``told`` is whether it is told of any.
+    """
 
     heading: str
     rows: tuple[Connection, ...]
+    note: str
+    told: bool
     filters: tuple[Filter, ...]
     from_time: str
     to_time: str
@@ -77,7 +89,12 @@ class Connections(NamedTuple):
 
 
 def connections(
-    tables: Tables, groups: Sequence[AnomalyGroup], drawn: Iterable[int], clock: Clock, config: Config
+    tables: Tables,
+    groups: Sequence[AnomalyGroup],
+    drawn: Iterable[int],
+    clock: Clock,
+    config: Config,
+    payload: Payload = NOTHING,
 ) -> Connections:
     """The rows of the table: connections with anomalies first.
 
@@ -87,6 +104,7 @@ def connections(
         drawn: connections that have a ladder on the page.
         clock: says times.
         config: how many rows there may be, and how long TIME_WAIT lasts.
+        payload: what connections said.
     """
     shown = _shown_flows(tables, groups, config.report_flows)
     anchored = frozenset(drawn)
@@ -95,7 +113,9 @@ def connections(
         for flow in group.flows:
             worst.setdefault(flow, group.worst)
     rows = tuple(
-        _connection(tables, row, worst.get(flow), clock, to_ns(config.msl2_s), drawn=flow in anchored)
+        _connection(
+            tables, row, worst.get(flow), clock, to_ns(config.msl2_s), payload.what(flow), drawn=flow in anchored
+        )
         for flow, row in zip(shown, tables.flows.rows(shown), strict=True)
     )
     total = len(tables.flows)
@@ -105,6 +125,8 @@ def connections(
     return Connections(
         heading=heading,
         rows=rows,
+        note=payload.note,
+        told=any(row.what for row in rows),
         filters=_filters(rows),
         from_time=clock.text(tables.capture.first_ns),
         to_time=clock.text(tables.capture.last_ns),
@@ -138,9 +160,16 @@ def _frequent(words: Iterable[str]) -> list[str]:
 
 
 def _connection(
-    tables: Tables, row: Mapping[str, int], anomaly: Anomaly | None, clock: Clock, time_wait_ns: int, *, drawn: bool
+    tables: Tables,
+    row: Mapping[str, int],
+    anomaly: Anomaly | None,
+    clock: Clock,
+    time_wait_ns: int,
+    what: str,
+    *,
+    drawn: bool,
 ) -> Connection:
-    """The row of one connection of the ``flows`` table; ``anomaly`` is its worst."""
+    """The row of one connection of the ``flows`` table; ``anomaly`` is its worst, ``what`` is what it said."""
     flow, capture = row["flow"], tables.capture
     rtts = [row[f"{side}_rtt_ns"] for side in ENDPOINT_NAMES if row[f"{side}_rtt_ns"] >= 0]
     transitions = tables.transitions.rows(tables.transitions_of(flow))
@@ -166,6 +195,8 @@ def _connection(
         rtt_ms=_milliseconds(sum(rtts)) if rtts else "",
         retransmitted=number(row["client_retransmitted"] + row["server_retransmitted"]),
         states=" ".join(STATE_NAMES[row[f"{side}_state"]] for side in ENDPOINT_NAMES),
+        what=what,
+        what_name=shortened(what, _WHAT_CHARS),
     )
 
 

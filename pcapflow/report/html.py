@@ -18,7 +18,8 @@ def to_html(result: Result) -> str:
     evidence = {
         frame for anomaly in result.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames
     }
-    return render(build(result.tables, result.findings, result.config, result.segments(drawn, frames=evidence)))
+    segments = result.segments(drawn, frames=evidence)
+    return render(build(result.tables, result.findings, result.config, segments, result.payload))
 
 
 def render(view: ReportView) -> str:

@@ -18,15 +18,12 @@ MOST_FRAMES: Final = 400
 MOST_FLOWS: Final = MOST_FRAMES // 2
 """Connections that are asked: each has a frame of either direction at least."""
 HEADS: Final = 3
-"""The first payload segments of a direction that are at hand."""
+"""The first payload segments of a direction that are at hand; more where a first TLS record is longer."""
+_MOST_HEADS: Final = 8
 MOST_EVIDENCE: Final = 4
 """Evidence frames of one connection that are at hand."""
 _TLS_HANDSHAKE: Final = 22
 _TLS_HEADER_BYTES: Final = 5
-_ENDS: Final = 4
-"""Groups of a named connection that come first: its first and last words on both sides."""
-_FIRSTS: Final = 2
-
 _T = TypeVar("_T")
 
 
@@ -98,11 +95,11 @@ def chosen(candidates: Mapping[int, Candidates], named: Iterable[int]) -> dict[i
     named_groups = [groups[flow] for flow in groups if flow in first]
     other_groups = [groups[flow] for flow in groups if flow not in first]
     turns = (
-        *in_turns(each[:_FIRSTS] for each in named_groups),
-        *in_turns(each[_FIRSTS:_ENDS] for each in named_groups),
-        *in_turns(each[:_FIRSTS] for each in other_groups),
-        *in_turns(each[_ENDS:] for each in named_groups),
-        *in_turns(each[_FIRSTS:] for each in other_groups),
+        *in_turns(each[:1] for each in named_groups),
+        *in_turns(each[1:2] for each in named_groups),
+        *in_turns(each[:1] for each in other_groups),
+        *in_turns(each[2:] for each in named_groups),
+        *in_turns(each[1:] for each in other_groups),
     )
     taken: dict[int, dict[tuple[int, int], Sent]] = {}
     count = 0
@@ -131,27 +128,34 @@ def in_turns(queues: Iterable[Sequence[_T]]) -> Iterator[_T]:
 
 
 def _groups(candidates: Candidates) -> list[list[Sent]]:
-    """The segments of a connection in groups, what tells most first."""
-    firsts = [[Sent(side, piece) for piece in _whole_record(candidates.heads[side])] for side in (CLIENT, SERVER)]
-    lasts = [
-        [Sent(side, piece) for piece in candidates.lasts[side] or candidates.heads[side][1:][-1:]]
-        for side in (SERVER, CLIENT)
-    ]
+    """The segments of a connection in groups: the first words of both sides, the last ones, then others one by one."""
+    sides = (CLIENT, SERVER)
+    heads, lasts = candidates.heads, candidates.lasts
+    firsts = [Sent(side, piece) for side in sides for piece in _whole_record(heads[side])]
+    ends = [Sent(side, piece) for side in sides for piece in lasts[side] or heads[side][1:][-1:]]
     seconds = [
-        [Sent(side, piece)] for place in range(1, HEADS) for side in (CLIENT, SERVER)
-        for piece in candidates.heads[side][place : place + 1]
+        Sent(side, piece) for place in range(1, _MOST_HEADS) for side in sides
+        for piece in heads[side][place : place + 1]
     ]  # fmt: skip
-    return [*firsts, *lasts, *([sent] for sent in candidates.evidence), *seconds]
+    return [firsts, ends, *([sent] for sent in (*candidates.evidence, *seconds))]
+
+
+def wants_more(heads: Sequence[Piece]) -> bool:
+    """Whether another of the first segments of a direction is to be at hand."""
+    return len(heads) < HEADS or (len(heads) < _MOST_HEADS and _missing(heads) > 0)
 
 
 def _whole_record(heads: Sequence[Piece]) -> Sequence[Piece]:
     """The first segment, with those after it that its first TLS record goes on in: a hello may be long."""
-    data = heads[0].data if heads else b""
+    count = 1
+    while count < len(heads) and _missing(heads[:count]) > 0:
+        count += 1
+    return heads[:count]
+
+
+def _missing(heads: Sequence[Piece]) -> int:
+    """Bytes of the first record that are not in these segments; 0 where it is none of a TLS handshake."""
+    data = heads[0].data
     if len(data) < _TLS_HEADER_BYTES or data[0] != _TLS_HANDSHAKE:
-        return heads[:1]
-    left = _TLS_HEADER_BYTES + int.from_bytes(data[3:5], "big")
-    for count, piece in enumerate(heads, 1):
-        left -= piece.length
-        if left <= 0:
-            return heads[:count]
-    return heads
+        return 0
+    return _TLS_HEADER_BYTES + int.from_bytes(data[3:5], "big") - sum(piece.length for piece in heads)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pcapflow.engine.second_pass import Span, rows_of_flows
-from pcapflow.payload.choose import HEADS, MOST_EVIDENCE, Candidates, Sent
+from pcapflow.payload.choose import MOST_EVIDENCE, Candidates, Sent, wants_more
 from pcapflow.payload.stream import Piece
 from pcapflow.reader.segment_batch import COL_FLAGS, COL_FRAME, COL_PAYLOAD_LEN, COL_SEQ, COL_TIME_NS
 from pcapflow.tcp.flags import RST, SYN
@@ -158,7 +158,7 @@ class _Keeper:
             # Sent again, or a keep-alive.
             return
         self._next[endpoint] = (piece.seq + piece.length) & _M32
-        if len(self._heads[endpoint]) < HEADS:
+        if wants_more(self._heads[endpoint]):
             self._heads[endpoint].append(piece)
         else:
             self._lasts[endpoint] = piece

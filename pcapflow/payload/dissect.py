@@ -84,7 +84,7 @@ def dissect(program: str, path: Path, ports: Mapping[str, int], limit_s: float =
     finally:
         tshark.close()
     if tshark.failure is not None:
-        return Dissection(found, f"pyshark failed ({tshark.failure})")
+        return Dissection(found, f"pyshark failed ({type(tshark.failure).__name__})")
     if tshark.status:
         return Dissection(found, tshark.complaint or exit_words(tshark.status))
     return Dissection(found, "")

@@ -55,7 +55,7 @@ class Found(NamedTuple):
         flow: the connection.
         endpoint: who sent it, 0 client or 1 server.
         frame: where its first byte passed first.
-        last_frame: where it was complete.
+        last_frame: where its last byte passed.
         time_ns: when.
         around: the line that it is in, printable and short.
     """

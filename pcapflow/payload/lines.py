@@ -16,34 +16,25 @@ def ssh(talk: Talk) -> Said | None:
     """The program of the server, or of the client where the server did not say."""
     banners = ["", ""]
     frames = [0, 0]
-    fault: tuple[str, int] = ("", 0)
     is_known = False
     for heard in talk.of("ssh"):
         is_known = True
         banner = heard.layer.first("protocol")
-        if not banner or banners[heard.endpoint]:
-            continue
-        if banner.startswith("SSH-"):
+        if banner.startswith("SSH-") and not banners[heard.endpoint]:
             # SSH-2.0-softwareversion comments
             banners[heard.endpoint] = tidy(banner.partition(" ")[0].split("-", 2)[-1])
             frames[heard.endpoint] = heard.frame
-        elif heard.endpoint == SERVER:
-            fault = tidy(banner), heard.frame
     if not is_known:
         return None
     version = banners[SERVER] or banners[CLIENT]
-    told = f"ssh {version}".strip()
     return Said(
         flow=talk.flow,
         protocol="ssh",
-        what=tidy(f"{told}: {fault[0]}" if fault[0] and not banners[SERVER] else told, MOST_CHARACTERS),
+        what=tidy(f"ssh {version}", MOST_CHARACTERS),
         request=banners[CLIENT],
         request_frame=frames[CLIENT],
         answer=banners[SERVER],
         answer_frame=frames[SERVER],
-        error="" if banners[SERVER] else fault[0],
-        error_by=SERVER if fault[0] and not banners[SERVER] else NOBODY,
-        error_frame=0 if banners[SERVER] else fault[1],
         version=version,
     )
 

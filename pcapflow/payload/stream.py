@@ -43,7 +43,7 @@ class Match(NamedTuple):
 
     Attributes:
         frame: where its first byte passed.
-        last_frame: where it was complete.
+        last_frame: where its last byte passed.
         time_ns: when its first byte passed.
         around: the text in its line, as bytes of the capture.
     """
@@ -74,7 +74,7 @@ class Stream:
         self.waiting_bytes = 0
 
     def take(self, piece: Piece) -> Match | None:
-        """The next segment as it passed the tap; gives the text where that is complete with it."""
+        """The next segment as it passed the tap; gives the text where it is found with it."""
         if self._next < 0:
             self._next = piece.seq
         ahead = (piece.seq - self._next) & _M32

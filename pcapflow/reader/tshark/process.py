@@ -127,6 +127,15 @@ class FieldCapture(pyshark.FileCapture):  # type: ignore[misc]
         # than many a capture.
         return Version("3.0.0")
 
+    def _created_new_process(
+        self,
+        parameters: Sequence[str],  # noqa: ARG002 -- as pyshark calls it
+        process: asyncio.subprocess.Process,
+        process_name: str = "TShark",  # noqa: ARG002 -- likewise
+    ) -> None:
+        # pyshark gives up one that has ended already, before it is heard what it has to say.
+        self._running_processes.add(process)
+
     def _setup_tshark_output_parser(self) -> FieldParser:
         return FieldParser()
 

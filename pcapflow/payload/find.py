@@ -44,7 +44,9 @@ MOST_WAITING_BYTES: Final = 64 << 20
 """Bytes of all directions that may wait for what comes before them."""
 LONGEST_TEXT: Final = 1000
 """Bytes of a text that is looked for: each direction keeps as many."""
-_SHOWN: Final = 120
+_MOST_OF_A_TEXT: Final = 60
+_MOST_AROUND: Final = 30
+"""Characters of a text, and on either side of it, that are shown."""
 _M32: Final = 0xFFFF_FFFF
 
 
@@ -218,8 +220,15 @@ def _named(tables: Tables, matches: Sequence[tuple[Way, Match]]) -> list[Found]:
     for way, match in sorted(matches, key=lambda item: item[1].frame):
         for flow, endpoint in ends.get(way, ()):
             if t["first_frame"][flow] <= match.frame <= t["last_frame"][flow]:
-                text = shortened(printable(match.around.decode("utf-8", "backslashreplace")), _SHOWN)
-                found.setdefault(
-                    (flow, endpoint), Found(flow, endpoint, match.frame, match.last_frame, match.time_ns, text)
-                )
+                place = (match.frame, match.last_frame, match.time_ns)
+                found.setdefault((flow, endpoint), Found(flow, endpoint, *place, _line(match)))
     return list(found.values())
+
+
+def _line(match: Match) -> str:
+    """A text in its line; it is the line that is cut where both are long."""
+    before, text, after = (
+        printable(part.decode("utf-8", "backslashreplace")) for part in (match.before, match.text, match.after)
+    )
+    text = shortened(text, _MOST_OF_A_TEXT)
+    return before.lstrip()[-_MOST_AROUND:] + text + after.rstrip()[:_MOST_AROUND]

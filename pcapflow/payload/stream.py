@@ -7,6 +7,7 @@ the hole.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 MOST_WAITING: Final = 64
@@ -15,9 +16,9 @@ MOST_WAITING_BYTES: Final = 256 << 10
 """Their bytes. The hole is given up beyond either."""
 _M32: Final = 0xFFFF_FFFF
 _HALF: Final = 1 << 31
-_BEFORE: Final = 40
-_AFTER: Final = 80
-"""Bytes around a text that are shown with it."""
+_AROUND: Final = 60
+"""Bytes on either side of a text that are kept with it."""
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class Piece(NamedTuple):
@@ -45,13 +46,15 @@ class Match(NamedTuple):
         frame: where its first byte passed.
         last_frame: where its last byte passed.
         time_ns: when its first byte passed.
-        around: the text in its line, as bytes of the capture.
+        before, text, after: the text in its line, as bytes of the capture; a line ends at any control character.
     """
 
     frame: int
     last_frame: int
     time_ns: int
-    around: bytes
+    before: bytes
+    text: bytes
+    after: bytes
 
 
 class Stream:
@@ -167,11 +170,7 @@ class Stream:
                 if at < place:
                     frame, time_ns = before, when
                     break
-        return Match(frame, piece.frame, time_ns, _line(window, at, at + len(self._needle)))
-
-
-def _line(window: bytes, at: int, end: int) -> bytes:
-    """The line around a text, as far as it is at hand and short."""
-    begin = max(window.rfind(b"\n", 0, at) + 1, at - _BEFORE)
-    stop = window.find(b"\n", end)
-    return window[begin : min(stop if stop >= 0 else len(window), end + _AFTER)].strip()
+        end = at + len(self._needle)
+        before = _CONTROL.split(window[max(at - _AROUND, 0) : at])[-1]
+        after = _CONTROL.split(window[end : end + _AROUND], maxsplit=1)[0]
+        return Match(frame, piece.frame, time_ns, before, window[at:end], after)

@@ -30,7 +30,6 @@ from pcapflow.text.times import Clock, to_ns
 from pcapflow.views.groups import AnomalyGroup
 
 _NAME_CHARS: Final = 22
-_WHAT_CHARS: Final = 44
 _STUCK: Final = frozenset({SYN_RCVD, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK})
 _FILTERS_OF_A_KIND: Final = 2
 _NOT_FILTERED: Final = frozenset({"CLOSED", "TIME_WAIT", "LISTEN", "UNKNOWN"})
@@ -60,7 +59,6 @@ class Connection(NamedTuple):
     retransmitted: str
     states: str
     what: str
-    what_name: str
 
 
 class Filter(NamedTuple):
@@ -196,7 +194,6 @@ def _connection(
         retransmitted=number(row["client_retransmitted"] + row["server_retransmitted"]),
         states=" ".join(STATE_NAMES[row[f"{side}_state"]] for side in ENDPOINT_NAMES),
         what=what,
-        what_name=shortened(what, _WHAT_CHARS),
     )
 
 

@@ -109,24 +109,37 @@ def write_capture(path: Path, excerpts: Iterable[Excerpt]) -> tuple[list[Origin]
     for number, excerpt in enumerate(excerpts):
         for endpoint, piece in excerpt.sent:
             port = ports.setdefault(excerpt.protocols[endpoint], FIRST_PORT + len(ports))
-            frames.append((Origin(excerpt.flow, endpoint, piece.frame), _record(number, endpoint, piece, port)))
+            data = filled(piece, excerpt.protocols[endpoint])
+            frames.append((Origin(excerpt.flow, endpoint, piece.frame), _record(number, endpoint, piece, data, port)))
     frames.sort(key=lambda item: item[0].frame)
     header = struct.pack("=IHHiIII", _NANOSECOND_MAGIC, 2, 4, 0, 0, 1 << 18, _LINKTYPE_RAW)
     path.write_bytes(header + b"".join(record for _, record in frames))
     return [origin for origin, _ in frames], ports
 
 
-def _record(number: int, endpoint: int, piece: Piece, port: int) -> bytes:
-    """A segment as a record of a pcap, between the addresses of the connection of this number."""
+def filled(piece: Piece, protocol: str) -> bytes:
+    """The payload of a segment, with something in place of what a snap length cut off.
+
+    tshark waits for the whole of a record or a line before it says anything of it. A line of the Redis protocol ends
+    where it was cut; everything else goes on with zeros, which end its strings.
+    """
     length = min(piece.length, _LONGEST)
     data = piece.data[:length]
+    if len(data) == length:
+        return data
+    return data + b"\r\n" if protocol == "resp" else data.ljust(length, b"\0")
+
+
+def _record(number: int, endpoint: int, piece: Piece, data: bytes, port: int) -> bytes:
+    """A segment as a record of a pcap, between the addresses of the connection of this number."""
+    length = len(data)
     ends = ((_CLIENTS + number, _CLIENT_PORT), (_SERVERS + number, port))
     (source, source_port), (target, target_port) = ends if endpoint == CLIENT else ends[::-1]
     ip = struct.pack("!BBHHHBBHII", 0x45, 0, _HEADERS_BYTES + length, 0, 0x4000, 64, 6, 0, source, target)
     tcp = struct.pack("!HHIIBBHHH", source_port, target_port, piece.seq, 0, 0x50, _PSH_ACK, 0xFFFF, 0, 0)
     seconds, nanoseconds = divmod(piece.time_ns, _NS_PER_S)
-    sizes = (_HEADERS_BYTES + len(data), _HEADERS_BYTES + length)
-    return struct.pack("=IIII", seconds & _M32, nanoseconds, *sizes) + ip + tcp + data
+    size = _HEADERS_BYTES + length
+    return struct.pack("=IIII", seconds & _M32, nanoseconds, size, size) + ip + tcp + data
 
 
 def _spans(tables: Tables, flows: Sequence[int], frames: Iterable[int]) -> list[Span]:

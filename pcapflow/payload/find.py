@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -48,6 +49,10 @@ _MOST_OF_A_TEXT: Final = 60
 _MOST_AROUND: Final = 30
 """Characters of a text, and on either side of it, that are shown."""
 _M32: Final = 0xFFFF_FFFF
+_UNKNOWN: Final = -1
+"""In place of a first sequence number: the capture begins after it."""
+_FOUND: Final = -2
+"""In place of a stream: the text was found in it, the rest is passed over."""
 
 
 class Found(NamedTuple):
@@ -144,8 +149,9 @@ class _Finder:
         self.matches: list[tuple[Way, Match]] = []
         self.more = 0
         self._needle = needle
-        # None in place of a stream in which the text was found: the rest of it is passed over.
-        self._streams: dict[Way, Stream | None] = {}
+        # In place of a stream that has carried nothing yet, its first sequence number: a flood has millions of those.
+        # A dictionary that forgets its first key again and again must be an ordered one, or it looks for the next.
+        self._streams: collections.OrderedDict[Way, Stream | int] = collections.OrderedDict()
         self._waiting_bytes = 0
 
     def take(self, row: list[int], payload: bytes) -> None:
@@ -155,14 +161,14 @@ class _Finder:
         if flags & SYN:
             seq = (seq + 1) & _M32
             self._end(way)
-            self._streams[way] = Stream(self._needle, seq)
+            self._streams[way] = seq
         length = row[COL_PAYLOAD_LEN]
         # What a RST carries is no part of the stream (RFC 9293, 3.5.3).
         if length and not flags & RST:
             self._follow(way, Piece(seq, length, payload, row[COL_FRAME], row[COL_TIME_NS]))
         if flags & (FIN | RST):
             stream = self._streams.get(way)
-            if flags & RST or stream is None or not stream.waiting_bytes:
+            if flags & RST or not (isinstance(stream, Stream) and stream.waiting_bytes):
                 self._end(way)
         if flags & RST:
             self._end((*way[2:4], *way[:2], (way[4] & 0xFFFF) << 16 | way[4] >> 16))
@@ -175,11 +181,11 @@ class _Finder:
             self._end(way)
 
     def _follow(self, way: Way, piece: Piece) -> None:
-        stream = self._streams.get(way)
-        if stream is None:
-            if way in self._streams:
-                return
-            stream = self._streams[way] = Stream(self._needle)
+        stream = self._streams.get(way, _UNKNOWN)
+        if stream == _FOUND:
+            return
+        if isinstance(stream, int):
+            stream = self._streams[way] = Stream(self._needle, stream)
         before = stream.waiting_bytes
         match = stream.take(piece)
         self._waiting_bytes += stream.waiting_bytes - before
@@ -189,12 +195,12 @@ class _Finder:
             self._waiting_bytes += stream.waiting_bytes - before
         if match is not None:
             self._waiting_bytes -= stream.waiting_bytes
-            self._streams[way] = None
+            self._streams[way] = _FOUND
             self._note(way, match)
 
     def _end(self, way: Way) -> None:
-        stream = self._streams.pop(way, None)
-        if stream is None:
+        stream = self._streams.pop(way, _UNKNOWN)
+        if isinstance(stream, int):
             return
         self._waiting_bytes -= stream.waiting_bytes
         if match := stream.give_up():

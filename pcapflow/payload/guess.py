@@ -12,7 +12,7 @@ _HTTP: Final = re.compile(
     rb"(?:HTTP/1\.[01] \d{3}|"
     rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE|PROPFIND|REPORT|MKCOL|COPY|MOVE|LOCK|UNLOCK) [^ \r\n])"
 )
-_RESP: Final = re.compile(rb"\*\d{1,7}\r\n\$\d{1,9}\r\n|-[A-Z]{2,20} [^\r\n]*\r\n")
+_RESP: Final = re.compile(rb"\*\d{1,7}\r\n\$\d{1,9}\r\n|-[A-Z]{2,20} [^\r\n]*(?:\r\n|$)")
 _SMTP_SERVER: Final = re.compile(rb"[245]\d\d[ -][^\r\n]*(?:SMTP|[Mm]ail)")
 _SMTP_CLIENT: Final = re.compile(rb"(?:EHLO|HELO|LHLO) ")
 _SMTP_REPLY: Final = re.compile(rb"[245]\d\d[ -]")

@@ -15,6 +15,9 @@ from pcapflow.tcp.states import CLIENT, SERVER
 
 _LITERAL: Final = re.compile(r"'[^']*'?")
 _FATAL: Final = ("FATAL", "PANIC")
+_REMARKS: Final = {"NOTICE", "WARNING", "INFO", "LOG", "DEBUG"}
+_ENDS_THE_SESSION: Final = {"57P01", "57P02", "57P03", "57P04", "57P05"}
+"""Operator intervention: the server ends the connection, and says so in a warning where another process has crashed."""
 _COMMAND: Final = re.compile(r"[A-Za-z.]{1,32}")
 _REDIS_CODE: Final = re.compile(r"-?([A-Z]{2,20})\b ?(.*)", re.DOTALL)
 
@@ -33,7 +36,9 @@ def postgres(talk: Talk) -> Said | None:
                 query = _statement(text), heard.frame
             elif layer.all("version_major") and not query[0]:
                 query = _startup(layer.all("parameter_name"), layer.all("parameter_value")), heard.frame
-        elif layer.first("code") and layer.first("severity") not in {"NOTICE", "WARNING", "INFO", "LOG", "DEBUG"}:
+        elif layer.first("code") and (
+            layer.first("severity") not in _REMARKS or layer.first("code") in _ENDS_THE_SESSION
+        ):
             if fault is None or layer.first("severity") in _FATAL or fault.layer.first("severity") not in _FATAL:
                 fault = heard
         elif "server_version" in layer.all("parameter_name"):

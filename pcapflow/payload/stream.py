@@ -165,10 +165,10 @@ class Stream:
         frame, time_ns = piece.frame, piece.time_ns
         if at < len(tail):
             place = 0
-            for number, when, count in self._tail_of:
+            for earlier, when, count in self._tail_of:
                 place += count
                 if at < place:
-                    frame, time_ns = number, when
+                    frame, time_ns = earlier, when
                     break
         end = at + len(self._needle)
         before = _CONTROL.split(window[max(at - _AROUND, 0) : at])[-1]

@@ -31,7 +31,7 @@ def refused_by_protocol(case: Case) -> Sequence[Explanation]:
         Server: the remedy names the setting that belongs to the server's words.
         Client: likewise for its pool or its log-in.
     Else: tools that look on purpose what a server says to strangers.
-    Source: the protocols' lists of errors, see `pcapflow/diagnosis/refusals.py`. Needs the words of the payload (tshark).
+    Source: the protocols' lists of errors, named in `pcapflow/diagnosis/refusals.py`. Needs the payload (tshark).
     """
     groups: dict[tuple[str, Refusal], list[Said]] = {}
     for said in case.payload.said.values():

@@ -70,7 +70,7 @@ _CAUSES: Final = {
     ),
     "certificate_required": Cause(
         "the server asks for a client certificate, and none came", CLIENT,
-        "give it a client certificate (`--cert` and `--key` of curl)", "`ssl_verify_client` of nginx says who needs one",
+        "give it a client certificate (`--cert` of curl)", "`ssl_verify_client` of nginx says who needs one",
     ),
     "no_application_protocol": Cause(
         "client and server have no application protocol in common (ALPN)", -1,

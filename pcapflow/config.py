@@ -42,6 +42,12 @@ class Config:
         retransmission_segments: segments of a side that must have been sent again before their share is looked at:
             one or two may be a single event, and an interval takes them to be independent.
         black_hole_retries: repeats of a full-size segment that make a black hole likely.
+        moment_s: what happens within this time is one event: the ends of all connections of a process take
+            milliseconds, and its host may be busy.
+        stop_s: what a server closes within this time before it refuses somebody belongs to its stop; most supervisors
+            kill after 10 s (docker) or more.
+        host_moment_s: outages of several ports of one host that begin within this time are one.
+        slow_answer_s: an answer that takes longer is slow: four times the 0.5 s with which Apdex calls users satisfied.
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
         max_open_flows: connections followed at once; beyond it the oldest of those that only sent a SYN, or else the
@@ -71,6 +77,10 @@ class Config:
     retransmission_percent: int = 5
     retransmission_segments: int = 3
     black_hole_retries: int = 3
+    moment_s: float = 0.25
+    stop_s: float = 10.0
+    host_moment_s: float = 2.0
+    slow_answer_s: float = 2.0
     rows_per_rule: int = 200
     marks_per_flow: int = 1000
     max_open_flows: int = 4_000_000

@@ -53,7 +53,7 @@ from pcapflow.tracker.flow_log import ROWS, FlowLog
 from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, M31, TAG, WRITTEN, ConnectionIndex
 from pcapflow.tracker.late import LateSegments
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import IcmpError
+from pcapflow.tracker.pending import NO_FIN, NO_ICMP_ERROR, NO_INFERENCE, NO_RESET, IcmpError
 from pcapflow.tracker.quoted_tuples import QuotedTuples
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
@@ -114,10 +114,13 @@ class FlowTable:
         end: i64 = batch.size * COLUMNS
         row: i64 = 0
         while row < end:
-            ports: i64 = cells[row + COL_PORTS]
-            mixed: i64 = cells[row + COL_SRC_LO] ^ cells[row + COL_DST_LO] ^ ports >> 16 ^ ports & 0xFFFF
-            if shard < 0 or shard_of(mixed) == shard:
-                self._take(batch, row)
+            if shard >= 0:
+                ports: i64 = cells[row + COL_PORTS]
+                mixed: i64 = cells[row + COL_SRC_LO] ^ cells[row + COL_DST_LO] ^ ports >> 16 ^ ports & 0xFFFF
+                if shard_of(mixed) != shard:
+                    row += COLUMNS
+                    continue
+            self._take(batch, row)
             row += COLUMNS
         if batch.latest_ns > self.last_ns:
             self.last_ns = batch.latest_ns
@@ -307,8 +310,10 @@ class FlowTable:
         """A flow that has yet to see its first segment."""
         index = self._index
         tag: i64 = index.cell(number, TAG)
-        client = Endpoint(CLIENT, index.cell(number, 0), index.cell(number, 1), (tag >> 16) & 0xFFFF)
-        server = Endpoint(SERVER, index.cell(number, 2), index.cell(number, 3), tag & 0xFFFF)
+        client = Endpoint(
+            CLIENT, index.cell(number, 0), index.cell(number, 1), (tag >> 16) & 0xFFFF, NO_FIN, NO_INFERENCE
+        )
+        server = Endpoint(SERVER, index.cell(number, 2), index.cell(number, 3), tag & 0xFFFF, NO_FIN, NO_INFERENCE)
         flow = Flow(
             number,
             client,
@@ -319,6 +324,8 @@ class FlowTable:
             self.transitions,
             self.marks,
             self._marks_per_flow,
+            NO_RESET,
+            NO_ICMP_ERROR,
         )
         flow.vlan = vlan
         flow.tunnel = tag >> 33

@@ -18,8 +18,8 @@ from pcapflow.diagnosis.outage_words import (
     harm,
     hosts,
     is_short,
+    last_words,
     observations,
-    program_at,
     where,
 )
 from pcapflow.diagnosis.outages import Outage, is_crash
@@ -125,14 +125,12 @@ def _against(outage: Outage) -> Iterator[str]:
 
 
 def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
-    program, _ = program_at(int(case.column("server_port")[outage.servers[0]]))
     at = time_of_day(outage.gone_ns)
-    who = f"{program}'s log, if that is what listens there," if program else "the program's own log"
     advice = [
         Remedy(
             "Server",
-            f"look at what happened at {at}: `journalctl -k` (OOM killer, segfault), `coredumpctl list`, {who} and its "
-            "supervisor's (exit status 137 is SIGKILL, 143 SIGTERM)",
+            f"look at what happened at {at}: `journalctl -k` (OOM killer, segfault), `coredumpctl list`, "
+            f"{last_words(case, outage)}, and its supervisor's (exit status 137 is SIGKILL, 143 SIGTERM)",
         )
     ]
     if outage.kind == "worker":

@@ -15,29 +15,17 @@ from pcapflow.anomalies.resets.causes import LINGER_ZERO, REACTION_S, UNKNOWN, U
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.settings import HTTP, settings_of
 from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
 
 _CONSEQUENCES: Final = ("PF301", "PF302", "PF208")
 _MAX_GROUPS: Final = 200
-_SETTINGS: Final = (
-    (
-        (80, 443, 8080, 8443),
-        (
-            "nginx: `lingering_close on` (its default) and a larger `client_max_body_size`; as a proxy "
-            "`proxy_request_buffering on`, so that its backend gets the whole request"
-        ),
-    ),
-    (
-        (5000, 8000, 8001),
-        (
-            "gunicorn or uvicorn: read the request's body before the answer, or put nginx in front with "
-            "`proxy_request_buffering on`"
-        ),
-    ),
+_HTTP_ADVICE: Final = (
+    "nginx: `lingering_close on` (its default) and a larger `client_max_body_size`; as a proxy "
+    "`proxy_request_buffering on`, so that what is behind it (gunicorn, uvicorn) gets the whole request"
 )
-"""The settings of the program that usually listens on a port."""
 
 
 class _Group(NamedTuple):
@@ -253,7 +241,7 @@ def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
             ),
         )
     port = int(case.column("server_port")[members.flows[0]])
-    advice = [Remedy("Server", f"if this is what listens there, {text}") for ports, text in _SETTINGS if port in ports]
+    advice = [Remedy("Server", _HTTP_ADVICE)] if settings_of(port) == HTTP else []
     advice += [
         Remedy(
             "Server",

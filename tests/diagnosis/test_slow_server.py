@@ -86,6 +86,18 @@ def test_clients_that_ask_again_for_what_always_takes_the_same_time_are_polling(
 
 
 @spares("PI104")
+def test_a_server_that_speaks_of_its_own_accord_later_on_is_not_slow() -> None:
+    keepalives = f"""{OPEN}
+      3      > P.  1:11   ack 1
+      4      < P.  1:21   ack 11
+      5      > P.  11:21  ack 21
+      60000  < P.  21:41  ack 21
+      60001  > P.  21:31  ack 41
+    """
+    assert not told(incidents([at(0, keepalives, 40_000)]), "slow-server")
+
+
+@spares("PI104")
 def test_a_few_subscriptions_among_many_requests_do_not_make_a_server_slow() -> None:
     connections = [*several(*(10.0 + i for i in range(60))), *several(5000, 9000, first_port=42_000)]
 

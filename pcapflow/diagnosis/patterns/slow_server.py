@@ -18,6 +18,7 @@ from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.diagnosis.starving import starving
+from pcapflow.tables.moments import Moments
 from pcapflow.tcp.owed import ACKNOWLEDGMENT
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration
@@ -90,13 +91,17 @@ def slow_server(case: Case) -> Sequence[Explanation]:
         everyone = case.same_server(int(members[0]))
         answered = everyone[answer_ns[everyone] >= 0]
         found = _Slow(answered, answer_ns[answered], is_slow[answered])
-        if _is_common(found) and not _is_polled(case, found):
+        if _is_common(case, found) and not _is_polled(case, found):
             explanations.append(_explanation(case, found))
     return explanations
 
 
-def _is_common(found: _Slow) -> bool:
+def _is_common(case: Case, found: _Slow) -> bool:
     slow, total = int(np.count_nonzero(found.is_slow)), len(found.flows)
+    if slow == 1:
+        # Later on, what looks like an answer may be a word of the server's own: a keep-alive of BGP, a chat.
+        first_ns = int(Moments(case.tables).first_byte_ns[found.flows[found.is_slow][0]])
+        return total == 1 and first_ns > to_ns(case.config.slow_answer_s)
     return slow == total or wilson(slow, total)[0] > _LEAST_SHARE
 
 

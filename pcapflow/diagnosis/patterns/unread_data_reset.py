@@ -11,6 +11,7 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
+from pcapflow.anomalies.resets.aborted import SEVERAL
 from pcapflow.anomalies.resets.causes import LINGER_ZERO, REACTION_S, UNKNOWN, UNREAD_DATA, Resets, resets
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
@@ -139,12 +140,15 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
 def _severity(found: Resets, members: _Group) -> Severity:
     if members.sender == CLIENT:
         return Severity.LOW if _is_grave(found, members) else Severity.INFO
-    return Severity.MEDIUM if members.unanswered.any() or members.unheard.any() else Severity.LOW
+    harmful = members.unanswered.any() or members.unheard.any()
+    several = len(members.flows) >= SEVERAL or _confidence(found, members) == LIKELY
+    return Severity.MEDIUM if harmful and several else Severity.LOW
 
 
 def _confidence(found: Resets, members: _Group) -> Confidence:
     sure = (found.causes[members.rows] == UNREAD_DATA) & (found.sure[members.rows] >= 1)
-    sure |= members.filled
+    # Who answers what has not come whole yet, and is gone before the rest arrives, has not read it.
+    sure |= members.filled | (members.early & (found.lost[members.rows] > 0))
     return LIKELY if 2 * int(np.count_nonzero(sure)) >= len(members.rows) else POSSIBLE
 
 
@@ -153,10 +157,13 @@ def _headline(case: Case, found: Resets, members: _Group, who: str) -> str:
     when = time_of_day(int(found.times_ns[members.rows].min()))
     at, them = (f"at {when}", "it") if total == 1 else (f"since {when}", "them")
     peers = listed(case.hosts(members.flows, 1 - members.sender), 2)
-    return (
-        f"{who} closed {counted(total, 'connection')} {at} before it had read all that {peers} sent, and so reset "
-        f"{them}: {_fate(found, members)}."
-    )
+    connections, fate = counted(total, "connection"), _fate(found, members)
+    if _confidence(found, members) == POSSIBLE:
+        return (
+            f"{who} reset {connections} {at}, as a program does that closes before it has read all that {peers} sent: "
+            f"{fate}."
+        )
+    return f"{who} closed {connections} {at} before it had read all that {peers} sent, and so reset {them}: {fate}."
 
 
 def _fate(found: Resets, members: _Group) -> str:

@@ -94,6 +94,8 @@ def _headline(case: Case, outage: Outage) -> str:
 def _severity(case: Case, outage: Outage) -> Severity:
     if outage.back_ns >= 0 or outage.kind == "worker":
         return Severity.MEDIUM
+    if len(outage.others):
+        return Severity.MEDIUM
     if is_short(case, outage):
         once = len(outage.refused) + len(outage.silent) == 1
         return Severity.LOW if once and not outage.cut_at_work else Severity.MEDIUM
@@ -101,6 +103,8 @@ def _severity(case: Case, outage: Outage) -> Severity:
 
 
 def _confidence(outage: Outage) -> Confidence:
+    if outage.kind == "away" and len(outage.others):
+        return POSSIBLE
     if outage.kind == "away" and outage.back_ns < 0:
         return CERTAIN if len(outage.ended) or len(outage.refused) > 1 else LIKELY
     if outage.kind == "worker":
@@ -118,6 +122,8 @@ def _against(outage: Outage) -> Iterator[str]:
         yield "a program that drops several requests at once, by a time-out or an error of its own, looks the same"
     else:
         yield "nothing was under way when it ended, so the packets do not tell a stop on purpose from a crash"
+    if outage.kind == "away" and len(outage.others):
+        yield "connections of before went on: the listener alone may be gone, or a limit refuses new connections"
     if outage.unread.any():
         yield "those that were reset before a byte came back may not have reached the program: it had nothing to lose"
     if outage.kind == "away" and not len(outage.ended):

@@ -72,11 +72,16 @@ def _headline(case: Case, outage: Outage) -> str:
     return f"{server} was restarted at {at} and {then}: {did}."
 
 
+def _severity(service: Service, outage: Outage) -> Severity:
+    if len(outage.refused) + len(outage.silent) and not len(outage.others):
+        return Severity.MEDIUM
+    harmful = len(outage.refused) or did_harm_to_any(service, outage)
+    return Severity.LOW if harmful else Severity.INFO
+
+
 def _restart(case: Case, service: Service, outage: Outage) -> Explanation:
-    turned_away = len(outage.refused) + len(outage.silent)
-    severity = Severity.MEDIUM if turned_away else Severity.LOW if did_harm_to_any(service, outage) else Severity.INFO
     return Explanation(
-        severity=severity,
+        severity=_severity(service, outage),
         confidence=_confidence(outage),
         headline=_headline(case, outage),
         blame=blame(case, outage),

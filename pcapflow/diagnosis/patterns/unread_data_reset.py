@@ -102,7 +102,7 @@ def _group(case: Case, found: Resets, rows: IntArray) -> _Group:
     peer_last = side(f, 1 - sender, "data_ns")[flows] >= side(f, sender, "data_ns")[flows]
     large = side(f, 1 - sender, "bytes")[flows] > 2 * np.maximum(side(f, 1 - sender, "mss")[flows], 536)
     filled = side(f, sender, "zero_frame")[flows] > 0
-    early = (said > 0) & large & peer_last
+    early = (said > 0) & large & (peer_last | (found.lost[rows] > 0))
     return _Group(sender, rows, flows, early, peer_last & ~early, unheard, filled)
 
 

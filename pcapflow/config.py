@@ -22,7 +22,10 @@ class Config:
             of RFC 6298, 2.1.
         leak_flows: connections of one server in CLOSE_WAIT at once that make a leak.
         msl2_s: how long TIME_WAIT lasts; 60 s on Linux.
-        flood_flows: connection attempts to one server, begun within a minute and never completed, that make a flood.
+        flood_flows: connection attempts to one server, never completed, that a minute must bring to make a flood; a
+            shorter capture shows it by their rate.
+        syn_queue: places in a listener's SYN queue, of which a flood says how soon they are used up; the default of
+            Linux's net.core.somaxconn.
         flood_hosts: connection attempts to one server within a minute, from many addresses of which none ever completes
             one, that make a flood.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
@@ -60,6 +63,7 @@ class Config:
     leak_flows: int = 5
     msl2_s: float = 60.0
     flood_flows: int = 100
+    syn_queue: int = 4096
     flood_hosts: int = 30
     scan_ports: int = 20
     overflow_flows: int = 3

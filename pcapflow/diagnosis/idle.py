@@ -16,7 +16,7 @@ from pcapflow.anomalies.model import MAX_FRAMES, BoolArray, IntArray
 from pcapflow.anomalies.resets.causes import KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT, resets
 from pcapflow.config import Config
 from pcapflow.diagnosis.figures import TOLERANCE_NS, TOLERANCE_SHARE, agreement
-from pcapflow.diagnosis.settings import is_usual
+from pcapflow.diagnosis.settings import GREETING_PORTS, is_usual
 from pcapflow.tables.moments import Moments
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -54,6 +54,7 @@ class Closes:
         idle_ns: for how long the closer had heard and said nothing by then; -1 unknown.
         word_ns: when the last word before that silence passed, or the handshake ended; -1 unknown.
         asked_ns, said_ns: when the client, and the server, last sent new payload; -1 never.
+        moments: other moments of the connections.
     """
 
     def __init__(self, tables: Tables, config: Config) -> None:
@@ -64,7 +65,8 @@ class Closes:
         self.by: IntArray = np.select([first == BY_CLIENT, first == BY_SERVER], [CLIENT, SERVER], -1)
         self.at_ns: IntArray = f["close_ns"]
         self.asked_ns, self.said_ns = side(f, CLIENT, "data_ns"), side(f, SERVER, "data_ns")
-        quiet = Moments(tables).quiet_before_close_ns
+        self.moments = Moments(tables)
+        quiet = self.moments.quiet_before_close_ns
         # A request that passed before the FIN or RST, and that the server had not got by then, is no word that it knew.
         idle = np.where(self._crossed_before_close, self.at_ns - self.said_ns, quiet)
         self.idle_ns: IntArray = np.where(self.by >= 0, idle, -1)
@@ -169,14 +171,29 @@ class Closes:
     def owes(self) -> BoolArray:
         """The server owed an answer when the connection was closed: the client had the last word, or the answer came.
 
-        What a client says at once after an answer may call for none in HTTP/2.
+        A server that speaks first owes a greeting. What a client says at once after an answer may call for none in
+        HTTP/2.
         """
         came = (self.at_ns >= 0) & (self.said_ns > self.at_ns)
         asked = (self.asked_ns >= 0) & (self.word_ns >= 0) & (self.said_ns < self.word_ns)
         at_once = (self.said_ns >= 0) & (self.asked_ns - self.said_ns <= _AT_ONCE_NS)
         at_once &= among(self._tables.flows["server_port"].astype(np.int64), _MULTIPLEXED_PORTS)
-        owes: BoolArray = came | (asked & ~at_once)
+        owes: BoolArray = came | (asked & ~at_once) | self._greeting_owed
         return owes
+
+    @functools.cached_property
+    def _greeting_owed(self) -> BoolArray:
+        """Nothing was said until the client closed, and on others, or by its port, the server speaks first."""
+        f = self._tables.flows
+        asked, said = side(f, CLIENT, "first_data_ns"), side(f, SERVER, "first_data_ns")
+        greets = (said >= 0) & ((asked < 0) | (said < asked))
+        greets |= among(f["server_port"].astype(np.int64), np.array(GREETING_PORTS))
+        mute: BoolArray = (self.by == CLIENT) & (self.asked_ns < 0) & (self.said_ns < 0)
+        if not mute.any():
+            return mute
+        keys = server_keys(self._tables)
+        owed: BoolArray = mute & among(keys, np.unique(keys[greets]))
+        return owed
 
     @functools.cached_property
     def is_idle(self) -> BoolArray:
@@ -236,16 +253,24 @@ def timer(flows: IntArray, lengths_ns: IntArray, ends_ns: IntArray, *, may_check
             found = checked
     if found is None or 2 * len(found.members) < len(flows):
         return None
-    moments = count_moments(ends_ns[found.members], found.high_ns - found.low_ns)
+    moments = count_moments(ends_ns[found.members], lengths_ns[found.members])
     if moments < (2 if is_usual(found.median_ns) else 3):
         return None
     return Timer(flows[found.members], found.low_ns, found.high_ns, found.median_ns, moments)
 
 
-def count_moments(ends_ns: IntArray, spread_ns: int) -> int:
-    """At how many different times something ended whose lengths differ by this much."""
-    apart = max(_MOMENT_NS, min(2 * spread_ns, TOLERANCE_NS))
-    return int(np.count_nonzero(np.diff(np.sort(ends_ns)) > apart)) + 1
+def count_moments(ends_ns: IntArray, lengths_ns: IntArray) -> int:
+    """At how many different times something ended that had lasted for these lengths of time.
+
+    Ends without a gap between them are one time, but for those that go on for longer than what they end had lasted.
+    """
+    if not len(ends_ns):
+        return 0
+    apart = max(_MOMENT_NS, min(2 * int(np.ptp(lengths_ns)), TOLERANCE_NS))
+    ordered = np.sort(ends_ns)
+    edges = np.flatnonzero(np.diff(ordered) > apart)
+    first, last = ordered[np.concatenate(([0], edges + 1))], ordered[np.concatenate((edges, [len(ordered) - 1]))]
+    return int(np.sum(1 + (last - first) // max(NS_PER_S, int(np.median(lengths_ns)))))
 
 
 class IdleEnd(NamedTuple):

@@ -123,6 +123,9 @@ _DEFAULTS: Final[dict[int, dict[Settings, str]]] = {
 }
 """What a server closes idle connections after, unless set, in seconds."""
 
+GREETING_PORTS: Final = (21, 22, 25, 110, 119, 143, 587, 2222, *range(3306, 3320), 5900)
+"""Ports where it is the server that speaks first: FTP, SSH, mail, news, MySQL, VNC."""
+
 USUAL_S: Final = (
     1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 45, 50, 60, 65, 75, 90, 100, 120, 150, 180, 200, 240, 300, 350,
     360, 400, 480, 500, 600, 720, 900, 1000, 1200, 1500, 1800, 2700, 3600, 5400, 7200, 14_400, 28_800, 86_400,
@@ -146,6 +149,15 @@ def below(limit_ns: int) -> int:
 def above(waited_ns: int) -> int:
     """A time-out of a server that is safely above what clients wait, in whole seconds, as nanoseconds."""
     return -(-(waited_ns + max(NS_PER_S // 2, waited_ns // 10)) // NS_PER_S) * NS_PER_S
+
+
+def is_set_to(length_ns: int) -> str:
+    """What a time-out that is checked now and then was probably set to: ``, probably set to 3 s``, or nothing."""
+    if is_usual(length_ns):
+        return ""
+    lower = max((seconds for seconds in USUAL_S if seconds * NS_PER_S <= length_ns), default=0)
+    is_near = lower >= 2 and length_ns - lower * NS_PER_S <= NS_PER_S
+    return f", probably set to {lower} s and looked at now and then" if is_near else ""
 
 
 def default_of(port: int, idle_ns: int) -> str:

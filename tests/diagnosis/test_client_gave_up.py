@@ -43,7 +43,7 @@ def test_clients_that_end_after_the_same_time_without_an_answer_gave_up_on_a_slo
     told_of = only(found, "client-gave-up")
     assert told_of.headline == (
         "192.0.2.1 waited 2 s for an answer of 198.51.100.2:80 and gave up, on 4 of 7 connections since 00:00:00 UTC; "
-        "other answers took 10 ms at most."
+        "half of its first answers took 10 ms or less."
     )
     assert told_of.blame.text == "server 198.51.100.2:80"
     assert told_of.severity == Severity.MEDIUM
@@ -177,3 +177,32 @@ def test_a_request_that_was_sent_again_and_again_tells_of_the_network() -> None:
 """
 
     assert not told(incidents(repeated(lossy, 4, apart_ms=300)), "client-gave-up")
+
+
+@fires("PI306")
+def test_a_client_of_a_server_that_greets_by_its_port_waits_for_a_greeting() -> None:
+    mute = f"{OPEN}\n  10002  > F.  1:1  ack 1\n  10003  < .  1:1  ack 2\n"
+
+    assert told(incidents(repeated(mute, 3, apart_ms=500, server=("198.51.100.2", 3306))), "client-gave-up")
+    assert not told(incidents(repeated(mute, 3, apart_ms=500)), "client-gave-up")
+
+
+@fires("PI306")
+def test_a_server_that_stalls_once_is_blamed_although_others_waited_as_well() -> None:
+    quick_then_stalled = f"""{ASKS}
+     13  < P.  1:201    ack 101
+    513  > P.  101:201  ack 201
+    514  < .   201:201  ack 201
+   1404  < P.  201:401  ack 201
+   1405  > .   201:201  ack 401
+"""
+    gave_up = f"""{ASKS}
+     13  < P.  1:201    ack 101
+    513  > P.  101:201  ack 201
+    514  < .   201:201  ack 201
+   1513  > F.  201:201  ack 201
+   1514  < .   201:201  ack 202
+"""
+    found = incidents([*repeated(gave_up, 4, apart_ms=80), *repeated(quick_then_stalled, 3, first_port=41_000)])
+
+    assert only(found, "client-gave-up").blame.text == "server 198.51.100.2:80"

@@ -14,6 +14,7 @@ from pcapflow.diagnosis.settings import (
     below,
     default_of,
     device_of,
+    is_set_to,
     is_usual,
     settings_of,
 )
@@ -34,6 +35,13 @@ def test_a_length_is_usual_where_a_timer_of_round_seconds_would_make_it() -> Non
     assert is_usual(60 * SECOND + SECOND // 4)
     assert not is_usual(60 * SECOND + SECOND)
     assert not is_usual(3 * SECOND + SECOND // 2)
+
+
+def test_a_time_out_that_is_checked_now_and_then_is_told_with_what_it_is_set_to() -> None:
+    assert is_set_to(3_300_000_000) == ", probably set to 3 s and looked at now and then"
+    assert is_set_to(3 * SECOND) == ""
+    assert is_set_to(1_500_000_000) == ""
+    assert is_set_to(22 * SECOND) == ""
 
 
 def test_defaults_are_named_for_the_protocol_that_has_them() -> None:

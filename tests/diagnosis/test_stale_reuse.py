@@ -62,6 +62,15 @@ def test_one_connection_that_is_used_after_its_close_is_told_at_low() -> None:
     assert only(incidents([Connection(STALE)]), "stale-reuse").severity == Severity.LOW
 
 
+@fires("PI302")
+def test_what_is_as_small_as_a_goodbye_is_told_at_low_with_that_doubt() -> None:
+    small = STALE.replace("101:201  ack 202", "101:106  ack 202")
+    stale = only(incidents(repeated(small, 4, apart_ms=700)), "stale-reuse")
+
+    assert stale.severity == Severity.LOW
+    assert any("goodbye" in doubt for doubt in stale.against)
+
+
 @spares("PI302")
 def test_who_could_not_know_of_the_fin_does_not_use_a_closed_connection() -> None:
     found = incidents(repeated(CROSSED, 4, apart_ms=300))

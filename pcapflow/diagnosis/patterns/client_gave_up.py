@@ -9,8 +9,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import among, indices, side
-from pcapflow.anomalies.lookup.groups import server_keys
-from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, BoolArray, IntArray, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.idle import close_frames, closes, count_moments, largest
@@ -61,18 +60,7 @@ def _unanswered(case: Case) -> IntArray:
     gave_up = (ends.by == CLIENT) & (ends.idle_ns >= to_ns(case.config.timeout_s)) & ~ends.request_lost
     # Whoever takes what comes after its FIN had closed its half only.
     took = (ends.said_ns > ends.at_ns) & (f["reset_frame"] <= 0) & ~ends.answer_lost
-    return indices(gave_up & ~ends.troubled & (ends.owes | _greeting_owed(case)) & ~took)
-
-
-def _greeting_owed(case: Case) -> BoolArray:
-    """Nothing was said on the connection, and on others it is the server that speaks first."""
-    f = case.tables.flows
-    ends = closes(case.tables, case.config)
-    asked, said = side(f, CLIENT, "first_data_ns"), side(f, SERVER, "first_data_ns")
-    first = indices((said >= 0) & ((asked < 0) | (said < asked)))
-    keys = server_keys(case.tables)
-    owed: BoolArray = (ends.asked_ns < 0) & (ends.said_ns < 0) & among(keys, np.unique(keys[first]))
-    return owed
+    return indices(gave_up & ~ends.troubled & ends.owes & ~took)
 
 
 class _Waited(NamedTuple):
@@ -90,7 +78,7 @@ def _time_outs(flows: IntArray, lengths_ns: IntArray, ends_ns: IntArray) -> Iter
         if found is None:
             return
         chosen = left[found.members]
-        moments = count_moments(ends_ns[chosen], found.high_ns - found.low_ns)
+        moments = count_moments(ends_ns[chosen], lengths_ns[chosen])
         if is_usual(found.median_ns) or moments >= 3:
             yield _Waited(flows[chosen], found.median_ns, moments, len(flows))
         left = np.delete(left, found.members)
@@ -106,19 +94,20 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
     clients, length = listed(hosts, 2), duration(waited.median_ns)
     first, last = int(ends.word_ns[flows].min()), int(case.column("end_ns")[flows].max())
     frames = close_frames(tables, flows, CLIENT)
-    answers = _answers(case, everyone, flows)
-    too_short = len(answers) > 0 and 2 * int(np.median(answers)) >= waited.median_ns
+    answers = _Answers(_first_answers(case, everyone), _slowest(case, everyone, flows))
+    too_short = len(answers.first_ns) > 0 and 2 * answers.median_ns >= waited.median_ns
+    mute = bool(np.all(ends.asked_ns[flows] < 0))
     starved = bool(case.anomalies_of(*_NOT_ACCEPTED, flows=everyone)) or bool(
         np.any(case.column("client_syns")[everyone] > 1)
     )
     late = flows[ends.said_ns[flows] > ends.at_ns[flows]]
     why = [
         Observation(
-            f"{clients} closed {counted(len(flows), 'connection')} {length} after the last word, which "
-            f"{server} had acknowledged, {_times(waited.moments)}{in_frames(frames)}",
+            f"{clients} closed {counted(len(flows), 'connection')} {length} after {_asked(mute, server)}, "
+            f"{_times(waited.moments)}{in_frames(frames)}",
             frames,
         ),
-        Observation(_others(answers, server)),
+        Observation(answers.text(server)),
     ]
     if len(late):
         why.append(_late(case, late))
@@ -127,7 +116,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
         confidence=POSSIBLE if starved else CERTAIN if waited.moments >= 3 else LIKELY,
         headline=(
             f"{clients} waited {length} for an answer of {server} and gave up, on {len(flows)} of "
-            f"{counted(len(everyone), 'connection')} since {time_of_day(first)}{_compared(answers)}."
+            f"{counted(len(everyone), 'connection')} since {time_of_day(first)}{answers.compared}."
         ),
         blame=Blame("host", clients, "client") if too_short else Blame("endpoint", server, "server"),
         start_ns=first,
@@ -139,36 +128,64 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
         why=tuple(why),
         against=(
             *(("attempts to connect to it failed as well: it may not accept connections any more",) if starved else ()),
-            f"the server may be slow as well: half of its answers take {duration(int(np.median(answers)))}"
+            f"the server may be slow as well: half of its answers take {duration(answers.median_ns)}"
             if too_short
+            else "the server may be none that speaks first"
+            if mute
             else "the client may have asked for something that takes long, and wait too short for that",
         ),
-        remedy=_remedies(server, waited.median_ns, _longest(case, answers, late), too_short, settings.answer,
+        remedy=_remedies(server, waited.median_ns, _longest(case, answers.slowest_ns, late), too_short, settings.answer,
                          settings.server_answer),
     )  # fmt: skip
+
+
+def _asked(mute: bool, server: str) -> str:
+    if mute:
+        return f"the handshake, without a greeting from {server}"
+    return f"the last word, which {server} had acknowledged"
 
 
 def _times(moments: int) -> str:
     return f"at {moments} different times" if moments > 1 else "at one time"
 
 
-def _answers(case: Case, everyone: IntArray, gave_up: IntArray) -> IntArray:
-    """The longest time to an answer of each other connection to the same server."""
+class _Answers(NamedTuple):
+    """How long a server takes elsewhere: for the first answer of each connection, and at its slowest; -1 unknown."""
+
+    first_ns: IntArray
+    slowest_ns: int
+
+    @property
+    def median_ns(self) -> int:
+        return int(np.median(self.first_ns))
+
+    @property
+    def compared(self) -> str:
+        """The end of the headline."""
+        return f"; half of its first answers took {duration(self.median_ns)} or less" if len(self.first_ns) else ""
+
+    def text(self, server: str) -> str:
+        if not len(self.first_ns):
+            return f"no connection shows how long answers of {server} take"
+        slowest = f"; the slowest answer of all took {duration(self.slowest_ns)}" if self.slowest_ns >= 0 else ""
+        return (
+            f"on {counted(len(self.first_ns), 'connection')} the first answer of {server} came in time, half of them "
+            f"within {duration(self.median_ns)}, all within {duration(int(self.first_ns.max()))}{slowest}"
+        )
+
+
+def _first_answers(case: Case, everyone: IntArray) -> IntArray:
+    """The time to the first answer of each connection to the server where it came before any close."""
+    ends = closes(case.tables, case.config)
+    took = ends.moments.first_byte_ns[everyone]
+    came = side(case.tables.flows, SERVER, "first_data_ns")[everyone]
+    in_time = (took >= 0) & ((ends.at_ns[everyone] < 0) | (came <= ends.at_ns[everyone]))
+    return took[in_time]
+
+
+def _slowest(case: Case, everyone: IntArray, gave_up: IntArray) -> int:
     answers = case.column("answer_ns")[everyone[~among(everyone, gave_up)]]
-    return answers[answers >= 0]
-
-
-def _others(answers: IntArray, server: str) -> str:
-    if not len(answers):
-        return f"no other connection shows how long answers of {server} take"
-    return (
-        f"on {counted(len(answers), 'other connection')} the slowest answer of {server} took "
-        f"{duration(int(np.median(answers)))} at the median, {duration(int(answers.max()))} at most"
-    )
-
-
-def _compared(answers: IntArray) -> str:
-    return f"; other answers took {duration(int(answers.max()))} at most" if len(answers) else ""
+    return int(answers.max(initial=-1))
 
 
 def _late(case: Case, late: IntArray) -> Observation:
@@ -182,10 +199,9 @@ def _late(case: Case, late: IntArray) -> Observation:
     )
 
 
-def _longest(case: Case, answers: IntArray, late: IntArray) -> int:
+def _longest(case: Case, slowest_ns: int, late: IntArray) -> int:
     """The longest time that an answer took; 0 where none is known."""
-    known = np.concatenate((answers, case.column("answer_ns")[late]))
-    return int(known.max(initial=0))
+    return max(slowest_ns, int(case.column("answer_ns")[late].max(initial=0)))
 
 
 def _remedies(

@@ -35,7 +35,7 @@ def idle_timeout_client(case: Case) -> Sequence[Explanation]:
     Do:
         Client: nothing; raise the idle time-out of its pool if connections are set up anew too often.
         Server: keep its own idle time-out above the client's.
-    Else: a program that sleeps for this long before it ends.
+    Else: a program that sleeps for this long before it ends; a client that gives up on answers that stop half-way.
     Source: RFC 9112, 9.5; the manuals of the pools that the remedies name.
     """
     found = [(idle, idle.timer) for idle in idle_ends(case.tables, case.config, CLIENT) if idle.timer is not None]
@@ -70,7 +70,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
                 frames,
             ),
         ),
-        against=doubts_of(idle),
+        against=("answers that stop half-way, and for whose end the client waits, look the same", *doubts_of(idle)),
         remedy=(
             Remedy("Client", f"nothing is wrong; if it connects anew too often, raise {settings.client_idle}; it is "
                    f"{length} now"),

@@ -18,7 +18,6 @@ from pcapflow.diagnosis.idle_words import lengths
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import device_of, settings_of
-from pcapflow.tables.moments import Moments
 from pcapflow.tcp import marks
 from pcapflow.tcp.endings import REFUSED, UNANSWERED
 from pcapflow.tcp.flags import ACK
@@ -92,7 +91,7 @@ class _Lost(NamedTuple):
 
 def _find(case: Case) -> _Lost:
     f = case.tables.flows
-    known = (f["midstream"] > 0) | (Moments(case.tables).established_ns >= 0)
+    known = (f["midstream"] > 0) | (closes(case.tables, case.config).moments.established_ns >= 0)
     parts = []
     for sender in SIDES:
         asked = _asked_in_vain(case, sender)
@@ -165,7 +164,7 @@ def _judge(case: Case, lost: _Lost, everyone: IntArray) -> Explanation | None:
     ends = closes(case.tables, case.config)
     others = everyone[~among(everyone, lost.flows)]
     first = int(lost.asked_ns.min())
-    established = Moments(case.tables).established_ns
+    established = ends.moments.established_ns
     later = everyone[(established[everyone] > first)]
     after = np.union1d(later, others[ends.said_ns[others] > first])
     if not len(after):
@@ -301,7 +300,7 @@ def _observations(case: Case, lost: _Lost) -> list[Observation]:
                 frames,
             )
         )
-    times = count_moments(lost.asked_ns, int(lost.idle_ns.max() - lost.idle_ns.min()))
+    times = count_moments(lost.asked_ns, lost.idle_ns)
     if times > 1:
         found.append(Observation(f"that happened at {times} different times"))
     return found

@@ -56,7 +56,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     server = tables.server(int(lost[0]))
     clients = case.hosts(lost, CLIENT)
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
-    waited = int(ends.client_waited_ns[idle.everyone].max())
+    waited = int(ends.client_waited_ns[lost].max())
     asked = ends.asked_ns[lost]
     were = "were" if len(lost) > 1 else "was"
     return Explanation(

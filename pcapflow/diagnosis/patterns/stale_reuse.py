@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.model import IntArray, Severity
+from pcapflow.anomalies.model import BoolArray, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.idle import (
     GOODBYE_BYTES,
@@ -69,8 +69,8 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     clients = listed(hosts, 2)
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
     asked = ends.asked_ns[lost]
-    small = int(case.column("client_after_fin")[lost].max()) <= GOODBYE_BYTES
-    doubts = ("what was written is small enough for a goodbye that nobody misses",) if small else ()
+    small = bool(np.all(_is_goodbye(case.column("client_after_fin")[lost])))
+    doubts = ("what was written is as small as a goodbye, which nobody misses",) if small else ()
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 and not small else Severity.LOW,
         headline=(
@@ -90,6 +90,12 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         against=(*doubts, *doubts_of(idle)),
         remedy=_remedies(server, settings_of(_port(case, lost)), limit, int(ends.client_waited_ns[lost].max())),
     )
+
+
+def _is_goodbye(sizes: IntArray) -> BoolArray:
+    """Which sizes are those of goodbyes: Terminate of PostgreSQL, COM_QUIT of MySQL, QUIT, close_notify of TLS."""
+    goodbye: BoolArray = ((sizes >= 5) & (sizes <= 6)) | ((sizes >= 24) & (sizes <= GOODBYE_BYTES))
+    return goodbye
 
 
 def _port(case: Case, lost: IntArray) -> int:

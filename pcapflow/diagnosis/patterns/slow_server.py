@@ -17,6 +17,7 @@ from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
+from pcapflow.diagnosis.spoken import exchanges
 from pcapflow.diagnosis.starving import starving
 from pcapflow.tables.moments import Moments
 from pcapflow.tcp.owed import ACKNOWLEDGMENT
@@ -165,8 +166,8 @@ def _severity(case: Case, found: _Slow) -> Severity:
 
 def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
     slow = found.flows[found.is_slow]
-    worst = slow[np.argsort(-found.took_ns[found.is_slow], kind="stable")][:4]
-    frames = proof(case.column("answer_frame")[worst].tolist())
+    worst = slow[np.argsort(-found.took_ns[found.is_slow], kind="stable")]
+    frames = proof(case.column("answer_frame")[worst[:4]].tolist())
     yield Observation(
         f"time to the first byte of the longest answer of each of {counted(len(found.flows), 'connection')}: "
         f"{percentiles}{in_frames(frames)}", frames,
@@ -177,11 +178,12 @@ def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
         trip = duration(int(np.median(known)))
         yield Observation(f"the path is not the cause: the kernels acknowledge within {trip}")
     quick = found.took_ns[~found.is_slow]
-    if len(quick):
+    if len(quick) and 2 * int(quick.max()) < int(found.took_ns[found.is_slow].min()):
         yield Observation(
             f"on {counted(len(quick), 'other connection')} of this server no answer took longer than "
             f"{duration(int(quick.max()))}"
         )
+    yield from exchanges(case, worst)
     timer_ns = _timer_ns(found)
     if timer_ns:
         yield Observation(

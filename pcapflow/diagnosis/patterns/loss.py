@@ -20,7 +20,7 @@ from pcapflow.diagnosis.holes import filled_late
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.silences import silent_together
+from pcapflow.diagnosis.events import events_of
 from pcapflow.tcp import marks
 from pcapflow.text.phrases import counted, duration, listed, number
 from pcapflow.text.times import time_of_day
@@ -105,7 +105,7 @@ def _counts(case: Case, endpoint: int) -> _Counts:
 def _told_otherwise(case: Case) -> BoolArray:
     """Flows whose repeats have another cause: nothing passed for a while, or nothing large at all."""
     mask = case.mask(case.flows_of(case.anomalies_of("PF405")))
-    for event in silent_together(case.tables, case.config):
+    for event in events_of(case):
         mask[event.flows] = True
     return mask
 

@@ -25,7 +25,7 @@ class Config:
         flood_flows: connection attempts to one server, begun within a minute and never completed, that make a flood.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
         overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
-        time_wait_many: TIME_WAITs of one host at once that are worth telling.
+        time_wait_many: TIME_WAITs of one host over which a rate is measured: fewer are a burst that may lead nowhere.
         ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
         idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
         zero_window_s: a receiver that keeps its window closed for this long stalls the connection.

@@ -314,26 +314,91 @@ def test_a_repeat_of_data_below_the_fin() -> None:
     assert "PF208" not in codes(capture.anomalies())
 
 
+def _short(capture: Told, number: int, every: float, *, first: int = CLIENT, server: str = "10.0.0.5:80") -> None:
+    """Connections one after another, each closed at once by this side."""
+    for i in range(number):
+        flow = capture.flow(client=f"10.0.0.1:{1000 + i}", server=server, at=i * every).opens()
+        flow.closes(first, 0.01)
+
+
 @fires("PF209")
-def test_many_time_waits_at_once() -> None:
+def test_a_server_that_closes_first_and_fast() -> None:
     capture = Told()
-    for i in range(12):
-        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i).opens().closes(CLIENT, 0.1)
+    _short(capture, 12, 1.0, first=SERVER)
 
-    row = only(capture.anomalies(Config(time_wait_many=10)), "PF209")
+    row = only(capture.anomalies(Config(time_wait_many=10, ephemeral_ports=50)), "PF209")
 
-    assert (row.count, row.endpoint) == (12, CLIENT)
-    assert "10.0.0.1 closed 12 connections first, as the client" in row.detail
-    assert "up to 12 were in TIME_WAIT at once" in row.detail
+    assert (row.count, row.endpoint, row.severity) == (12, SERVER, Severity.LOW)
+    assert row.detail == (
+        "10.0.0.5 closed 12 connections first, as the server, 12 within 11 s, 1.0 a second; at 60 s each, up to 12 "
+        "were in TIME_WAIT at once (14:02:22 UTC), and 60 would be at that rate, where a client has 50 ports for one server"
+    )
 
 
-@spares("PF209")
-def test_as_many_time_waits_one_after_another() -> None:
-    capture = Told(seconds=2000)
-    for i in range(12):
-        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i * 61).opens().closes(CLIENT, 0.1)
+@fires("PF209", "PF210")
+def test_what_a_client_leaves_in_time_wait_is_told_by_the_ports_it_has_left() -> None:
+    """2,500 in 0.3 s use up 28,232 ports in 3.4 s."""
+    capture = Told(seconds=0.4)
+    _short(capture, 2500, 0.3 / 2499)
 
-    assert "PF209" not in codes(capture.anomalies(Config(time_wait_many=10)))
+    found = capture.anomalies()
+    crowd, ports = only(found, "PF209"), only(found, "PF210")
+
+    assert (ports.severity, ports.endpoint, crowd.severity) == (Severity.MEDIUM, CLIENT, Severity.INFO)
+    assert ports.detail == (
+        "10.0.0.1 had 2,500 ports in use towards 10.0.0.5:80 at 14:02:11 UTC, open or in TIME_WAIT, 9% of 28,232; it "
+        "closed 2,500 within 300 ms, 8,330 a second: at that rate the 28,232 ports are used up in 3.4 s, before the "
+        "first TIME_WAIT ends"
+    )
+    assert crowd.detail.endswith("PF210 tells what it leads to")
+
+
+def test_a_burst_that_did_not_go_on_weighs_less() -> None:
+    capture = Told(seconds=60)
+    _short(capture, 2500, 0.3 / 2499)
+
+    row = only(capture.anomalies(), "PF210")
+
+    assert row.severity == Severity.LOW
+    assert row.detail.endswith("; it did not go on so")
+
+
+def test_a_rate_that_takes_most_of_the_ports_and_not_all() -> None:
+    capture = Told(seconds=4)
+    _short(capture, 1200, 1 / 300)
+
+    row = only(capture.anomalies(), "PF210")
+
+    assert row.severity == Severity.LOW
+    assert "at that rate 64% of its ports are always in TIME_WAIT" in row.detail
+
+
+@spares("PF209", "PF210")
+def test_a_thousand_time_waits_at_eight_a_second_are_health() -> None:
+    capture = Told(seconds=130)
+    _short(capture, 1000, 1 / 8)
+
+    assert capture.anomalies() == []
+
+
+@spares("PF209", "PF210")
+def test_a_few_connections_at_once_say_nothing_of_a_rate() -> None:
+    capture = Told(seconds=60)
+    _short(capture, 60, 0.0001)
+
+    assert capture.anomalies() == []
+
+
+@spares("PF210")
+def test_the_ports_of_each_server_are_counted_apart() -> None:
+    capture = Told(seconds=4)
+    for n in range(4):
+        _short(capture, 600, 1 / 300, server=f"10.0.0.{10 + n}:80")
+
+    found = capture.anomalies()
+
+    assert "PF210" not in codes(found)
+    assert only(found, "PF209").severity == Severity.LOW
 
 
 @fires("PF210")

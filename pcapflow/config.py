@@ -22,12 +22,18 @@ class Config:
             of RFC 6298, 2.1.
         leak_flows: connections of one server in CLOSE_WAIT at once that make a leak.
         msl2_s: how long TIME_WAIT lasts; 60 s on Linux.
-        flood_flows: connection attempts to one server, begun within a minute and never completed, that make a flood.
+        flood_flows: connection attempts to one server, never completed, that a minute must bring to make a flood; a
+            shorter capture shows it by their rate.
+        syn_queue: places in a listener's SYN queue, of which a flood says how soon they are used up; the default of
+            Linux's net.core.somaxconn.
+        flood_hosts: connection attempts to one server within a minute, from many addresses of which none ever completes
+            one, that make a flood.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
         overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
         time_wait_many: TIME_WAITs of one host over which a rate is measured: fewer are a burst that may lead nowhere.
         ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
         idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
+        timeout_s: a shorter silence before a close or a failure is no time-out: programs think for as long.
         zero_window_s: a receiver that keeps its window closed for this long stalls the connection.
         vanished_retries: repeats of a segment, without any answer, after which the peer has vanished.
         keepalive_probes: keep-alives in a row, without any answer, that have failed.
@@ -36,6 +42,12 @@ class Config:
         retransmission_segments: segments of a side that must have been sent again before their share is looked at:
             one or two may be a single event, and an interval takes them to be independent.
         black_hole_retries: repeats of a full-size segment that make a black hole likely.
+        moment_s: what happens within this time is one event: the ends of all connections of a process take
+            milliseconds, and its host may be busy.
+        stop_s: what a server closes within this time before it refuses somebody belongs to its stop; most supervisors
+            kill after 10 s (docker) or more.
+        host_moment_s: outages of several ports of one host that begin within this time are one.
+        slow_answer_s: an answer that takes longer is slow: four times the 0.5 s with which Apdex calls users satisfied.
         rows_per_rule: anomalies of one rule that are listed; the rest is one summary row.
         marks_per_flow: marks kept of one connection; the rest is counted.
         max_open_flows: connections followed at once; beyond it the oldest of those that only sent a SYN, or else the
@@ -51,17 +63,24 @@ class Config:
     leak_flows: int = 5
     msl2_s: float = 60.0
     flood_flows: int = 100
+    syn_queue: int = 4096
+    flood_hosts: int = 30
     scan_ports: int = 20
     overflow_flows: int = 3
     time_wait_many: int = 1000
     ephemeral_ports: int = 28_232
     idle_s: float = 50.0
+    timeout_s: float = 0.5
     zero_window_s: float = 1.0
     vanished_retries: int = 5
     keepalive_probes: int = 3
     retransmission_percent: int = 5
     retransmission_segments: int = 3
     black_hole_retries: int = 3
+    moment_s: float = 0.25
+    stop_s: float = 10.0
+    host_moment_s: float = 2.0
+    slow_answer_s: float = 2.0
     rows_per_rule: int = 200
     marks_per_flow: int = 1000
     max_open_flows: int = 4_000_000

@@ -34,7 +34,7 @@ class Gate:
             if word.lower() in SEVERITY_ORDER:
                 severities.add(word.lower())
             else:
-                codes.add(_code(word))
+                codes.update(_codes(word))
         return cls(min(severities, key=SEVERITY_ORDER.index, default=""), frozenset(codes))
 
     def matches(self, code: str, severity: str) -> bool:
@@ -50,14 +50,13 @@ class Gate:
         return any(self.matches(code, severity) for code, severity in found)
 
 
-def _code(word: str) -> str:
+def _codes(word: str) -> list[str]:
     # It brings numpy: only who names a pattern or a rule waits for that here.
-    from pcapflow.diagnosis.catalogue import entry_of, everything
+    from pcapflow.diagnosis.catalogue import entries_of, everything
 
-    try:
-        return entry_of(word).code
-    except KeyError:
-        raise ValueError(
-            f"{word!r} is no severity, pattern or rule; severities are {', '.join(SEVERITY_ORDER)}; "
-            f"codes are {', '.join(entry.code for entry in everything())}, or their names (`pcapflow rules` lists them)"
-        ) from None
+    if entries := entries_of(word):
+        return [entry.code for entry in entries]
+    raise ValueError(
+        f"{word!r} is no severity, pattern or rule; severities are {', '.join(SEVERITY_ORDER)}; "
+        f"codes are {', '.join(entry.code for entry in everything())}, or their names (`pcapflow rules` lists them)"
+    )

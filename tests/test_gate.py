@@ -28,6 +28,12 @@ def test_rules_by_code_and_by_name_however_mild() -> None:
     assert not gate.matches("PF202", "high")
 
 
+def test_a_name_that_a_pattern_shares_with_a_rule_means_both() -> None:
+    gate = Gate.parse("close-wait-leak")
+    assert gate.matches("PI201", "low")
+    assert gate.matches("PF204", "low")
+
+
 def test_the_capture_itself_counts_by_code_alone() -> None:
     assert not Gate.parse("info").matches("PF904", "high")
     assert Gate.parse("info,PF904").matches("PF904", "low")

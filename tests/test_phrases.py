@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.text.phrases import counted, duration, how_often, listed, sentence, shortened, size, were
+from pcapflow.text.phrases import counted, duration, how_often, listed, roughly, sentence, shortened, size, were
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,15 @@ def test_sentences_and_long_names() -> None:
     assert [sentence(text) for text in ("", " a b", "Is it?")] == ["", "A b.", "Is it?"]
     assert shortened("abcdefgh", 5) == "ab…gh"
     assert shortened("abcde", 5) == "abcde"
+
+
+def test_an_estimate_has_no_more_digits_than_it_deserves() -> None:
+    lengths = (3.41, 59.7, 506.5, 9_000, 1_000_000)
+
+    assert [roughly(round(seconds * 1e9)) for seconds in lengths] == [
+        "about 3.4 s",
+        "about 60 s",
+        "about 8 min",
+        "about 2 h",
+        "about 12 days",
+    ]

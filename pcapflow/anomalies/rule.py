@@ -59,16 +59,17 @@ class Limit(enum.Enum):
 
 
 class Lead(NamedTuple):
-    """The sentence, without its full stop, that begins a report whose worst finding is of this rule.
+    """The sentence, without its full stop, that begins a report whose worst finding is of this rule: who does what.
 
-    ``{who}`` stands for the hosts to blame and ``{server}`` for the servers concerned: an address, or ``3 servers``.
-    Of two words in brackets, as in ``{who} [does|do] not close``, the second is said of several hosts.
+    ``{who}`` stands for the hosts to blame and ``{server}`` for the servers concerned: an address and port, ``3 ports
+    of`` an address, or ``3 servers``. Of two words in brackets, as in ``{who} [does|do] not close``, the second is said
+    of several.
 
     Attributes:
         one: said of one connection.
         several: said of several; "" says the same as of one.
-        blameless: both for findings that blame neither side, where the others have ``{who}``; without it such findings
-            are introduced by the rule's title and the server.
+        blameless: both for findings that blame neither side, where the others have ``{who}``: a rule that has such
+            findings needs it.
     """
 
     one: str
@@ -110,7 +111,7 @@ class Rule(NamedTuple):
         name: the fault in a few words with hyphens.
         title: the fault as a heading.
         doubts: which faults of a capture weaken its verdict.
-        lead: how a report begins whose worst finding is of this rule; where there is none, with the title.
+        lead: how a report begins whose worst finding is of this rule; none for rules about the capture.
         limit: which limit of the evidence it reports, for rules about the capture.
         find: the function itself.
     """

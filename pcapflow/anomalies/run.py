@@ -10,7 +10,8 @@ import numpy as np
 from pcapflow.anomalies.capture_quality import CaptureQuality, quality
 from pcapflow.anomalies.catalogue import catalogue
 from pcapflow.anomalies.cite import proof
-from pcapflow.anomalies.lookup.groups import server_keys
+from pcapflow.anomalies.lookup.columns import distinct
+from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import (
     CERTAIN,
     LIKELY,
@@ -27,6 +28,7 @@ from pcapflow.anomalies.model import (
 from pcapflow.anomalies.rule import Doubt, Rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import SERVER
 from pcapflow.text.phrases import counted
 from pcapflow.text.times import time_of_day
 
@@ -132,7 +134,7 @@ def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
     _, first, sizes = np.unique(server_keys(tables)[named], return_index=True, return_counts=True)
     top = int(np.argmax(sizes))
     server = tables.server(int(named[first[top]]))
-    others = f", the others to {counted(len(sizes) - 1, 'more server')}" if len(sizes) > 1 else ""
+    others = f", the others to {_elsewhere(tables, named, int(named[first[top]]))}" if len(sizes) > 1 else ""
     starts = tables.flows["start_ns"][named]
     return dataclasses.replace(
         mildest,
@@ -148,3 +150,10 @@ def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
         count=len(flows),
         flows=tuple(named[:MAX_FLOWS].tolist()),
     )
+
+
+def _elsewhere(tables: Tables, flows: IntArray, top: int) -> str:
+    """Where else than to one flow's server these flows go: other hosts are counted as hosts."""
+    keys = host_keys(tables, SERVER)
+    more = distinct(keys[flows]) - 1
+    return counted(more, "more host") if more else f"other ports of {tables.ip(top, SERVER)}"

@@ -11,8 +11,10 @@ from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_ke
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import CLIENT
 
 
 class Case:
@@ -22,12 +24,16 @@ class Case:
         tables: flows, transitions and marks.
         anomalies: worst first; patterns name them by their position in this list.
         config: the thresholds.
+        payload: what connections said, as far as somebody asked.
     """
 
-    def __init__(self, tables: Tables, anomalies: Sequence[Anomaly], config: Config) -> None:
+    def __init__(
+        self, tables: Tables, anomalies: Sequence[Anomaly], config: Config, payload: Payload = NOTHING
+    ) -> None:
         self.tables = tables
         self.anomalies = anomalies
         self.config = config
+        self.payload = payload
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -99,6 +105,12 @@ class Case:
     def same_server(self, flow: int) -> IntArray:
         """All connections to the address and port that this one was opened to, in order of number."""
         return np.flatnonzero(server_keys(self.tables) == server_keys(self.tables)[flow]).astype(np.int64)
+
+    def same_client(self, flow: int, among: IntArray) -> IntArray:
+        """Those of some connections that the client's host of this one opened."""
+        hosts = host_keys(self.tables, CLIENT)
+        chosen: IntArray = among[hosts[among] == hosts[flow]]
+        return chosen
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""

@@ -32,13 +32,6 @@ def everything() -> tuple[Pattern | Rule, ...]:
     return (*catalogue(), *rules())
 
 
-def entry_of(code: str) -> Pattern | Rule:
-    """The pattern or rule with this code or this name, in any case.
-
-    Raises:
-        KeyError: there is none.
-    """
-    for entry in everything():
-        if code.upper() == entry.code or code.lower() == entry.name:
-            return entry
-    raise KeyError(code)
+def entries_of(code: str) -> tuple[Pattern | Rule, ...]:
+    """The pattern or rule with this code, in any case; or all with this name: a pattern and a rule may share one."""
+    return tuple(entry for entry in everything() if code.upper() == entry.code or code.lower() == entry.name)

@@ -13,6 +13,7 @@ from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.catalogue import catalogue
 from pcapflow.diagnosis.model import Explanation, Incident
 from pcapflow.diagnosis.pattern import Pattern
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.tables.table import Tables
 
 _WEIGHT: Final = {Severity.INFO: 0.25, Severity.LOW: 1.0, Severity.MEDIUM: 3.0, Severity.HIGH: 9.0}
@@ -36,15 +37,18 @@ class _Accepted(NamedTuple):
     alternatives: list[str]
 
 
-def diagnose(tables: Tables, anomalies: Sequence[Anomaly], config: Config) -> list[Incident]:
+def diagnose(
+    tables: Tables, anomalies: Sequence[Anomaly], config: Config, payload: Payload = NOTHING
+) -> list[Incident]:
     """The incidents of a capture, worst first; each anomaly belongs to one of them at most.
 
     Args:
         tables: of the capture.
         anomalies: what the rules found, worst first.
         config: the thresholds.
+        payload: what connections said, as far as somebody asked.
     """
-    case = Case(tables, anomalies, config)
+    case = Case(tables, anomalies, config, payload)
     candidates = [
         _Candidate(pattern, explanation)
         for pattern in catalogue()

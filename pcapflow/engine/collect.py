@@ -49,14 +49,14 @@ class Collector:
         self._drain()
         growing, self._columns = self._columns, {}
         flows = {name: column.column() for name, column in growing.items()}
-        if table.late:
-            add_late(flows, table.late)
+        if table.late.of:
+            add_late(flows, table.late.of)
         partition = PartitionResult(
             flows=flows,
             transitions=_transitions(table),
             marks=_marks(table),
-            opened_before=dict(table.opened_before),
-            quoted_only=table.quoted_only,
+            opened_before=dict(table.quoted.opened_before),
+            quoted_only=table.quoted.frames,
             evicted=int(table.evicted),
         )
         _give_back_memory()

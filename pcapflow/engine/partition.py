@@ -29,7 +29,8 @@ class PartitionResult:
         flows: by name, the columns of flows, in no order of rows, without those of :data:`JOINED_LATER`; ``flow`` is
             the number.
         transitions, marks: by name, the columns of :data:`TRANSITIONS_LOGGED` and :data:`MARKS_LOGGED`, as logged.
-        opened_before, quoted_only: see :class:`~pcapflow.tracker.flow_table.FlowTable`.
+        opened_before, quoted_only: ``opened_before`` and ``frames`` of
+            :class:`~pcapflow.tracker.quoted_tuples.QuotedTuples`.
         evicted: connections given up because too many were open at once.
     """
 

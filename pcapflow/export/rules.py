@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.text import Text
@@ -13,6 +14,8 @@ from pcapflow.diagnosis.pattern import PatternHelp
 from pcapflow.export.terminal import console, grid
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pcapflow.anomalies.rule import Rule
     from pcapflow.diagnosis.pattern import Pattern
 
@@ -32,9 +35,16 @@ def print_rules(stream: TextIO) -> None:
         out.print()
 
 
-def print_rule(entry: Rule | Pattern, stream: TextIO) -> None:
-    """Prints one of them: what it is, what it means, what to do, what else it could be, and where that is written."""
+def print_entries(entries: Sequence[Rule | Pattern], stream: TextIO) -> None:
+    """Prints some of them: what each is and means, what to do, what else it could be, and where that is written."""
     out = console(stream)
+    for place, entry in enumerate(entries):
+        if place:
+            out.print()
+        _print_entry(entry, out)
+
+
+def _print_entry(entry: Rule | Pattern, out: Console) -> None:
     text = entry.help
     out.print(Text.assemble((f"{entry.code} {entry.name}", "bold"), f"  {entry.title}"))
     evidence = (("Seen", text.seen), ("Unless", text.unless)) if isinstance(text, PatternHelp) else ()

@@ -10,11 +10,11 @@ from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.diagnosis.model import Incident
 from pcapflow.report.prose import Prose, prose, side_words
 from pcapflow.tables.table import Tables
-from pcapflow.tcp.states import CLIENT
+from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import counted, number, sentence
 from pcapflow.text.times import Clock
-from pcapflow.views.groups import AnomalyGroup, blamed, flows_to_same_servers
+from pcapflow.views.groups import AnomalyGroup, flows_to_same_servers
 from pcapflow.views.summary import end_reasons
 
 _EITHER: Final = re.compile(r"\[([^|\]]+)\|([^|\]]+)\]")
@@ -100,20 +100,28 @@ def _frames_chip(frames: Sequence[int]) -> Chip:
 
 def _lead(tables: Tables, finding: AnomalyGroup, titles: dict[str, str]) -> str:
     code, endpoint = finding.worst.code, finding.worst.endpoint
-    if not finding.flows:
-        return sentence(titles[code])
     rule = known_rule(code)
     pattern = rule.lead.pattern(several=finding.count > 1, blamed=endpoint >= 0) if rule and rule.lead else ""
-    pattern = pattern or f"{titles[code]}: {{server}}"
-    who = blamed(tables, finding)
-    servers = list(dict.fromkeys(tables.server(flow) for flow in finding.flows))
-    several = len(who if "{who}" in pattern else servers) > 1
-    return sentence(
-        _EITHER.sub(r"\2" if several else r"\1", pattern).format(
-            who=who[0] if len(who) == 1 else f"{number(len(who))} {'clients' if endpoint == CLIENT else 'servers'}",
-            server=servers[0] if len(servers) == 1 else f"{number(len(servers))} servers",
-        )
-    )
+    if not finding.flows or not pattern:
+        # Only of findings that are not of this catalogue.
+        return sentence(f"{counted(finding.count, 'connection')} under the heading {titles[code]!r}")
+    is_client = "{who}" in pattern and endpoint == CLIENT
+    ends = {(tables.ip(flow, SERVER), tables.server(flow)) for flow in finding.flows}
+    if is_client:
+        ends = {(tables.ip(flow, CLIENT),) * 2 for flow in finding.flows}
+    named = _named(ends, "client" if is_client else "server", is_all=finding.count <= len(finding.flows))
+    return sentence(_EITHER.sub(r"\2" if len(ends) > 1 else r"\1", pattern).format(who=named, server=named))
+
+
+def _named(ends: set[tuple[str, str]], kind: str, *, is_all: bool) -> str:
+    """Who is spoken of, by address and by name: the only one, the ports of one host, or how many hosts."""
+    if len(ends) == 1:
+        return ends.pop()[1]
+    hosts = {address for address, _ in ends}
+    least = "" if is_all else "at least "
+    if len(hosts) == 1:
+        return f"{least}{number(len(ends))} ports of {hosts.pop()}"
+    return f"{least}{counted(len(hosts), kind)}"
 
 
 def _rest(tables: Tables, finding: AnomalyGroup, lead: str, clock: Clock) -> str:
@@ -144,17 +152,18 @@ def _others(findings: Sequence[AnomalyGroup], shown: AnomalyGroup | None) -> str
 
 def _nothing(tables: Tables, findings: Sequence[AnomalyGroup], *, doubtful: bool) -> Verdict:
     count = len(tables.flows)
+    notices = sum(not finding.worst.about_capture for finding in findings)
     if count == 0:
         lead, rest = "There is no TCP connection in this capture.", "So there is nothing to judge."
     else:
-        lead = "Nothing went wrong."
-        whose = "the one TCP connection" if count == 1 else f"any of the {number(count)} TCP connections"
-        rest = f"No fault was found in {whose}, as far as the capture shows."
+        lead = "TCP worked as it should." if not notices else "TCP worked, and nothing in it calls for action."
+        whose = "the one connection" if count == 1 else f"all {number(count)} connections"
+        rest = f"That goes for {whose}, as far as the capture shows, and not for what the programs said to each other."
         still_open = end_reasons(tables).get("open", 0)
         if still_open:
             rest += f" {number(still_open)} {'was' if still_open == 1 else 'were'} still open when it ends."
     if doubtful:
-        lead = lead if count == 0 else "Nothing wrong was found, but the capture is incomplete."
+        lead = lead if count == 0 else "TCP worked as far as the capture shows, but the capture is incomplete."
         rest += " What is missing from it, listed below, may hide a fault."
     others = _others(findings, None)
     chips = (Chip(others),) if others else ()

@@ -42,6 +42,15 @@ def duration(ns: int) -> str:
     return f"{number(seconds // 3600)} h {seconds % 3600 // 60} min"
 
 
+def roughly(ns: int) -> str:
+    """A length of time that is only estimated: ``about 3.4 s``, ``about 8 min``, ``about 5 h``, ``about 12 days``."""
+    seconds = max(ns, 0) / 1e9
+    for unit, length in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {seconds:.2g} s" if seconds < 10 else f"about {seconds:.0f} s"
+
+
 def size(count: int) -> str:
     """A count of bytes: ``412 B``, ``1.2 kB``, ``3.4 MB``."""
     if count < 1000:

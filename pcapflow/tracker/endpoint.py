@@ -14,7 +14,7 @@ from mypy_extensions import i64
 from pcapflow.tcp.seq import delta, unwrap
 from pcapflow.tcp.states import ASSUMED, BEGINS_IN, EDGES, N_EVENTS, NO_EDGE, PROVEN, UNKNOWN
 from pcapflow.tracker.log import TransitionLog
-from pcapflow.tracker.pending import NO_FIN, NO_INFERENCE, IncomingFin
+from pcapflow.tracker.pending import NO_FIN, IncomingFin, InferredFin
 
 TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
@@ -95,8 +95,10 @@ class Endpoint:
         history_rst_seq: the number of its last RST in Zeek's history; -1 none.
     """
 
-    def __init__(self, which: i64, hi: i64, lo: i64, port: i64) -> None:
-        # What every segment looks at lies together, since memory comes by cache lines.
+    def __init__(self, which: i64, hi: i64, lo: i64, port: i64, incoming: IncomingFin, inferred: InferredFin) -> None:
+        """Nothing has passed: ``incoming`` and ``inferred`` are the blanks."""
+        # What every segment looks at lies together, since memory comes by cache lines. Nothing here can fail, not even
+        # the look at a constant of another module: what is stored in vain until then stays in the compiled code.
         self.state: i64 = UNKNOWN
         self.isn: i64 = -1
         self.next_rel: i64 = 0
@@ -105,8 +107,8 @@ class Endpoint:
         self.fin_rel: i64 = -1
         self.fin_count: i64 = 0
         self.syn_seen_ns: i64 = -1
-        self.incoming = NO_FIN
-        self.inferred = NO_INFERENCE
+        self.incoming = incoming
+        self.inferred = inferred
         self.hole_bytes: i64 = 0
         self.last_ns: i64 = -1
         self.last_needs_ack_ns: i64 = -1

@@ -13,7 +13,7 @@ from pcapflow.tcp.marks import MARK_TAKEN_BACK
 from pcapflow.tcp.states import CLOSED, TIME_WAIT, UNKNOWN
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import NO_ICMP_ERROR, NO_RESET
+from pcapflow.tracker.pending import CountedReset, IcmpError
 
 USUAL_MSS: Final = 1460
 """What a segment holds over Ethernet and IPv4 (RFC 6691, 2)."""
@@ -77,7 +77,10 @@ class Flow:
         transitions: TransitionLog,
         marks: MarkLog,
         marks_left: i64,
+        reset: CountedReset,
+        icmp_error: IcmpError,
     ) -> None:
+        """Nothing has passed: ``reset`` and ``icmp_error`` are the blanks. As in an endpoint, nothing here can fail."""
         # What every segment looks at lies together, as in an endpoint.
         self.client = client
         self.server = server
@@ -113,8 +116,8 @@ class Flow:
         self.is_superseded = False
         self.is_written = False
         self.reset_not_taken = False
-        self.reset = NO_RESET
-        self.icmp_error = NO_ICMP_ERROR
+        self.reset = reset
+        self.icmp_error = icmp_error
         self.next_closed: Flow | None = None
         self.place: i64 = -1
         self.vlan: i64 = -1

@@ -12,7 +12,7 @@ connections that are open at one time, not those of the whole capture.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import final
 
 from librt.vecs import append, pop, vec
 from mypy_extensions import i64
@@ -25,7 +25,6 @@ from pcapflow.reader.segment_batch import (
     COL_DST_LO,
     COL_FLAGS,
     COL_FRAME,
-    COL_PAYLOAD_LEN,
     COL_PORTS,
     COL_SEQ,
     COL_SRC_HI,
@@ -33,7 +32,6 @@ from pcapflow.reader.segment_batch import (
     COL_TIME_NS,
     COL_TSECR,
     COL_TSVAL,
-    COL_TTL,
     COL_TUNNEL,
     COL_VLAN,
     COL_WINDOW,
@@ -44,33 +42,23 @@ from pcapflow.reader.segment_batch import (
     shard_of,
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
-from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_ICMP_UNREACHABLE, MARK_RESET_AFTER_CLOSE, PORT_REUSE
+from pcapflow.tcp.marks import MARK_ICMP_UNREACHABLE, PORT_REUSE
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.tracker.closed_queue import MAX_CLOSED, ClosedConnections
-from pcapflow.tracker.counts import completeness
 from pcapflow.tracker.end_of_capture import settle
 from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.eviction import EvictionOrder
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flow_log import ROWS, FlowLog
-from pcapflow.tracker.index import M31, TAG, ConnectionIndex
-from pcapflow.tracker.late import Late
+from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, TAG, WRITTEN, ConnectionIndex
+from pcapflow.tracker.late import LateSegments
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import IcmpError
+from pcapflow.tracker.pending import NO_FIN, NO_ICMP_ERROR, NO_INFERENCE, NO_RESET, IcmpError
+from pcapflow.tracker.quoted_tuples import QuotedTuples
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
 from pcapflow.tracker.syn_cache import SynCache, fits
-from pcapflow.tracker.tuples import ends, is_at, nearer, roles
-
-MAX_QUOTED_FIRST: Final = 50_000
-"""Tuples remembered that no connection has yet and an ICMP error quoted."""
-WIRESHARK_MIN_QUOTE: Final = 16
-"""TCP bytes that an ICMP error must quote for Wireshark to open a stream for it."""
-
-# What a connection is now, in the low two bits of its place; the rest is where.
-IN_SYN_CACHE: Final = 0
-LIVE: Final = 1
-WRITTEN: Final = 2
-EVICTED: Final = 3
+from pcapflow.tracker.tuples import is_at, nearer, roles
 
 
 @final
@@ -80,9 +68,8 @@ class FlowTable:
     Attributes:
         flows, transitions, marks: the logs. :class:`~pcapflow.engine.collect.Collector` drains ``flows`` after each
             call of :meth:`consume` and :meth:`finish`, which never fill it in one go.
-        late: by number of the connection, what came after it was written.
-        opened_before: by number of the connection, the earlier frame that opened Wireshark's stream for it: an ICMP
-            error that quotes a segment of its tuple.
+        late: what came for connections after they were written.
+        quoted: the tuples that ICMP errors quoted before a segment of theirs passed.
         last_ns: the latest time stamp of a segment.
         evicted: connections given up because there were too many at once.
     """
@@ -98,8 +85,8 @@ class FlowTable:
         self.flows = FlowLog()
         self.transitions = TransitionLog()
         self.marks = MarkLog()
-        self.late: dict[int, Late] = {}
-        self.opened_before: dict[int, int] = {}
+        self.late = LateSegments(self.marks)
+        self.quoted = QuotedTuples()
         self.last_ns: i64 = -1
         self.evicted: i64 = 0
         self._marks_per_flow: i64 = marks_per_flow
@@ -107,7 +94,6 @@ class FlowTable:
         self._rto_ns: i64 = rto_ns
         self._shard: i64 = shard
         self._open_count: i64 = 0
-        self._quoted_first: dict[tuple[int, int, int, int, int, int], int] = {}
         self._index = ConnectionIndex()
         self._syn_cache = SynCache()
         self._live: list[Flow | None] = []
@@ -115,10 +101,9 @@ class FlowTable:
         self._segment = TapSegment()
         # Whether the sender of the segment at hand is the client.
         self._from_client = False
-        # Closed connections in the order in which they closed, and where the search for victims stands.
+        # Closed connections in the order in which they closed.
         self._closed = ClosedConnections(max_closed)
-        self._oldest_syn: i64 = 0
-        self._oldest: i64 = 0
+        self._eviction_order = EvictionOrder()
         self._finished: i64 = 0
 
     def consume(self, batch: SegmentBatch) -> None:
@@ -129,10 +114,13 @@ class FlowTable:
         end: i64 = batch.size * COLUMNS
         row: i64 = 0
         while row < end:
-            ports: i64 = cells[row + COL_PORTS]
-            mixed: i64 = cells[row + COL_SRC_LO] ^ cells[row + COL_DST_LO] ^ ports >> 16 ^ ports & 0xFFFF
-            if shard < 0 or shard_of(mixed) == shard:
-                self._take(batch, row)
+            if shard >= 0:
+                ports: i64 = cells[row + COL_PORTS]
+                mixed: i64 = cells[row + COL_SRC_LO] ^ cells[row + COL_DST_LO] ^ ports >> 16 ^ ports & 0xFFFF
+                if shard_of(mixed) != shard:
+                    row += COLUMNS
+                    continue
+            self._take(batch, row)
             row += COLUMNS
         if batch.latest_ns > self.last_ns:
             self.last_ns = batch.latest_ns
@@ -166,70 +154,39 @@ class FlowTable:
         self._index.close_rows()
         return False
 
-    @property
-    def quoted_only(self) -> list[int]:
-        """Frames of the ICMP errors that opened a stream in Wireshark for a tuple of which no segment passed."""
-        return list(self._quoted_first.values())
-
     # One segment.
 
     def _take(self, batch: SegmentBatch, row: i64) -> None:
         """Takes the segment whose row begins at a cell of a batch."""
         cells = batch.cells
-        src_hi: i64 = cells[row + COL_SRC_HI]
-        src_lo: i64 = cells[row + COL_SRC_LO]
-        dst_hi: i64 = cells[row + COL_DST_HI]
-        dst_lo: i64 = cells[row + COL_DST_LO]
-        sport: i64 = cells[row + COL_PORTS] >> 16
-        dport: i64 = cells[row + COL_PORTS] & 0xFFFF
         time_ns: i64 = cells[row + COL_TIME_NS]
         if time_ns > self.last_ns:
             self.last_ns = time_ns
         flags: i64 = cells[row + COL_FLAGS]
-        tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
         index = self._index
-        hashed: i64 = (index.hash(src_hi, src_lo, sport) + index.hash(dst_hi, dst_lo, dport)) & M31
         found: i64 = index.find(
-            hashed, src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, dport << 16 | sport | tag
+            cells[row + COL_SRC_HI],
+            cells[row + COL_SRC_LO],
+            cells[row + COL_DST_HI],
+            cells[row + COL_DST_LO],
+            cells[row + COL_PORTS],
+            (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33,
         )
-        slot: i64 = found >> 1
         self._from_client = found & 1 != 0
-        number: i64 = index.number_at(slot)
+        number: i64 = found >> 1
         if flags & ICMP_QUOTE:
             self._take_quote(batch, row, number)
             return
         place: i64 = EVICTED
         if number >= 0:
             place = index.place(number)
-        flow: Flow | None = None
-        before: Flow | None = None
-        is_reuse = False
-        if place & 3 == IN_SYN_CACHE:
-            if not self._from_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
-                if self._syn_cache.answer(place >> 2, batch, row):
-                    return
-            self._promote(number)
-            place = index.place(number)
-        if place & 3 == LIVE:
+        if place & 3 == LIVE and flags & (SYN | ACK) != SYN:
             flow = self._live[place >> 2]
             assert flow is not None
-            if flags & (SYN | ACK) == SYN:
-                known = flow.client if self._from_client else flow.server
-                if known.isn >= 0 and known.isn != cells[row + COL_SEQ]:
-                    before = flow if flow.ended_ns < 0 else None
-                    self._supersede(flow)
-                    is_reuse = True
-                    flow = None
-            elif flow.before is not None:
+            if flow.before is not None:
                 flow = self._which_of_two(flow, flow.before, batch, row)
-        elif place & 3 == WRITTEN:
-            # The place still holds the client's first number: a copy of the old SYN is no new connection.
-            if flags & (SYN | ACK) != SYN or (self._from_client and place >> 2 == cells[row + COL_SEQ] + 1):
-                self._come_late(number, batch, row)
-                return
-            is_reuse = True
-        if flow is None:
-            flow = self._open(batch, row, slot, hashed, number, before, is_reuse)
+        else:
+            flow = self._made_for(batch, row, number, place)
             if flow is None:
                 return
         s = self._segment
@@ -240,6 +197,35 @@ class FlowTable:
             segment_arrives(flow, flow.server, flow.client, s)
         if flow.ended_ns >= 0 and flow.queued_ns < 0:
             self._closed.push(flow)
+
+    def _made_for(self, batch: SegmentBatch, row: i64, number: i64, place: i64) -> Flow | None:
+        """The flow of a SYN, or of a segment whose connection is not followed; nothing where it needs none."""
+        cells = batch.cells
+        flags: i64 = cells[row + COL_FLAGS]
+        if place & 3 == IN_SYN_CACHE:
+            if not self._from_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
+                if self._syn_cache.answer(place >> 2, batch, row):
+                    return None
+            self._promote(number)
+            place = self._index.place(number)
+        before: Flow | None = None
+        is_reuse = False
+        if place & 3 == LIVE:
+            flow = self._live[place >> 2]
+            assert flow is not None
+            known = flow.client if self._from_client else flow.server
+            if flags & (SYN | ACK) != SYN or known.isn < 0 or known.isn == cells[row + COL_SEQ]:
+                return flow
+            before = flow if flow.ended_ns < 0 else None
+            self._supersede(flow)
+            is_reuse = True
+        elif place & 3 == WRITTEN:
+            # The place still holds the client's first number: a copy of the old SYN is no new connection.
+            if flags & (SYN | ACK) != SYN or (self._from_client and place >> 2 == cells[row + COL_SEQ] + 1):
+                self.late.take(number, CLIENT if self._from_client else SERVER, batch, row)
+                return None
+            is_reuse = True
+        return self._open(batch, row, number, before, is_reuse)
 
     def _take_quote(self, batch: SegmentBatch, row: i64, number: i64) -> None:
         """An ICMP error that quotes a segment: of a connection, or of a tuple that has none yet (-1)."""
@@ -262,10 +248,8 @@ class FlowTable:
                     icmp_error_arrives(flow, flow.client, flow.server, error, code)
                 else:
                     icmp_error_arrives(flow, flow.server, flow.client, error, code)
-        elif cells[row + COL_PAYLOAD_LEN] >= WIRESHARK_MIN_QUOTE:
-            tuple_ends = ends(batch, row)
-            if tuple_ends not in self._quoted_first and len(self._quoted_first) < MAX_QUOTED_FIRST:
-                self._quoted_first[tuple_ends] = frame
+        else:
+            self.quoted.note(batch, row)
 
     def _which_of_two(self, flow: Flow, before: Flow, batch: SegmentBatch, row: i64) -> Flow:
         """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered."""
@@ -281,34 +265,13 @@ class FlowTable:
         )
         return found
 
-    def _come_late(self, number: i64, batch: SegmentBatch, row: i64) -> None:
-        """Counts a segment of a connection that was written."""
-        cells = batch.cells
-        endpoint: i64 = CLIENT if self._from_client else SERVER
-        frame: i64 = cells[row + COL_FRAME]
-        time_ns: i64 = cells[row + COL_TIME_NS]
-        flags: i64 = cells[row + COL_FLAGS]
-        payload_len: i64 = cells[row + COL_PAYLOAD_LEN]
-        late = self.late.get(number)
-        if late is None:
-            late = Late()
-            self.late[number] = late
-        late.count(endpoint, frame, time_ns, flags, payload_len, completeness(flags, payload_len))
-        if flags & RST:
-            self.marks.add(number, frame, time_ns, endpoint, MARK_RESET_AFTER_CLOSE, cells[row + COL_TTL])
-        elif payload_len > 0:
-            self.marks.add(number, frame, time_ns, endpoint, MARK_DATA_AFTER_CLOSE, payload_len)
-
     # Beginning.
 
-    def _open(
-        self, batch: SegmentBatch, row: i64, slot: i64, hashed: i64, number: i64, before: Flow | None, is_reuse: bool
-    ) -> Flow | None:
+    def _open(self, batch: SegmentBatch, row: i64, number: i64, before: Flow | None, is_reuse: bool) -> Flow | None:
         """Opens a connection with its first segment; nothing where the SYN cache takes it.
 
         Args:
             batch, row: where the segment is.
-            slot, hashed: where its tuple belongs in the index.
             number: the connection that had the tuple before, -1 none.
             before: the same where it was alive.
             is_reuse: whether there was one.
@@ -320,22 +283,20 @@ class FlowTable:
         self._from_client = from_client
         if self._open_count >= self._max_open:
             self._evict()
-        opened_before: int | None = None
-        if self._quoted_first and number < 0:
-            opened_before = self._quoted_first.pop(ends(batch, row), None)
+        is_first = number < 0
         tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
         client_hi: i64 = cells[row + COL_SRC_HI]
         client_lo: i64 = cells[row + COL_SRC_LO]
         server_hi: i64 = cells[row + COL_DST_HI]
         server_lo: i64 = cells[row + COL_DST_LO]
         if from_client:
-            number = self._index.add(client_hi, client_lo, server_hi, server_lo, ports | tag, EVICTED, slot, hashed)
+            number = self._index.add(client_hi, client_lo, server_hi, server_lo, ports | tag, EVICTED)
         else:
             ports = (ports & 0xFFFF) << 16 | ports >> 16
-            number = self._index.add(server_hi, server_lo, client_hi, client_lo, ports | tag, EVICTED, slot, hashed)
+            number = self._index.add(server_hi, server_lo, client_hi, client_lo, ports | tag, EVICTED)
         self._open_count += 1
-        if opened_before is not None:
-            self.opened_before[number] = opened_before
+        if is_first:
+            self.quoted.give_to(number, batch, row)
         if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, row):
             self._index.move(number, self._syn_cache.add(batch, row, is_reuse) << 2 | IN_SYN_CACHE)
             return None
@@ -349,8 +310,10 @@ class FlowTable:
         """A flow that has yet to see its first segment."""
         index = self._index
         tag: i64 = index.cell(number, TAG)
-        client = Endpoint(CLIENT, index.cell(number, 0), index.cell(number, 1), (tag >> 16) & 0xFFFF)
-        server = Endpoint(SERVER, index.cell(number, 2), index.cell(number, 3), tag & 0xFFFF)
+        client = Endpoint(
+            CLIENT, index.cell(number, 0), index.cell(number, 1), (tag >> 16) & 0xFFFF, NO_FIN, NO_INFERENCE
+        )
+        server = Endpoint(SERVER, index.cell(number, 2), index.cell(number, 3), tag & 0xFFFF, NO_FIN, NO_INFERENCE)
         flow = Flow(
             number,
             client,
@@ -361,6 +324,8 @@ class FlowTable:
             self.transitions,
             self.marks,
             self._marks_per_flow,
+            NO_RESET,
+            NO_ICMP_ERROR,
         )
         flow.vlan = vlan
         flow.tunnel = tag >> 33
@@ -413,22 +378,11 @@ class FlowTable:
             self._leave(flow, self.last_ns)
 
     def _evict(self) -> None:
-        """Gives a connection up; its next segment, if any, begins a new one.
-
-        That of the SYN cache that was opened first, since a flood consists of these, or else the flow opened first.
-        """
+        """Gives a connection up; its next segment, if any, begins a new one."""
         index = self._index
-        at: i64 = self._oldest_syn
-        while at < index.count and index.place(at) & 3 != IN_SYN_CACHE:
-            at += 1
-        self._oldest_syn = at
-        if at < index.count:
+        at: i64 = self._eviction_order.next(index)
+        if index.place(at) & 3 == IN_SYN_CACHE:
             self._promote(at)
-        else:
-            at = self._oldest
-            while index.place(at) & 3 != LIVE:
-                at += 1
-            self._oldest = at
         flow = self._live[index.place(at) >> 2]
         assert flow is not None
         self._leave(flow, self.last_ns)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from typing import Final, final
 
-from librt.vecs import append, vec
+from librt.vecs import extend, vec
 from mypy_extensions import i64
 
 FIRST_SLOTS: Final = 1 << 12
+M16: Final = 0xFFFF
 M31: Final = 0x7FFF_FFFF
 M32: Final = 0xFFFF_FFFF
 
@@ -21,6 +22,14 @@ WIDTH: Final = 6
 whenever these are. The tag holds family, tunnel and both ports."""
 TAG: Final = 4
 PLACE: Final = 5
+EMPTY_ROWS: Final = vec[i64]([0] * (256 * WIDTH))
+"""What is appended when there is no row left: one by one, six numbers cost six calls."""
+
+# What a connection is now, in the low two bits of its place; the rest is where.
+IN_SYN_CACHE: Final = 0
+LIVE: Final = 1
+WRITTEN: Final = 2
+EVICTED: Final = 3
 
 
 @final
@@ -38,6 +47,15 @@ class ConnectionIndex:
         self._slots: vec[i64] = vec[i64]([0] * FIRST_SLOTS)
         self._mask: i64 = FIRST_SLOTS - 1
         self._used: i64 = 0
+        # The tuple that was looked for last: its hash, its slot, what was found, and its ends.
+        self._hashed: i64 = 0
+        self._slot: i64 = 0
+        self._recent: i64 = -1
+        self._src_hi: i64 = 0
+        self._src_lo: i64 = 0
+        self._dst_hi: i64 = 0
+        self._dst_lo: i64 = 0
+        self._forward: i64 = 0
         # Odd multipliers nobody outside can know: a capture cannot be made to fill one chain.
         self._k1: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
         self._k2: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
@@ -61,68 +79,87 @@ class ConnectionIndex:
         h = (h ^ port) * self._k2
         return (h >> 23) & M31
 
-    def find(self, hashed: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64) -> i64:
-        """Finds a tuple in either direction.
+    def find(self, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, ports: i64, tag: i64) -> i64:
+        """Finds a tuple in either direction; :meth:`add` may follow for the same tuple.
 
         Args:
-            hashed: the sum of both ends' hashes, 31 bits.
             src_hi, src_lo, dst_hi, dst_lo: addresses in halves.
-            forward, backward: the tag if the source is the client, and if it is the server.
+            ports: ``source << 16 | destination``.
+            tag: what else is in a connection's tag.
 
         Returns:
-            Its slot, or the empty one where it belongs, times two; plus one where its client is the source.
+            The number of its connection times two, plus one where its client is the source; -1 where there is none.
         """
+        forward: i64 = ports | tag
+        backward: i64 = (ports & M16) << 16 | ports >> 16 | tag
+        # Segments of one connection come several in a row.
+        if self._recent >= 0:
+            if src_lo == self._src_lo and dst_lo == self._dst_lo:
+                if forward == self._forward and src_hi == self._src_hi and dst_hi == self._dst_hi:
+                    return self._recent
+            if src_lo == self._dst_lo and dst_lo == self._src_lo:
+                if backward == self._forward and src_hi == self._dst_hi and dst_hi == self._src_hi:
+                    return self._recent ^ 1
+        hashed: i64 = (self.hash(src_hi, src_lo, ports >> 16) + self.hash(dst_hi, dst_lo, ports & M16)) & M31
+        found: i64 = self._look_up(hashed, src_hi, src_lo, dst_hi, dst_lo, forward, backward)
+        self._hashed = hashed
+        self._recent = found
+        self._src_hi = src_hi
+        self._src_lo = src_lo
+        self._dst_hi = dst_hi
+        self._dst_lo = dst_lo
+        self._forward = forward
+        return found
+
+    def _look_up(
+        self, hashed: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64
+    ) -> i64:
         slots = self._slots
         rows = self._rows
         slot: i64 = hashed & self._mask
         entry: i64 = slots[slot]
         while entry != 0:
             if entry >> 32 == hashed:
-                at: i64 = ((entry & M32) - 1) * WIDTH
+                number: i64 = (entry & M32) - 1
+                at: i64 = number * WIDTH
                 tag: i64 = rows[at + TAG]
                 if tag == forward and rows[at + 1] == src_lo and rows[at + 3] == dst_lo:
                     if rows[at] == src_hi and rows[at + 2] == dst_hi:
-                        return slot << 1 | 1
+                        self._slot = slot
+                        return number << 1 | 1
                 if tag == backward and rows[at + 1] == dst_lo and rows[at + 3] == src_lo:
                     if rows[at] == dst_hi and rows[at + 2] == src_hi:
-                        return slot << 1
+                        self._slot = slot
+                        return number << 1
             slot = (slot + 1) & self._mask
             entry = slots[slot]
-        return slot << 1
+        self._slot = slot
+        return -1
 
-    def number_at(self, slot: i64) -> i64:
-        """The number of the connection in a slot, -1 where it is empty."""
-        return (self._slots[slot] & M32) - 1
-
-    def add(
-        self,
-        client_hi: i64,
-        client_lo: i64,
-        server_hi: i64,
-        server_lo: i64,
-        tag: i64,
-        place: i64,
-        slot: i64,
-        hashed: i64,
-    ) -> i64:
-        """Gives a connection a number, and its tuple's slot to it."""
+    def add(self, client_hi: i64, client_lo: i64, server_hi: i64, server_lo: i64, tag: i64, place: i64) -> i64:
+        """Gives a connection a number, and the slot of its tuple, which was looked for last, to it."""
         number: i64 = self.count
         self.count += 1
-        rows = append(self._rows, client_hi)
-        rows = append(rows, client_lo)
-        rows = append(rows, server_hi)
-        rows = append(rows, server_lo)
-        rows = append(rows, tag)
-        self._rows = append(rows, place)
-        if self._slots[slot] == 0:
+        at: i64 = number * WIDTH
+        if at == len(self._rows):
+            self._rows = extend(self._rows, EMPTY_ROWS)
+        rows = self._rows
+        rows[at] = client_hi
+        rows[at + 1] = client_lo
+        rows[at + 2] = server_hi
+        rows[at + 3] = server_lo
+        rows[at + TAG] = tag
+        rows[at + PLACE] = place
+        if self._slots[self._slot] == 0:
             self._used += 1
-        self._slots[slot] = hashed << 32 | number + 1
+        self._slots[self._slot] = self._hashed << 32 | number + 1
+        self._recent = -1
         if self._used * 3 > self._mask * 2:
             self._grow()
         return number
 
     def place(self, number: i64) -> i64:
-        """What a connection is now, and where, as :meth:`move` was told last."""
+        """What a connection is now, and where, as :meth:`move` noted last."""
         return self._rows[number * WIDTH + PLACE]
 
     def move(self, number: i64, place: i64) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from pcapflow.tcp.flags import FIN, RST
-from pcapflow.tcp.marks import MARK_CHALLENGE_ACK, MARK_RESET_OF_OLDER
+from pcapflow.tcp.marks import MARK_CHALLENGE_ACK, MARK_RESET_OF_OLDER, MARK_UNEXPECTED
 from pcapflow.tcp.states import SYN_SENT
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
@@ -40,9 +40,12 @@ def _is_reset_of_older(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
 
 
 def note_older(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
-    """Marks such a segment; a SYN-ACK is marked as an ACK is."""
+    """Marks such a segment; a SYN-ACK is marked as an ACK is. Data or a FIN was under way, and answers no SYN."""
     if s.flags & RST:
         flow.mark(s.frame, s.time_ns, x, MARK_RESET_OF_OLDER, 0)
+        return
+    if s.payload_len > 0 or s.flags & FIN:
+        flow.mark(s.frame, s.time_ns, x, MARK_UNEXPECTED, 0)
         return
     flow.mark(s.frame, s.time_ns, x, MARK_CHALLENGE_ACK, 0)
     # Should y go on from there, it was of this connection, and the capture lacks what came before.

@@ -76,6 +76,9 @@ class SynCache:
         self._free: vec[i64] = vec[i64]()
         self._size: i64 = 0
         self._segment = TapSegment()
+        # The block that was used last, as most are used several times in a row; -1 none.
+        self._recent: vec[i64] = vec[i64]()
+        self._recent_number: i64 = -1
 
     def add(self, batch: SegmentBatch, cell: i64, is_reuse: bool) -> i64:
         """Keeps a SYN, for which :func:`fits` holds, and returns its row."""
@@ -143,11 +146,17 @@ class SynCache:
             self._free = append(self._free, row)
         elif self._counts[block] == 0:
             self._blocks[block] = None
+            self._recent = vec[i64]()
+            self._recent_number = -1
 
     def _block(self, row: i64) -> vec[i64]:
-        block = self._blocks[row // ROWS]
-        assert block is not None
-        return block
+        number: i64 = row // ROWS
+        if number != self._recent_number:
+            block = self._blocks[number]
+            assert block is not None
+            self._recent = block
+            self._recent_number = number
+        return self._recent
 
     def _put(self, row: i64, offset: i64, batch: SegmentBatch, cell: i64) -> None:
         cells = batch.cells

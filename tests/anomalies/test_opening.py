@@ -254,6 +254,45 @@ def test_many_half_open_connections_from_many_addresses() -> None:
     assert {anomaly.severity for anomaly in told(capture.anomalies(), "PF104")} == {Severity.INFO}
 
 
+@fires("PF105")
+def test_a_short_capture_shows_a_flood_by_its_rate() -> None:
+    capture = Told(seconds=2)
+    _half_open(capture, 30)
+
+    row = only(capture.anomalies(), "PF105")
+
+    assert (row.count, row.severity) == (30, Severity.MEDIUM)
+    # 30 in 0.29 s fill 4,096 places in 39.6 s; the interval of so few leaves open that it takes longer than a minute.
+    assert row.detail.endswith("103 a second on average; at that rate a SYN queue of 4,096 places is full in 39.6 s")
+
+
+@fires("PF105")
+def test_a_flood_that_fills_the_syn_queue_within_a_minute_is_grave() -> None:
+    capture = Told(seconds=30)
+    _half_open(capture, 200)
+
+    assert only(capture.anomalies(), "PF105").severity == Severity.HIGH
+
+
+@spares("PF105")
+def test_a_trickle_of_lost_attempts_fills_no_queue() -> None:
+    capture = Told(seconds=100)
+    for i in range(60):
+        capture.flow(client=f"10.1.0.{1 + i}:2000", at=1.5 * i).syn().syn_ack()
+
+    assert "PF105" not in codes(capture.anomalies())
+
+
+@spares("PF105")
+def test_what_began_just_before_the_end_may_still_be_completed() -> None:
+    capture = Told(seconds=10)
+    for i in range(150):
+        capture.flow(client=f"10.1.0.{1 + i}:2000", at=9.1 + i / 1000).syn().syn_ack()
+    capture.flow(client="10.1.1.1:2000").opens()
+
+    assert "PF105" not in codes(capture.anomalies())
+
+
 @spares("PF105")
 def test_a_busy_and_healthy_server() -> None:
     capture = Told(seconds=30)

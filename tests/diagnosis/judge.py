@@ -26,8 +26,9 @@ def disagreements(
     for expected in expectation.incidents:
         yield from _missed(expected, incidents, told)
     first = expectation.incidents[0] if expectation.incidents else None
-    if first is not None and not expectation.quiet and incidents and incidents[0].pattern not in first.patterns:
-        if any(incident.pattern in first.patterns for incident in incidents):
+    if first is not None and not expectation.quiet:
+        named = [incident.pattern in first.patterns for incident in incidents]
+        if any(named) and not named[0]:
             yield f"{' or '.join(first.patterns)} does not come first: {told[0]}"
 
 

@@ -32,8 +32,16 @@ def test_attempts_at_a_port_where_nothing_listens_are_one_incident(isn: tuple[in
     assert told_of.headline == "Nothing listens on 198.51.100.2:80: 5 attempts of 192.0.2.1 within 4 s were refused."
     assert told_of.blame.text == "server 198.51.100.2:80"
     assert told_of.count == 5
-    assert told_of.severity >= Severity.LOW
+    assert told_of.severity is Severity.MEDIUM
     assert len(found) == 1
+
+
+@fires("PI105")
+def test_a_single_attempt_is_mild() -> None:
+    told_of = only(incidents(repeated(REFUSED, 1)), "refused-port")
+
+    assert told_of.headline == "Nothing listens on 198.51.100.2:80: the one attempt of 192.0.2.1 was refused."
+    assert told_of.severity is Severity.LOW
 
 
 @spares("PI105")

@@ -34,10 +34,19 @@ def _closed(scene: Scene, at: float = 1.0) -> None:
     connection.fin(s.SERVER)
 
 
-def test_of_several_hosts_the_verdict_speaks_in_the_plural() -> None:
+@pytest.mark.parametrize(
+    ("servers", "named"),
+    [
+        (("10.0.0.2:80", "10.0.0.2:80"), "10.0.0.2:80 does not close its side"),
+        (("10.0.0.2:80", "10.0.0.2:81"), "2 ports of 10.0.0.2 do not close their side"),
+        (("10.0.0.2:80", "10.0.0.3:81", "10.0.0.3:82"), "2 servers do not close their side"),
+    ],
+    ids=["one", "two ports of one host", "hosts are counted as hosts"],
+)
+def test_of_several_the_verdict_speaks_in_the_plural(servers: tuple[str, ...], named: str) -> None:
     scene = Scene()
-    for port in (80, 81):
-        connection = scene.connection("10.0.0.1:40000", f"10.0.0.2:{port}", 1.0 + port)
+    for at, server in enumerate(servers):
+        connection = scene.connection(f"10.0.0.1:{40000 + at}", server, 1.0 + 80 + at)
         connection.handshake()
         connection.fin(s.CLIENT)
     found = [
@@ -45,10 +54,10 @@ def test_of_several_hosts_the_verdict_speaks_in_the_plural() -> None:
             code="PF203", name="stuck-close-wait", severity=Severity.MEDIUM, flow=flow, endpoint=s.SERVER,
             time_ns=scene.capture.first_ns, frames=(1,), detail="it did not close", flows=(flow,),
         )
-        for flow in (0, 1)
+        for flow in range(len(servers))
     ]  # fmt: skip
 
-    assert _view(scene, found).verdict.lead == "2 servers do not close their side of connections."
+    assert _view(scene, found).verdict.lead == f"{named} of connections."
 
 
 def test_the_worst_finding_is_the_verdict_and_names_who_does_it() -> None:
@@ -71,7 +80,7 @@ def test_a_capture_without_faults_says_so_plainly() -> None:
     view = _view(scene, [])
 
     assert view.verdict.tone == "good"
-    assert _said(view).startswith("Nothing went wrong. No fault was found in the one TCP connection")
+    assert _said(view).startswith("TCP worked as it should. That goes for the one connection, as far as the capture")
     assert view.cards == view.notices == ()
 
 
@@ -111,6 +120,7 @@ def test_information_is_told_apart_from_faults() -> None:
     assert view.cards == ()
     assert [card.code for card in view.notices] == ["PF206"]
     assert [chip.text for chip in view.verdict.chips] == ["1 notice"]
+    assert view.verdict.lead == "TCP worked, and nothing in it calls for action."
 
 
 def test_a_limited_capture_is_loud_and_casts_doubt_on_a_clean_verdict() -> None:

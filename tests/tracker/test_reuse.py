@@ -105,6 +105,22 @@ def test_a_syn_challenged_again_and_again(climb: Climb) -> None:
     assert story.reasons == ["unanswered"]
 
 
+@pytest.mark.parametrize("late", ["< F.  700:700 ack 3000000000", "< P.  700:790 ack 3000000000"], ids=["FIN", "data"])
+def test_an_older_connection_that_goes_on_answers_no_syn(follow: Climb, late: str) -> None:
+    """Its FIN or data was under way, or is repeated: of this connection it is not, and it challenges nothing."""
+    story = follow(f"""
+      0  > S   0:0
+   1000  > S   0:0
+   1500  {late}
+   1501  < S.  0:0  ack 1
+   1502  > .   1:1  ack 1
+    """)
+
+    assert story.marks(3) == "unexpected"
+    assert story.reasons == ["open"]
+    assert (story.flow("client_unseen"), story.flow("server_unseen")) == (0, 0)
+
+
 def test_an_ack_of_what_the_capture_lacks_is_of_this_connection(follow: Climb) -> None:
     """SYN-ACK and request were not captured; the client goes on from what the ACK acknowledges."""
     story = follow("""

@@ -28,7 +28,15 @@ from pcapflow.tcp.states import (
 from pcapflow.text.phrases import counted, duration
 
 
-@rule("PF206", "half-close", title="Half-closes")
+@rule(
+    "PF206",
+    "half-close",
+    title="Half-closes",
+    lead=Lead(
+        "One side of a connection to {server} closed while the other still sent data",
+        "One side of connections to {server} closes while the other still sends data",
+    ),
+)
 def half_close(tables: Tables, config: Config) -> Hits:
     """One side had closed its direction while the other still delivered data, and then closed too.
 
@@ -84,7 +92,12 @@ def endpoints_of(flows: IntArray, endpoints: IntArray, total: int) -> IntArray:
     return column
 
 
-@rule("PF207", "simultaneous-close", title="Simultaneous closes")
+@rule(
+    "PF207",
+    "simultaneous-close",
+    title="Simultaneous closes",
+    lead=Lead("{server} and its client closed at once", "{server} and [its|their] clients close at once"),
+)
 def simultaneous_close(tables: Tables, config: Config) -> Hits:
     """Both sides sent their FIN before either saw the other's.
 

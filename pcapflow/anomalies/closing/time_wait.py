@@ -111,7 +111,10 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     "PF212",
     "time-wait-assassinated",
     title="TIME_WAIT cut short by a reset",
-    lead=Lead("A reset cut TIME_WAIT short at {who}", "Resets cut TIME_WAIT short at {who}"),
+    lead=Lead(
+        "{who} cut its peer's TIME_WAIT short with a reset",
+        "{who} [cuts|cut] [its|their] peers' TIME_WAIT short with resets",
+    ),
 )
 def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     """A RST was accepted by an endpoint in TIME_WAIT.

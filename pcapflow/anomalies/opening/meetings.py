@@ -113,7 +113,12 @@ def cleared_flows(tables: Tables) -> IntArray:
     return np.array([found.flow for found in _cleared(tables)], dtype=np.int64)
 
 
-@rule("PF108", "simultaneous-open", title="Simultaneous opens")
+@rule(
+    "PF108",
+    "simultaneous-open",
+    title="Simultaneous opens",
+    lead=Lead("{server} and another host opened towards each other at the same moment"),
+)
 def simultaneous_open(tables: Tables, config: Config) -> Hits:
     """Both sides sent a SYN before either saw the other's.
 

@@ -29,7 +29,7 @@ from pcapflow.text.phrases import counted, duration, listed
     "reset-ignored",
     title="Resets that were ignored",
     doubts=Doubt.DUPLICATES,
-    lead=Lead("A reset was ignored", "Resets are ignored"),
+    lead=Lead("A reset of a connection to {server} was ignored", "Resets of connections to {server} are ignored"),
 )
 def reset_ignored(tables: Tables, config: Config) -> Hits:
     """A RST was not accepted by its receiver, and the connection went on.

@@ -23,7 +23,10 @@ from pcapflow.text.phrases import counted
     "path-mtu-black-hole",
     title="Large packets vanish, small ones pass",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
-    lead=Lead("Large packets between the ends are lost, small ones pass"),
+    lead=Lead(
+        "Large packets of a connection to {server} are lost, small ones pass",
+        "Large packets of connections to {server} are lost, small ones pass",
+    ),
 )
 def path_mtu_black_hole(tables: Tables, config: Config) -> Hits:
     """Full-size segments were repeated and never acknowledged, while small ones pass.

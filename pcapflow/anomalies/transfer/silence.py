@@ -24,7 +24,10 @@ from pcapflow.text.phrases import counted, duration
     "peer-vanished",
     title="Peers that vanish",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
-    lead=Lead("{who} vanished in the middle of a connection", "{who} [vanishes|vanish] in the middle of connections"),
+    lead=Lead(
+        "One side of a connection to {server} vanished in the middle of it",
+        "One side of connections to {server} vanishes in the middle of them",
+    ),
 )
 def peer_vanished(tables: Tables, config: Config) -> Hits:
     """One side repeated its data again and again, and nothing came back.
@@ -83,7 +86,10 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     "keepalive-failed",
     title="Keep-alives without an answer",
     doubts=Doubt.ONE_WAY | Doubt.GAPS | Doubt.DUPLICATES,
-    lead=Lead("{who} [does|do] not answer keep-alives"),
+    lead=Lead(
+        "Keep-alives on a connection to {server} were not answered",
+        "Keep-alives on connections to {server} are not answered",
+    ),
 )
 def keepalive_failed(tables: Tables, config: Config) -> Hits:
     """Keep-alives were sent and not answered.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed, number
 
-_EXPLAINED = ("PF102", "PF301")
+_EXPLAINED: Final = ("PF102", "PF301")
+_INSISTED: Final = 3
+"""Who tries this often needs the service: it is missed. One or two attempts may be a look whether it is there."""
 
 
 @pattern("PI105", "refused-port", title="Nothing listens on the port")
@@ -57,7 +60,7 @@ def _explanation(case: Case, flows: IntArray, everyone: IntArray) -> Explanation
     else:
         tried = f"{number(len(flows))} attempts of {whose} within {duration(last - first)} were refused"
     return Explanation(
-        severity=max(case.anomalies[place].severity for place in explains) if explains else Severity.LOW,
+        severity=Severity.MEDIUM if len(flows) >= _INSISTED else Severity.LOW,
         confidence=CERTAIN if any(case.anomalies[place].confidence == CERTAIN for place in explains) else LIKELY,
         headline=f"Nothing listens on {server}: {tried}.",
         blame=Blame("endpoint", server, "server"),

@@ -1,0 +1,202 @@
+"""PI103: a server does not accept connections in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, IntArray, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.starving import Starving, starving
+from pcapflow.tables.moments import Moments
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, duration, were
+from pcapflow.text.times import time_of_day, to_ns
+
+_CONSEQUENCES: Final = (
+    "PF101", "PF104", "PF106", "PF107", "PF202", "PF203", "PF204", "PF301", "PF302", "PF402", "PF404", "PF405",
+)  # fmt: skip
+_BACKLOGS: Final = (
+    ((80, 443, 8080, 8443), "nginx: `listen ... backlog=` (511), `worker_processes`, `worker_connections`"),
+    ((5000, 8000, 8001), "gunicorn: `--backlog` (2048), `--workers`, `--threads`; uvicorn: `--backlog`, `--workers`"),
+    ((6379, 6380), "Redis: `tcp-backlog` (511); `SLOWLOG GET` shows what keeps its one thread busy"),
+    ((3306, 3307), "MariaDB or MySQL: `back_log`, and `thread_cache_size` or a thread pool"),
+    ((5432, 5433), "PostgreSQL: its queue follows `max_connections`; a pooler (PgBouncer) accepts faster"),
+)  # fmt: skip
+"""The settings of the program that usually listens on a port."""
+
+
+@pattern("PI103", "not-accepting", title="A server does not accept connections in time")
+def not_accepting(case: Case) -> Sequence[Explanation]:
+    """A program does not accept its connections, or not fast enough: its queue is full, and more are turned away.
+
+    Seen: of one address and port, connections that the kernel took and acknowledged data of, without a byte from the
+        program or only after a second or more; and while they waited others whose SYN found no answer at first or at
+        all, whose data after the handshake was ignored (SYN cookies, a full accept queue), or that were reset within a
+        round trip of their final ACK.
+    Unless: no connection ever works (a filtered port), nothing of the host is heard any more (a dead host), the server
+        is slow but takes everybody (PI104), or a share of the SYNs is lost that loss explains.
+    Means: those in the queue wait until the program calls accept(); those beyond it wait 1, 3, 7 s for another SYN, or
+        believe that they are connected and are not.
+    Do:
+        Server: compare Recv-Q with Send-Q of the listener (`ss -ltn`); find what keeps the program from accept(); more
+            workers, or a longer queue (listen() and `net.core.somaxconn`).
+        Client: nothing; a time-out for connecting fails earlier than one for the answer.
+    Else: a device in between that limits new connections drops SYNs likewise, but leaves nobody unanswered whom the
+        kernel has acknowledged.
+    Source: Linux tcp_conn_request and tcp_v4_syn_recv_sock (sk_acceptq_is_full), tcp_abort_on_overflow; listen(2).
+    """
+    return [_explanation(case, listener) for listener in starving(case.tables, case.config) if _is_plain(listener)]
+
+
+def _is_plain(listener: Starving) -> bool:
+    """The host was heard meanwhile; or it never ceased to acknowledge what was sent to it."""
+    return listener.is_alive or (len(listener.waiting) >= 2 and not len(listener.ignored))
+
+
+def _explanation(case: Case, listener: Starving) -> Explanation:
+    tables = case.tables
+    flows = listener.flows
+    return Explanation(
+        severity=_severity(case, listener),
+        confidence=_confidence(listener),
+        headline=_headline(case, listener),
+        blame=Blame("endpoint", tables.server(listener.server), "server"),
+        start_ns=listener.since_ns,
+        end_ns=listener.until_ns,
+        flows=named(flows),
+        count=len(flows),
+        hosts=(tables.ip(listener.server, SERVER), *case.hosts(flows, CLIENT)),
+        explains=frozenset(case.anomalies_of(*_CONSEQUENCES, flows=np.sort(flows))),
+        why=tuple(_why(case, listener)),
+        against=tuple(_against(listener)),
+        remedy=_remedy(case, listener),
+    )
+
+
+def _serves_nobody(listener: Starving) -> bool:
+    return not len(listener.late) and not len(listener.served) and not listener.is_over
+
+
+def _severity(case: Case, listener: Starving) -> Severity:
+    lasts = listener.until_ns - listener.since_ns >= to_ns(case.config.syn_timeout_s)
+    return Severity.HIGH if lasts and _serves_nobody(listener) else Severity.MEDIUM
+
+
+def _confidence(listener: Starving) -> Confidence:
+    if not listener.is_alive:
+        return POSSIBLE
+    return CERTAIN if len(listener.ignored) + len(listener.reset) and len(listener.waiting) else LIKELY
+
+
+def _headline(case: Case, listener: Starving) -> str:
+    server, at = case.tables.server(listener.server), time_of_day(listener.since_ns)
+    away = len(listener.turned_away)
+    total = counted(listener.tried, "connection")
+    if _serves_nobody(listener):
+        held = counted(len(listener.waiting), "other")
+        return (
+            f"{server} stopped accepting connections: since {at} it turned away {away} of {total}, and {held} wait in "
+            "its queue without an answer."
+        )
+    longest = duration(int(Moments(case.tables).first_byte_ns[listener.late].max())) if len(listener.late) else ""
+    answered = (
+        f"others were answered after up to {longest}" if longest else f"{len(listener.waiting)} were never answered"
+    )
+    return (
+        f"{server} accepts connections too slowly: since {at} it turned away {away} of {total} at first or for good, "
+        f"and {answered}."
+    )
+
+
+def _why(case: Case, listener: Starving) -> Iterator[Observation]:
+    column = case.column
+    if len(listener.waiting):
+        frames = case.frames("server_first_frame", listener.waiting[:4])
+        ends = column("close_ns")[listener.waiting]
+        ends = np.where(ends >= 0, ends, case.tables.capture.last_ns)
+        waited = ends - column("client_first_data_ns")[listener.waiting]
+        yield Observation(
+            f"{were(len(listener.waiting), 'connection')} accepted by the kernel, which acknowledged their data, and "
+            f"the program sent no byte in up to {duration(int(waited.max()))}{in_frames(frames)}", frames,
+        )  # fmt: skip
+    if len(listener.late):
+        first = Moments(case.tables).first_byte_ns[listener.late]
+        frames = case.frames("first_frame", listener.late[:4])
+        yield Observation(
+            f"{were(len(listener.late), 'connection')} answered only after {duration(int(first.min()))} to "
+            f"{duration(int(first.max()))}{in_frames(frames)}", frames,
+        )  # fmt: skip
+    if len(listener.unheard):
+        yield _unheard(case, listener.unheard)
+    if len(listener.ignored):
+        frames = case.frames("first_frame", listener.ignored[:4])
+        repeats = column("client_retransmitted")[listener.ignored]
+        yield Observation(
+            f"on {counted(len(listener.ignored), 'connection')} the SYN was answered and the data that followed was "
+            f"not acknowledged, though sent again up to {counted(int(repeats.max()), 'time')}: the final ACK of the "
+            f"handshake found the queue full{in_frames(frames)}", frames,
+        )  # fmt: skip
+    if len(listener.reset):
+        frames = case.frames("reset_frame", listener.reset[:4])
+        yield Observation(
+            f"{were(len(listener.reset), 'connection')} reset within a round trip of the final ACK of the handshake, "
+            f"as `tcp_abort_on_overflow` makes a full queue do{in_frames(frames)}", frames,
+        )  # fmt: skip
+    if listener.queued > 1:
+        yield Observation(
+            f"{listener.queued} connections waited when the first was turned away: so many its queue holds, with those "
+            "that are being served"
+        )
+    if len(listener.served):
+        yield Observation(f"{were(len(listener.served), 'connection')} answered without delay meanwhile")
+
+
+def _unheard(case: Case, flows: IntArray) -> Observation:
+    frames = case.frames("first_frame", flows[:4])
+    never = flows[case.column("server_packets")[flows] == 0]
+    handshake = Moments(case.tables).handshake_ns[flows]
+    late = duration(int(handshake.max()))
+    repeated = f"{counted(len(flows), 'connection')} had to send the SYN again"
+    if not len(never):
+        what = f"{repeated} and came in after up to {late}"
+    elif len(never) == len(flows):
+        what = f"{repeated} and got no answer at all"
+    else:
+        what = f"{repeated}: {len(never)} got no answer at all, the others came in after up to {late}"
+    return Observation(what + in_frames(proof(frames)), proof(frames))
+
+
+def _against(listener: Starving) -> Iterator[str]:
+    if not listener.is_alive:
+        yield "nothing was heard of the host since the first SYN without an answer: the host may be down instead"
+    elif len(listener.unheard) and not len(listener.ignored) and not len(listener.reset):
+        yield "a device that limits new connections drops SYNs likewise; it would not delay those that got through"
+
+
+def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
+    port = int(case.column("server_port")[listener.server])
+    queue = f" (now it holds about {listener.queued - 1})" if listener.queued > 2 else ""
+    advice = [
+        Remedy(
+            "Server",
+            f"`ss -ltn 'sport = :{port}'` shows a Recv-Q above Send-Q while it lasts, and "
+            "`nstat -az TcpExtListenOverflows` counts; find what keeps the program from accept() "
+            "(`strace -f -e accept4`, a stack dump), and give it more workers",
+        ),
+        Remedy("Server", f"raise the backlog of listen(){queue} and `net.core.somaxconn`, which limits it"),
+    ]
+    advice += [
+        Remedy("Server", f"if this is what listens there, {settings}") for ports, settings in _BACKLOGS if port in ports
+    ]
+    if len(listener.reset):
+        advice.append(Remedy("Server", "set `net.ipv4.tcp_abort_on_overflow` to 0, so that a short burst only waits"))
+    advice.append(
+        Remedy("Client", "set a time-out for connecting of its own: a full queue costs 1, 3 or 7 s before data")
+    )
+    return tuple(advice)

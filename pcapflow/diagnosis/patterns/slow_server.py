@@ -1,0 +1,199 @@
+"""PI104: a server takes long to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.figures import wilson
+from pcapflow.anomalies.lookup.columns import among, side
+from pcapflow.anomalies.lookup.groups import group, server_keys
+from pcapflow.anomalies.model import LIKELY, BoolArray, IntArray, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.figures import agreement
+from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.starving import starving
+from pcapflow.tcp.owed import ACKNOWLEDGMENT
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import time_of_day, to_ns
+
+_ROUND_TRIPS: Final = 20
+"""An answer that took fewer round trips than this is slow because of the path."""
+_MAX_SERVERS: Final = 200
+_LEAST_SHARE: Final = 0.1
+"""Of the connections that were answered, more than this share must be slow, with all the doubt of a small count."""
+_MOST_OF: Final = 0.8
+"""Slow answers of which this share takes the same time are held back by a timer: work takes now longer, now shorter."""
+_FEW: Final = 3
+"""Fewer answers may take the same time by chance."""
+_GROWS: Final = 2.0
+"""Answers that take so much longer among many open connections than among few grow with the load."""
+
+
+_LOGS: Final = (
+    ((80, 443, 8080, 8443), "`$request_time` and `$upstream_response_time` in the log of nginx"),
+    ((3306, 3307), "`slow_query_log` and `long_query_time` of MariaDB or MySQL"),
+    ((5432, 5433), "`log_min_duration_statement` and `pg_stat_activity` of PostgreSQL"),
+    ((6379, 6380), "`SLOWLOG GET` of Redis"),
+)
+"""Where the program that usually listens on a port says what was slow."""
+
+
+class _Slow(NamedTuple):
+    """One server's answers: the longest of each connection.
+
+    Attributes:
+        flows: connections with an answer, in order of number.
+        took_ns: how long its longest answer took.
+        is_slow: which of them are slow.
+    """
+
+    flows: IntArray
+    took_ns: IntArray
+    is_slow: BoolArray
+
+
+@pattern("PI104", "slow-server", title="A server takes long to answer")
+def slow_server(case: Case) -> Sequence[Explanation]:
+    """A server's answers begin seconds after the requests, over a path that takes a fraction of that.
+
+    Seen: of one address and port, several connections on which the longest time from the client's last byte to the
+        first of the server's answer is above `slow_answer_s` and above 20 round trips.
+    Unless: the requests are held back by a timer (all take the same time, as in long polling), few connections of many
+        are slow (subscriptions among requests), data is only streamed, segments had to be sent again in the longest
+        silence, or the program does not accept in time (PI103).
+    Means: the time is spent in the program or in what it asks in turn (a database, a lock), not on the path.
+    Do:
+        Server: measure where the time goes: its slow log, its queries, locks and pools, the CPU.
+        Client: set the time-out above what the answers really take.
+    Else: requests that are slow by nature (reports, searches, sleeps) look the same.
+    Source: Apdex 1.1 (satisfied, tolerating, frustrated); RFC 9293, 3.8 (an ACK comes from the kernel, at once).
+    """
+    answer_ns = case.column("answer_ns")
+    trip = np.maximum(side(case.tables.flows, CLIENT, "rtt_ns"), 0) + np.maximum(
+        side(case.tables.flows, SERVER, "rtt_ns"), 0
+    )
+    is_slow = (answer_ns > to_ns(case.config.slow_answer_s)) & (answer_ns > _ROUND_TRIPS * trip)
+    # What was waited for is the path's where the kernel's ACK was owed, not the program's answer.
+    is_slow &= case.column("idle_owed") != ACKNOWLEDGMENT
+    keys = server_keys(case.tables)
+    starved = np.array([keys[listener.server] for listener in starving(case.tables, case.config)], dtype=np.int64)
+    slow = np.flatnonzero(is_slow & ~among(keys, starved)).astype(np.int64)
+    explanations = []
+    for members in sorted(group(slow, keys[slow]).at_least(1), key=len, reverse=True)[:_MAX_SERVERS]:
+        everyone = case.same_server(int(members[0]))
+        answered = everyone[answer_ns[everyone] >= 0]
+        found = _Slow(answered, answer_ns[answered], is_slow[answered])
+        if _is_common(found) and not _is_held(found):
+            explanations.append(_explanation(case, found))
+    return explanations
+
+
+def _is_common(found: _Slow) -> bool:
+    slow, total = int(np.count_nonzero(found.is_slow)), len(found.flows)
+    return slow == total or wilson(slow, total)[0] > _LEAST_SHARE
+
+
+def _is_held(found: _Slow) -> bool:
+    took = found.took_ns[found.is_slow]
+    agreed = agreement(took, least=_FEW)
+    return agreed is not None and len(agreed.members) >= _MOST_OF * len(took)
+
+
+def _explanation(case: Case, found: _Slow) -> Explanation:
+    slow = found.flows[found.is_slow]
+    took = found.took_ns[found.is_slow]
+    worst = np.argsort(-took, kind="stable")
+    server = case.tables.server(int(slow[0]))
+    start = int(case.column("start_ns")[slow].min())
+    half, most, longest = _percentiles(found.took_ns)
+    clients = case.hosts(slow, CLIENT)
+    return Explanation(
+        severity=_severity(case, found),
+        confidence=LIKELY,
+        headline=(
+            f"{server} answers slowly: on {len(slow)} of {counted(len(found.flows), 'connection')} it took up to "
+            f"{longest} to begin its answer, since {time_of_day(start)}."
+        ),
+        blame=Blame("endpoint", server, "server"),
+        start_ns=start,
+        end_ns=int(case.column("end_ns")[slow].max()),
+        flows=named(slow[worst]),
+        count=len(slow),
+        hosts=(case.tables.ip(int(slow[0]), SERVER), *clients),
+        explains=frozenset(),
+        why=tuple(_why(case, found, f"half of them within {half}, nine of ten within {most}, the longest {longest}")),
+        against=("requests that are slow by nature (a report, a search) look the same: the bytes do not tell",),
+        remedy=_remedy(case, int(slow[0]), most),
+    )
+
+
+def _percentiles(took_ns: IntArray) -> tuple[str, str, str]:
+    half, most = np.percentile(took_ns, (50, 90), method="higher").tolist()
+    return duration(int(half)), duration(int(most)), duration(int(took_ns.max()))
+
+
+def _severity(case: Case, found: _Slow) -> Severity:
+    slow = int(np.count_nonzero(found.is_slow))
+    if slow == 1:
+        return Severity.INFO
+    worse = float(np.median(found.took_ns)) > 2 * to_ns(case.config.slow_answer_s)
+    return Severity.MEDIUM if worse or _growth(case, found) is not None else Severity.LOW
+
+
+def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
+    slow = found.flows[found.is_slow]
+    worst = slow[np.argsort(-found.took_ns[found.is_slow], kind="stable")][:4]
+    frames = proof(case.column("answer_frame")[worst].tolist())
+    yield Observation(
+        f"time to the first byte of the longest answer of each of {counted(len(found.flows), 'connection')}: "
+        f"{percentiles}{in_frames(frames)}", frames,
+    )  # fmt: skip
+    trips = case.column("client_rtt_ns")[slow] + case.column("server_rtt_ns")[slow]
+    known = trips[trips >= 0]
+    if len(known):
+        trip = duration(int(np.median(known)))
+        yield Observation(f"the path is not the cause: the kernels acknowledge within {trip}")
+    quick = found.took_ns[~found.is_slow]
+    if len(quick):
+        yield Observation(
+            f"on {counted(len(quick), 'other connection')} of this server no answer took longer than "
+            f"{duration(int(quick.max()))}"
+        )
+    grown = _growth(case, found)
+    if grown is not None:
+        yield Observation(grown)
+
+
+def _growth(case: Case, found: _Slow) -> str | None:
+    """How the answers grow with the connections that are open, where they do."""
+    starts = np.sort(case.column("start_ns")[found.flows])
+    ends = np.sort(case.column("end_ns")[found.flows])
+    moments = case.column("start_ns")[found.flows]
+    level = np.searchsorted(starts, moments, side="right") - np.searchsorted(ends, moments, side="left")
+    middle = float(np.median(level))
+    few, many = found.took_ns[level <= middle], found.took_ns[level > middle]
+    if len(few) < 4 or len(many) < 4 or np.median(many) < _GROWS * np.median(few):
+        return None
+    # A rank test: by chance alone, one of the many is slower than one of the few as often as not.
+    slower = np.searchsorted(np.sort(few), many).sum()
+    if wilson(int(slower), len(few) * len(many))[0] < _MOST_OF:
+        return None
+    return (
+        f"it grows with the load: {duration(int(np.median(few)))} (median) with up to {round(middle)} connections open "
+        f"and {duration(int(np.median(many)))} with more"
+    )
+
+
+def _remedy(case: Case, flow: int, most: str) -> tuple[Remedy, ...]:
+    port = int(case.column("server_port")[flow])
+    how = next((how for ports, how in _LOGS if port in ports), "its access log with the time that each request took")
+    return (
+        Remedy("Server", f"find the slow requests by {how}, and what they wait for: queries, locks, a pool, the CPU"),
+        Remedy("Client", f"nine of ten answers begin within {most}: a time-out below that gives up what is being done"),
+    )

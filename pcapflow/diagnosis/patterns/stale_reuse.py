@@ -1,0 +1,140 @@
+"""PI302: a client writes to connections that it could know to be closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.model import BoolArray, IntArray, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle import (
+    GOODBYE_BYTES,
+    KNOWN_NS,
+    IdleEnd,
+    by_time_out,
+    came_alone,
+    close_frames,
+    closes,
+    idle_ends,
+)
+from pcapflow.diagnosis.idle_words import doubts_of, lengths, server_waits
+from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.settings import Settings, above, below, settings_of
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, duration, listed, size
+from pcapflow.text.times import time_of_day
+
+_EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF206", "PF301", "PF302", "PF305")
+
+
+@pattern("PI302", "stale-reuse", title="Closed connections are used again")
+def stale_reuse(case: Case) -> Sequence[Explanation]:
+    """A client wrote to connections that the server had closed, and whose FIN it had acknowledged before.
+
+    Seen: payload of the client after the server's FIN that the client's host had acknowledged before it wrote, and a
+        RST for it, or nothing. The server had closed for being idle: after a time that is the same for most of its
+        connections, or one of a usual length.
+    Unless: the FIN was not acknowledged yet, so that nobody could know of it (keepalive-race), the server went on
+        reading (a half-close), many connections were closed in one moment (a restart), or what was written is a small
+        goodbye with the client's own FIN behind it.
+    Means: the client's pool hands out connections without a look at whether they are still there. The request is lost,
+        and the application sees an error although server and network work.
+    Do:
+        Client: test a connection before it is used, or drop it from the pool before the server closes it; send
+            idempotent requests again.
+        Server: nothing; a longer idle time-out makes it rarer.
+    Else: an application that notices the end only by writing, and connects anew at once.
+    Source: RFC 9112, 9.5; RFC 9293, 3.6 (the FIN is known once it is acknowledged); urllib3, is_connection_dropped.
+    """
+    ends = closes(case.tables, case.config)
+    if not ends.written_to.any():
+        return ()
+    explanations = []
+    for idle in idle_ends(case.tables, case.config, SERVER):
+        lost = idle.closed[ends.written_to[idle.closed] & (ends.known_ns[idle.closed] >= KNOWN_NS)]
+        lost = lost[by_time_out(idle, ends, lost) | came_alone(idle, ends, lost)]
+        if len(lost):
+            explanations.append(_explanation(case, idle, lost))
+    return explanations
+
+
+def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
+    tables, ends = case.tables, closes(case.tables, case.config)
+    server = tables.server(int(lost[0]))
+    hosts = case.hosts(lost, CLIENT)
+    clients = listed(hosts, 2)
+    limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
+    asked = ends.asked_ns[lost]
+    small = bool(np.all(_is_goodbye(case.column("client_after_fin")[lost])))
+    doubts = ("what was written is as small as a goodbye, which nobody misses",) if small else ()
+    return Explanation(
+        severity=Severity.MEDIUM if len(lost) > 1 and not small else Severity.LOW,
+        headline=(
+            f"{clients} wrote to connections that {server} had closed {duration(int(np.median(ends.known_ns[lost])))} "
+            f"before, after {duration(limit)} without a word, and lost what {'they' if len(hosts) > 1 else 'it'} "
+            f"wrote, on {len(lost)} of {counted(len(idle.everyone), 'connection')} since "
+            f"{time_of_day(int(asked.min()))}."
+        ),
+        blame=Blame("host", clients, "client"),
+        start_ns=int(asked.min()),
+        end_ns=int(max(case.column("end_ns")[lost].max(), asked.max())),
+        flows=named(lost),
+        count=len(lost),
+        hosts=(tables.ip(int(lost[0]), SERVER), *hosts),
+        explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=lost)),
+        why=_observations(case, idle, lost, server, limit),
+        against=(*doubts, *doubts_of(idle)),
+        remedy=_remedies(server, settings_of(_port(case, lost)), limit, int(ends.client_waited_ns[lost].max())),
+    )
+
+
+def _is_goodbye(sizes: IntArray) -> BoolArray:
+    """Which sizes are those of goodbyes: Terminate of PostgreSQL, COM_QUIT of MySQL, QUIT, close_notify of TLS."""
+    goodbye: BoolArray = ((sizes >= 5) & (sizes <= 6)) | ((sizes >= 24) & (sizes <= GOODBYE_BYTES))
+    return goodbye
+
+
+def _port(case: Case, lost: IntArray) -> int:
+    return int(case.column("server_port")[lost[0]])
+
+
+def _observations(case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_ns: int) -> tuple[Observation, ...]:
+    closed = close_frames(case.tables, lost, SERVER)
+    drew = case.frames("reset_frame", lost)
+    reset = int(np.count_nonzero(case.column("reset_frame")[lost] > 0))
+    known = closes(case.tables, case.config).known_ns[lost]
+    written = case.column("client_after_fin")[lost]
+    sizes = listed(list(dict.fromkeys((size(int(written.min())), size(int(written.max()))))))
+    return (
+        Observation(
+            f"the client's host had acknowledged the FIN of {server}{in_frames(closed)} {lengths(known)} before the "
+            f"client wrote: it could be known that nobody reads any more",
+            closed,
+        ),
+        Observation(
+            f"of what it wrote ({sizes} at a time) nothing was acknowledged; on {counted(reset, 'connection')} a RST "
+            f"says so{in_frames(drew)}",
+            drew,
+        ),
+        Observation(server_waits(idle, server, limit_ns, _port(case, lost))),
+    )
+
+
+def _remedies(server: str, settings: Settings, limit_ns: int, waited_ns: int) -> tuple[Remedy, ...]:
+    return (
+        Remedy("Client", f"look whether a connection is still there before it is used again: {settings.look}"),
+        Remedy(
+            "Client",
+            f"or let it drop idle connections after {duration(below(limit_ns))}, below the {duration(limit_ns)} of "
+            f"{server}: {settings.client_idle}; and ask once more when a kept connection fails: {settings.retry}",
+        ),
+        Remedy(
+            "Server",
+            f"where the clients cannot be mended, let {server} wait for longer than they pause, "
+            f"{duration(above(waited_ns))} or more in place of {duration(limit_ns)}: {settings.server_idle}",
+        ),
+    )

@@ -1,0 +1,49 @@
+"""PI901 capture-loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from tests.anomalies.cases import fires, spares
+from tests.diagnosis.cases import OPEN, incidents, only, repeated, told
+from tests.ladders import ISNS
+
+LACKING = f"""{OPEN}
+      3  > P.  1:101     ack 1
+      4  < .   1:1       ack 101
+      5  < .   1:1001    ack 101
+      7  > .   101:101   ack 3001
+      8  < .   3001:4001 ack 101
+      9  > .   101:101   ack 4001
+     10  > P.  101:201   ack 4001
+     11  < .   4001:4001 ack 201
+"""
+SENT_AGAIN = f"""{OPEN}
+      3  > P.  1:101     ack 1
+      4  < .   1:1       ack 101
+      5  < .   1:1001    ack 101
+      6  < .   2001:3001 ack 101
+      7  > .   101:101   ack 1001
+    250  < .   1001:2001 ack 101
+    251  > .   101:101   ack 3001
+"""
+
+
+@fires("PI901")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_bytes_that_were_acknowledged_and_never_seen_are_missing_from_the_capture(isn: tuple[int, int]) -> None:
+    found = incidents(repeated(LACKING, 4, apart_ms=100), isn=isn)
+
+    lost = only(found, "capture-loss")
+    assert lost.headline == (
+        "This capture lacks at least 8,000 bytes of 4 connections: what is absent from it proves nothing of the "
+        "4 connections in it."
+    )
+    assert lost.blame.kind == "capture"
+    assert Severity.LOW <= lost.severity <= Severity.MEDIUM
+
+
+@spares("PI901")
+def test_what_was_sent_again_was_lost_in_the_network() -> None:
+    assert not told(incidents(repeated(SENT_AGAIN, 4, apart_ms=100)), "capture-loss")

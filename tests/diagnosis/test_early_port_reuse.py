@@ -1,0 +1,68 @@
+"""PI203 early-port-reuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from tests.anomalies.cases import fires, spares
+from tests.diagnosis.cases import OPEN, Connection, incidents, only, told
+from tests.ladders import ISNS
+
+CLOSED_BY_THE_SERVER = f"""{OPEN}
+      3  > P.  1:11   ack 1
+      4  < P.  1:21   ack 11
+      5  < F.  21:21  ack 11
+      6  > .   11:11  ack 22
+      7  > F.  11:11  ack 22
+      8  < .   22:22  ack 12
+"""
+ANSWERED_BY_THE_OLD_ONE = """
+      0  > S   90000:90000
+      1  < .   22:22        ack 12
+      2  > R   12:12
+   1000  > S   90000:90000
+   1001  < S.  70000:70000  ack 90001
+   1002  > .   90001:90001  ack 70001
+   1003  > P.  90001:90011  ack 70001
+   1004  < P.  70001:70021  ack 90011
+"""
+ACCEPTED_AT_ONCE = """
+      0  > S   90000:90000
+      1  < S.  70000:70000  ack 90001
+      2  > .   90001:90001  ack 70001
+      3  > P.  90001:90011  ack 70001
+      4  < P.  70001:70021  ack 90011
+"""
+
+
+@fires("PI203")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_syns_that_an_older_connection_answers_are_ports_reused_early(isn: tuple[int, int]) -> None:
+    ports = range(40_000, 40_003)
+    clients = [("192.0.2.1", port) for port in ports]
+    found = incidents(
+        [
+            *(Connection(CLOSED_BY_THE_SERVER, 10 * i, client) for i, client in enumerate(clients)),
+            *(Connection(ANSWERED_BY_THE_OLD_ONE, 5000 + 10 * i, client) for i, client in enumerate(clients)),
+        ],
+        end_ms=20_000,
+        isn=isn,
+    )
+
+    reuse = only(found, "early-port-reuse")
+    assert reuse.headline.startswith(
+        "192.0.2.1 reuses ports that 198.51.100.2:80 still remembers: of 6 connections 3 opened late, by up to 1 s"
+    )
+    assert reuse.severity is Severity.LOW
+    assert "came from 3 ports" in reuse.why[-1].text
+    # The client's resets of the old connection's ACK refuse nothing, and nothing is missing from the capture.
+    assert len(found) == 1
+
+
+@spares("PI203")
+def test_a_reuse_that_is_accepted_at_once_did_no_harm() -> None:
+    client = ("192.0.2.1", 40_000)
+    found = incidents([Connection(CLOSED_BY_THE_SERVER, 0, client), Connection(ACCEPTED_AT_ONCE, 5000, client)])
+
+    assert not told(found, "early-port-reuse")

@@ -1,0 +1,112 @@
+"""PI104 slow-server."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from tests.anomalies.cases import fires, spares
+from tests.diagnosis.cases import OPEN, Connection, incidents, only, told
+from tests.diagnosis.outages import at
+from tests.ladders import ISNS
+
+
+def answered(after_ms: float, repeats: str = "") -> str:
+    """One request and its answer."""
+    return f"""{OPEN}
+      3                > P.  1:11   ack 1
+      {"" if repeats else "4  < .  1:1  ack 11"}{repeats}
+      {after_ms + 3}   < P.  1:21   ack 11
+      {after_ms + 4}   > .   11:11  ack 21
+      {after_ms + 50}  > F.  11:11  ack 21
+      {after_ms + 51}  < F.  21:21  ack 12
+      {after_ms + 52}  > .   12:12  ack 22
+    """
+
+
+def several(*after_ms: float, every_ms: float = 400, first_port: int = 40_000) -> list[Connection]:
+    """Connections one after another, with these times to the answer."""
+    return [at(every_ms * i, answered(after), first_port + i) for i, after in enumerate(after_ms)]
+
+
+@fires("PI104")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_answers_that_take_seconds_over_a_short_path_are_slow(isn: tuple[int, int]) -> None:
+    found = incidents(several(2100, 2500, 20, 3300, 2800, 30, 4100, 3700), isn=isn)
+
+    slow = only(found, "slow-server")
+    assert slow.headline == (
+        "198.51.100.2:80 answers slowly: on 6 of 8 connections it took up to 4.1 s to begin its answer, since "
+        "00:00:00 UTC."
+    )
+    assert slow.blame.text == "server 198.51.100.2:80"
+    assert slow.severity == Severity.LOW
+    texts = " | ".join(observation.text for observation in slow.why)
+    assert "half of them within 2.8 s, nine of ten within 4.1 s, the longest 4.1 s" in texts
+    assert "on 2 other connections of this server no answer took longer than 30 ms" in texts
+
+
+@fires("PI104")
+def test_answers_that_grow_with_the_open_connections_need_mending() -> None:
+    few = several(*(100 + 10 * i for i in range(12)), every_ms=500)
+    many = [at(7000 + 10 * i, answered(2100 + 150 * i), 41_000 + i) for i in range(12)]
+
+    slow = only(incidents([*few, *many]), "slow-server")
+    assert slow.severity == Severity.MEDIUM
+    assert any("it grows with the load" in observation.text for observation in slow.why)
+
+
+@fires("PI104")
+def test_one_slow_answer_is_only_worth_knowing() -> None:
+    assert only(incidents(several(7000)), "slow-server").severity == Severity.INFO
+
+
+@spares("PI104")
+def test_answers_that_all_take_the_same_time_are_held_back_on_purpose() -> None:
+    assert not told(incidents(several(4000, 4003, 4001, 4010, 4002, 4008)), "slow-server")
+
+
+@spares("PI104")
+def test_a_few_subscriptions_among_many_requests_do_not_make_a_server_slow() -> None:
+    connections = [*several(*(10.0 + i for i in range(60))), *several(5000, 9000, first_port=42_000)]
+
+    assert not told(incidents(connections), "slow-server")
+
+
+@spares("PI104")
+def test_a_request_that_had_to_be_sent_again_was_late_because_of_the_path() -> None:
+    lost = "".join(f"{ms}  > P.  1:11  ack 1\n" for ms in (300, 900, 2100))
+    connections = [at(400 * i, answered(2200 + 200 * i, lost), 40_000 + i) for i in range(5)]
+
+    assert not told(incidents(connections), "slow-server")
+
+
+@spares("PI104")
+def test_an_answer_over_a_long_path_is_not_slow() -> None:
+    far = """
+         0  > S   0:0
+       700  < S.  0:0    ack 1
+       701  > .   1:1    ack 1
+       702  > P.  1:11   ack 1
+      2800  < P.  1:21   ack 11
+      2801  > .   11:11  ack 21
+    """
+    assert not told(incidents([at(400 * i, far, 40_000 + i) for i in range(5)]), "slow-server")
+
+
+@spares("PI104")
+def test_a_server_that_does_not_accept_in_time_is_told_as_that() -> None:
+    late = """
+         0  > S   0:0
+      1000  > S   0:0
+      1001  < S.  0:0    ack 1
+      1002  > .   1:1    ack 1
+      1003  > P.  1:11   ack 1
+      1004  < .   1:1    ack 11
+      4000  < P.  1:21   ack 11
+    """
+    connections = [*several(2500, 3500, 4500, every_ms=10), *(at(50 + i, late, 41_000 + i) for i in range(3))]
+
+    found = incidents(connections, end_ms=9000)
+    assert told(found, "not-accepting")
+    assert not told(found, "slow-server")

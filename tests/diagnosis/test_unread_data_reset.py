@@ -1,0 +1,124 @@
+"""PI106 unread-data-reset."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from tests.anomalies.cases import fires, spares
+from tests.diagnosis.cases import OPEN, Connection, incidents, only, repeated, told
+from tests.diagnosis.outages import ANSWERED, asked, at, refusals, unaccepted
+from tests.ladders import ISNS, SERVER
+
+CUT = f"""{OPEN}
+      3   > P.  1:1461     ack 1
+      4   < .   1:1        ack 1461
+      5   > P.  1461:4381  ack 1
+      6   < P.  1:181      ack 1461
+      7   < R.  181:181    ack 1461
+"""
+"""An answer to a request that is still coming, and a RST before the client has acknowledged it."""
+FULL = f"""{OPEN}
+      3   > P.  1:4381     ack 1
+      4   < .   1:1        ack 4381  win 0
+      5   < P.  1:181      ack 4381  win 0
+      6   > .   4381:4381  ack 181
+      7   < F.  181:181    ack 4381  win 0
+      8   > .   4381:4381  ack 182
+      9   < R.  182:182    ack 4381
+"""
+"""An answer and a FIN arrive while the server's buffer is full of what it did not read; then the RST."""
+
+
+@fires("PI106")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> None:
+    found = incidents(repeated(CUT, 3, apart_ms=300, server=(SERVER[0], 8080)), isn=isn)
+
+    reset = only(found, "unread-data-reset")
+    assert reset.headline == (
+        "198.51.100.2:8080 closed 3 connections since 00:00:00 UTC before it had read all that 192.0.2.1 sent, and so "
+        "reset them: 3 answers had not arrived whole."
+    )
+    assert reset.blame.text == "server 198.51.100.2:8080"
+    assert reset.severity == Severity.MEDIUM
+    assert "at least 540 bytes of it never acknowledged" in " | ".join(observation.text for observation in reset.why)
+    assert "lingering_close" in reset.remedy[0].text
+    assert [incident.pattern for incident in found] == ["unread-data-reset"]
+
+
+@fires("PI106")
+def test_an_answer_that_arrived_before_the_reset_is_said_to_have_arrived() -> None:
+    reset = only(incidents(repeated(FULL, 2, apart_ms=300)), "unread-data-reset")
+
+    assert reset.headline.endswith("reset them: 2 answers had arrived just before.")
+    assert reset.severity == Severity.LOW
+    assert reset.confidence == "likely"
+    assert any("its buffer was full" in observation.text for observation in reset.why)
+
+
+@fires("PI106")
+def test_requests_that_a_server_never_read_got_no_answer() -> None:
+    reset = only(incidents(repeated(unaccepted(500), 4, apart_ms=700)), "unread-data-reset")
+
+    assert "4 requests got no answer" in reset.headline
+    assert reset.severity == Severity.MEDIUM
+    assert any("SO_LINGER" in text for text in reset.against)
+    assert any("killed" in text for text in reset.against)
+
+
+@fires("PI106")
+def test_a_client_that_closes_without_reading_is_told_quietly() -> None:
+    banner = f"""{OPEN}
+      3     < P.  1:41  ack 1
+      4     > .   1:1   ack 41
+      2000  > R.  1:1   ack 41
+    """
+    reset = only(incidents(repeated(banner, 2)), "unread-data-reset")
+
+    assert reset.blame.text == "client 192.0.2.1"
+    assert reset.severity == Severity.INFO
+
+
+@spares("PI106")
+def test_a_server_that_dies_with_requests_unread_is_told_as_that() -> None:
+    connections: list[Connection] = [
+        at(0, asked(4000), 40_000),
+        at(100, asked(3901), 40_001),
+        at(3500, unaccepted(502), 40_002),
+        *refusals(4100, 6),
+        at(6000, ANSWERED, 41_000),
+    ]
+
+    found = incidents(connections, end_ms=9000)
+    assert [incident.pattern for incident in found] == ["crash"]
+
+
+@spares("PI106")
+def test_data_for_a_socket_that_is_gone_was_not_left_unread() -> None:
+    late = f"""{ANSWERED}
+      1000  < F.  21:21  ack 11
+      1001  > .   11:11  ack 22
+      3000  > P.  11:21  ack 22
+      3001  < R   22:22  win 0
+    """
+    assert not told(incidents(repeated(late, 3)), "unread-data-reset")
+
+
+@spares("PI106")
+def test_a_reset_after_everything_was_answered_is_a_choice() -> None:
+    chosen = f"""{ANSWERED}
+      900  < R.  21:21  ack 11
+    """
+    assert not told(incidents(repeated(chosen, 3)), "unread-data-reset")
+
+
+@spares("PI106")
+def test_a_reset_that_a_device_sent_says_nothing_of_the_server() -> None:
+    injected = f"""{OPEN.replace("ack 1", "ack 1 ttl 60")}
+      3  > P.  1:11  ack 1  ttl 64
+      4  < .   1:1   ack 11 ttl 60
+      5  < R.  1:1   ack 11 ttl 200
+      6  < P.  1:21  ack 11 ttl 60
+    """
+    assert not told(incidents(repeated(injected, 3)), "unread-data-reset")

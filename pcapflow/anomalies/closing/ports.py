@@ -52,7 +52,7 @@ def busy_clients(tables: Tables, config: Config) -> list[Busy]:
     """Clients that use up their ports towards one server, or would at the rate at which they close."""
     f = tables.flows
     half = max(int(config.ephemeral_ports * PRESSING), 1)
-    least = min(half, max(config.time_wait_many, 2))
+    least = min(half, max(min(config.closing_turns, config.time_wait_many), 2))
     # An attempt that nobody answers gives its port back soon.
     opened = indices((f["completeness"] & COMPLETE_ACK) > 0)
     if len(opened) < least:
@@ -66,10 +66,18 @@ def busy_clients(tables: Tables, config: Config) -> list[Busy]:
         until = np.where(state == CLOSED, f["end_ns"][flows], tables.capture.last_ns + 1)
         until = np.where(state == TIME_WAIT, waits[flows] + to_ns(config.msl2_s), until)
         top, when = peak(f["start_ns"][flows], np.maximum(until, f["start_ns"][flows] + 1))
-        rate = busiest(waits[flows][waits[flows] >= 0], config)
-        if top >= half or (rate is not None and rate.share(config) >= PRESSING):
+        closed = flows[waits[flows] >= 0]
+        rate = busiest(f["start_ns"][closed], waits[closed], config)
+        if top >= half or (rate is not None and _presses(tables, config, rate)):
             busy.append(Busy(flows, top, when, rate))
     return busy
+
+
+def _presses(tables: Tables, config: Config, rate: Rate) -> bool:
+    """Whether a rate is worth telling: that of a few connections only as long as nothing shows that it did not last."""
+    return rate.share(config) >= PRESSING and (
+        rate.number >= config.time_wait_many or not _is_over(tables, config, rate)
+    )
 
 
 @rule(
@@ -101,9 +109,10 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
         flows, top, when, rate = client
         share = top / max(config.ephemeral_ports, 1)
         first = int(flows[0])
+        percent = f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
         detail = (
             f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
-            f"at {time_of_day(when)}, open or in TIME_WAIT, {share:.0%} of {config.ephemeral_ports:,}"
+            f"at {time_of_day(when)}, open or in TIME_WAIT, {percent} of {config.ephemeral_ports:,}"
         )
         return Finding(
             severity=_pressure(tables, config, client),
@@ -125,8 +134,9 @@ def _pressure(tables: Tables, config: Config, client: Busy) -> Severity:
     share = client.top / max(config.ephemeral_ports, 1)
     if share >= 0.95:
         return Severity.HIGH
-    runs_out = client.rate is not None and client.rate.share(config) >= 1
-    if share >= 0.75 or (client.rate is not None and runs_out and not _is_over(tables, config, client.rate)):
+    rate = client.rate
+    runs_out = rate is not None and rate.number >= config.time_wait_many and rate.share(config) >= 1
+    if share >= 0.75 or (rate is not None and runs_out and not _is_over(tables, config, rate)):
         return Severity.MEDIUM
     return Severity.LOW
 

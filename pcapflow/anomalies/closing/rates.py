@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pcapflow.anomalies.lookup.groups import peak
 from pcapflow.anomalies.model import IntArray
 from pcapflow.config import Config
 from pcapflow.text.phrases import duration
@@ -16,9 +17,9 @@ class Rate(NamedTuple):
     """Connections that went into TIME_WAIT one after another.
 
     Attributes:
-        number: how many, two or more.
-        start_ns: when the first did.
-        span_ns: for how long they kept coming, at least 1.
+        number: how many.
+        start_ns: when the first was opened.
+        span_ns: from then until the last went into TIME_WAIT, at least 1.
     """
 
     number: int
@@ -28,7 +29,7 @@ class Rate(NamedTuple):
     @property
     def per_s(self) -> float:
         """How many a second."""
-        return (self.number - 1) * NS_PER_S / self.span_ns
+        return self.number * NS_PER_S / self.span_ns
 
     def at_once(self, config: Config) -> int:
         """How many there are at once, should it go on: where as many end as begin."""
@@ -48,21 +49,32 @@ class Rate(NamedTuple):
         return f"{self.number:,} within {duration(self.span_ns)}, {per_s} a second"
 
 
-def busiest(times_ns: IntArray, config: Config) -> Rate | None:
-    """The rate at which connections went into TIME_WAIT: of all, or of the densest run if that leads to more.
+def busiest(starts_ns: IntArray, waits_ns: IntArray, config: Config) -> Rate | None:
+    """The rate at which connections came and went into TIME_WAIT: of all, or of the densest run if that leads to more.
 
     Args:
-        times_ns: when each did, in any order.
-        config: a rate is taken of ``time_wait_many`` connections or more: fewer do not tell what would go on.
+        starts_ns: when each was opened.
+        waits_ns: when each went into TIME_WAIT.
+        config: ``closing_turns`` and ``time_wait_many`` say how many it takes to speak of a rate. So many parallel
+            connections that all end at once are no rate: what counts is how many followed one another.
     """
-    least = max(config.time_wait_many, 2)
-    if len(times_ns) < least:
+    if not len(waits_ns):
         return None
-    ordered = np.sort(times_ns)
-    whole = Rate(len(ordered), int(ordered[0]), max(int(ordered[-1] - ordered[0]), 1))
-    if whole.share(config) >= 1:
+    open_at_once, _ = peak(starts_ns, np.maximum(waits_ns, starts_ns + 1))
+    least = max(min(config.closing_turns * open_at_once, config.time_wait_many), 2)
+    if len(waits_ns) < least:
+        return None
+    ordered = np.sort(waits_ns)
+    # What a connection took belongs to its turn; a few that stay open for long do not make the others slower.
+    life = max(int(np.median(waits_ns - starts_ns)), 0)
+    whole = _rate(ordered, 0, len(ordered), life)
+    if whole.share(config) >= 1 or len(ordered) == least:
         return whole
     spans = ordered[least - 1 :] - ordered[: len(ordered) - least + 1]
-    at = int(np.argmin(spans))
-    run = Rate(least, int(ordered[at]), max(int(spans[at]), 1))
+    run = _rate(ordered, int(np.argmin(spans)), least, life)
     return max(run, whole, key=lambda rate: rate.per_s)
+
+
+def _rate(ordered_ns: IntArray, first: int, number: int, life_ns: int) -> Rate:
+    start, end = int(ordered_ns[first]) - life_ns, int(ordered_ns[first + number - 1])
+    return Rate(number, start, max(end - start, 1))

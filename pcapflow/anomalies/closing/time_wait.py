@@ -69,7 +69,7 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     many = []
     for members in group(np.arange(len(rows)), hosts).at_least(least):
         times = t["time_ns"][rows[members]]
-        rate = busiest(times, config)
+        rate = busiest(tables.flows["start_ns"][flows[members]], times, config)
         if rate is not None and rate.share(config) >= PRESSING:
             many.append(Crowd(members, rate, *peak(times, times + to_ns(config.msl2_s))))
     told = np.zeros(len(tables.flows), dtype=bool)

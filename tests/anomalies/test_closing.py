@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.config import Config
 from pcapflow.tcp import marks as m
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLIENT, FIN_RX, RST_RX, SERVER
@@ -222,6 +222,94 @@ def test_slow_closes_of_a_busy_server_in_a_short_capture() -> None:
             flow.fin(SERVER, 6.0).takes_fin(CLIENT, 6.001)
 
     assert "PF204" not in codes(capture.anomalies())
+
+
+def _ended(first: int, ending: str) -> list[Anomaly]:
+    """A connection half closed for 75 s, and then ended by the side that had not closed, or for it."""
+    capture = Told(seconds=100)
+    flow = _half_closed(capture.flow(), first)
+    last = 1 - first
+    if ending == "late FIN":
+        flow.fin(last, 76.0).takes_fin(first, 76.001)
+    elif ending == "data and a FIN":
+        flow.data(last, 76.0).fin(last, 76.1).takes_fin(first, 76.101)
+    elif ending == "data that draws a RST":
+        flow.data(last, 76.0, acked=False).reset(first, 76.001, passive=True, pending=100)
+        flow.columns |= {"pause_ns": 75 * 10**9, "pause_end_ns": flow.ns(76.0)}
+    else:
+        flow.reset(last, 76.0)
+    return capture.anomalies()
+
+
+@fires("PF203")
+@pytest.mark.parametrize("first", [CLIENT, SERVER])
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("late FIN", "until it closed (frame 6)"),
+        ("data that draws a RST", "reset the connection (frame 7)"),
+        ("a RST", "until it reset the connection (frame 6)"),
+    ],
+)
+def test_a_long_wait_in_close_wait_is_told_though_it_ended(first: int, ending: str, words: str) -> None:
+    row = only(_ended(first, ending), "PF203")
+
+    assert (row.endpoint, row.severity) == (1 - first, Severity.LOW)
+    assert "sent neither data nor a FIN of its own for 75 s, until" in row.detail
+    assert row.detail.endswith(words)
+
+
+@spares("PF203")
+def test_a_half_close_whose_answer_took_long_was_no_wait() -> None:
+    assert "PF203" not in codes(_ended(CLIENT, "data and a FIN"))
+
+
+@spares("PF203")
+def test_a_close_that_was_owed_for_less_is_not_told() -> None:
+    capture = Told(seconds=100)
+    _half_closed(capture.flow()).fin(SERVER, 50.0).takes_fin(CLIENT, 50.001)
+
+    assert "PF203" not in codes(capture.anomalies())
+
+
+def _all_end(apart: float, *, ends: float = 20.0, answer: bool = False) -> list[Anomaly]:
+    """A client with a pool of twelve connections that its server closed one after another; it ends after 20 s."""
+    capture = Told(seconds=30)
+    for i in range(12):
+        flow = _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}"), SERVER, 1.0 + apart * i)
+        if answer:
+            flow.data(CLIENT, ends - 2)
+        flow.fin(CLIENT, ends + i / 1e4).takes_fin(SERVER, ends + 0.01 + i / 1e4)
+    return capture.anomalies()
+
+
+@fires("PF204")
+def test_a_leak_of_a_client_that_ended_with_its_process() -> None:
+    found = _all_end(0.5)
+    row = only(found, "PF204")
+
+    assert (row.count, row.endpoint, row.severity, row.confidence) == (12, CLIENT, Severity.MEDIUM, "likely")
+    assert row.detail == (
+        "10.0.0.1 did not close its connections: 12 of 12 to 10.0.0.5:80 were in CLOSE_WAIT until 14:02:31 UTC, when "
+        "they ended together within 1.1 ms, 12 at the peak; on all it had had the server's FIN for 13.5 s or longer "
+        "and sent none of its own, on the oldest for 19 s, since 14:02:12 UTC"
+    )
+
+
+@spares("PF204")
+def test_connections_that_were_closed_in_one_moment_and_ended_in_one_moment() -> None:
+    """A server that restarts, and the pool that looks a while later."""
+    assert "PF204" not in codes(_all_end(0.01))
+
+
+@spares("PF204")
+def test_connections_that_end_together_soon_after_their_peer_closed() -> None:
+    assert "PF204" not in codes(_all_end(0.15, ends=3.0))
+
+
+@spares("PF204")
+def test_connections_that_end_together_and_still_sent_data() -> None:
+    assert "PF204" not in codes(_all_end(0.5, answer=True))
 
 
 @fires("PF205")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import SIDES, among, side
+from pcapflow.anomalies.lookup.columns import SIDES, among
 from pcapflow.anomalies.lookup.groups import group, host_keys
 from pcapflow.anomalies.model import IntArray
 from pcapflow.anomalies.opening.scans import scanned

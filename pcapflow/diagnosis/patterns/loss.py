@@ -16,11 +16,11 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Sever
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.anomalies.transfer.shares import sent_again
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.events import events_of
 from pcapflow.diagnosis.holes import filled_late
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.events import events_of
 from pcapflow.tcp import marks
 from pcapflow.text.phrases import counted, duration, listed, number
 from pcapflow.text.times import time_of_day

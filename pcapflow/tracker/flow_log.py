@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from librt.vecs import extend, vec
+from librt.vecs import vec
 from mypy_extensions import i32, i64
 
 from pcapflow.tcp.endings import (
@@ -53,9 +53,6 @@ ROWS: Final = (1 << 12) + 8
 contend for the same places of the processor's cache."""
 N_WIDE: Final = 57
 N_NARROW: Final = 39
-EMPTY_WIDE: Final = vec[i64]([0] * ROWS)
-EMPTY_NARROW: Final = vec[i32]([0] * ROWS)
-"""What columns are copies of, which takes less time than making all of them of a list."""
 
 
 @final
@@ -69,14 +66,8 @@ class FlowLog:
 
     def __init__(self) -> None:
         self.rows: i64 = 0
-        wide: vec[i64] = vec[i64](capacity=ROWS * N_WIDE)
-        for _ in range(N_WIDE):
-            wide = extend(wide, EMPTY_WIDE)
-        narrow: vec[i32] = vec[i32](capacity=ROWS * N_NARROW)
-        for _ in range(N_NARROW):
-            narrow = extend(narrow, EMPTY_NARROW)
-        self.wide: vec[i64] = wide
-        self.narrow: vec[i32] = narrow
+        self.wide: vec[i64] = vec[i64]([0] * (ROWS * N_WIDE))
+        self.narrow: vec[i32] = vec[i32]([0] * (ROWS * N_NARROW))
 
     def write(self, flow: Flow) -> None:
         """Appends the row of a flow.

@@ -49,7 +49,7 @@ from pcapflow.tracker.end_of_capture import settle
 from pcapflow.tracker.eviction import EvictionOrder
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flow_log import ROWS, FlowLog
-from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, M31, WRITTEN, ConnectionIndex
+from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, WRITTEN, ConnectionIndex
 from pcapflow.tracker.late import LateSegments
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.new_flows import NewFlows
@@ -159,60 +159,34 @@ class FlowTable:
     def _take(self, batch: SegmentBatch, row: i64) -> None:
         """Takes the segment whose row begins at a cell of a batch."""
         cells = batch.cells
-        src_hi: i64 = cells[row + COL_SRC_HI]
-        src_lo: i64 = cells[row + COL_SRC_LO]
-        dst_hi: i64 = cells[row + COL_DST_HI]
-        dst_lo: i64 = cells[row + COL_DST_LO]
-        sport: i64 = cells[row + COL_PORTS] >> 16
-        dport: i64 = cells[row + COL_PORTS] & 0xFFFF
         time_ns: i64 = cells[row + COL_TIME_NS]
         if time_ns > self.last_ns:
             self.last_ns = time_ns
         flags: i64 = cells[row + COL_FLAGS]
-        tag: i64 = (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33
         index = self._index
-        hashed: i64 = (index.hash(src_hi, src_lo, sport) + index.hash(dst_hi, dst_lo, dport)) & M31
         found: i64 = index.find(
-            hashed, src_hi, src_lo, dst_hi, dst_lo, sport << 16 | dport | tag, dport << 16 | sport | tag
+            cells[row + COL_SRC_HI],
+            cells[row + COL_SRC_LO],
+            cells[row + COL_DST_HI],
+            cells[row + COL_DST_LO],
+            cells[row + COL_PORTS],
+            (flags & IS_IPV6) << 20 | cells[row + COL_TUNNEL] << 33,
         )
-        slot: i64 = found >> 1
         self._from_client = found & 1 != 0
-        number: i64 = index.number_at(slot)
+        number: i64 = found >> 1
         if flags & ICMP_QUOTE:
             self._take_quote(batch, row, number)
             return
         place: i64 = EVICTED
         if number >= 0:
             place = index.place(number)
-        flow: Flow | None = None
-        before: Flow | None = None
-        is_reuse = False
-        if place & 3 == IN_SYN_CACHE:
-            if not self._from_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
-                if self._syn_cache.answer(place >> 2, batch, row):
-                    return
-            self._promote(number)
-            place = index.place(number)
-        if place & 3 == LIVE:
+        if place & 3 == LIVE and flags & (SYN | ACK) != SYN:
             flow = self._live[place >> 2]
             assert flow is not None
-            if flags & (SYN | ACK) == SYN:
-                known = flow.client if self._from_client else flow.server
-                if known.isn >= 0 and known.isn != cells[row + COL_SEQ]:
-                    before = flow if flow.ended_ns < 0 else None
-                    self._supersede(flow)
-                    is_reuse = True
-                    flow = None
-            elif flow.before is not None:
+            if flow.before is not None:
                 flow = self._which_of_two(flow, flow.before, batch, row)
-        elif place & 3 == WRITTEN:
-            # The place still holds the client's first number: a copy of the old SYN is no new connection.
-            if flags & (SYN | ACK) != SYN or (self._from_client and place >> 2 == cells[row + COL_SEQ] + 1):
-                self.late.take(number, CLIENT if self._from_client else SERVER, batch, row)
-                return
-            is_reuse = True
-        if flow is None:
-            flow = self._open(batch, row, slot, hashed, number, before, is_reuse)
+        else:
+            flow = self._made_for(batch, row, number, place)
             if flow is None:
                 return
         s = self._segment
@@ -223,6 +197,35 @@ class FlowTable:
             segment_arrives(flow, flow.server, flow.client, s)
         if flow.ended_ns >= 0 and flow.queued_ns < 0:
             self._closed.push(flow)
+
+    def _made_for(self, batch: SegmentBatch, row: i64, number: i64, place: i64) -> Flow | None:
+        """The flow of a SYN, or of a segment whose connection is not followed; nothing where it needs none."""
+        cells = batch.cells
+        flags: i64 = cells[row + COL_FLAGS]
+        if place & 3 == IN_SYN_CACHE:
+            if not self._from_client and flags & (SYN | ACK | FIN | RST) == SYN | ACK:
+                if self._syn_cache.answer(place >> 2, batch, row):
+                    return None
+            self._promote(number)
+            place = self._index.place(number)
+        before: Flow | None = None
+        is_reuse = False
+        if place & 3 == LIVE:
+            flow = self._live[place >> 2]
+            assert flow is not None
+            known = flow.client if self._from_client else flow.server
+            if flags & (SYN | ACK) != SYN or known.isn < 0 or known.isn == cells[row + COL_SEQ]:
+                return flow
+            before = flow if flow.ended_ns < 0 else None
+            self._supersede(flow)
+            is_reuse = True
+        elif place & 3 == WRITTEN:
+            # The place still holds the client's first number: a copy of the old SYN is no new connection.
+            if flags & (SYN | ACK) != SYN or (self._from_client and place >> 2 == cells[row + COL_SEQ] + 1):
+                self.late.take(number, CLIENT if self._from_client else SERVER, batch, row)
+                return None
+            is_reuse = True
+        return self._open(batch, row, number, before, is_reuse)
 
     def _take_quote(self, batch: SegmentBatch, row: i64, number: i64) -> None:
         """An ICMP error that quotes a segment: of a connection, or of a tuple that has none yet (-1)."""
@@ -264,14 +267,11 @@ class FlowTable:
 
     # Beginning.
 
-    def _open(
-        self, batch: SegmentBatch, row: i64, slot: i64, hashed: i64, number: i64, before: Flow | None, is_reuse: bool
-    ) -> Flow | None:
+    def _open(self, batch: SegmentBatch, row: i64, number: i64, before: Flow | None, is_reuse: bool) -> Flow | None:
         """Opens a connection with its first segment; nothing where the SYN cache takes it.
 
         Args:
             batch, row: where the segment is.
-            slot, hashed: where its tuple belongs in the index.
             number: the connection that had the tuple before, -1 none.
             before: the same where it was alive.
             is_reuse: whether there was one.
@@ -290,10 +290,10 @@ class FlowTable:
         server_hi: i64 = cells[row + COL_DST_HI]
         server_lo: i64 = cells[row + COL_DST_LO]
         if from_client:
-            number = self._index.add(client_hi, client_lo, server_hi, server_lo, ports | tag, EVICTED, slot, hashed)
+            number = self._index.add(client_hi, client_lo, server_hi, server_lo, ports | tag, EVICTED)
         else:
             ports = (ports & 0xFFFF) << 16 | ports >> 16
-            number = self._index.add(server_hi, server_lo, client_hi, client_lo, ports | tag, EVICTED, slot, hashed)
+            number = self._index.add(server_hi, server_lo, client_hi, client_lo, ports | tag, EVICTED)
         self._open_count += 1
         if is_first:
             self.quoted.give_to(number, batch, row)

@@ -13,6 +13,7 @@ from librt.vecs import extend, vec
 from mypy_extensions import i64
 
 FIRST_SLOTS: Final = 1 << 12
+M16: Final = 0xFFFF
 M31: Final = 0x7FFF_FFFF
 M32: Final = 0xFFFF_FFFF
 
@@ -46,6 +47,10 @@ class ConnectionIndex:
         self._slots: vec[i64] = vec[i64]([0] * FIRST_SLOTS)
         self._mask: i64 = FIRST_SLOTS - 1
         self._used: i64 = 0
+        # Of the tuple that was looked for last: its hash, its slot, and its connection, -1 where there was none.
+        self._hashed: i64 = 0
+        self._slot: i64 = 0
+        self._recent: i64 = -1
         # Odd multipliers nobody outside can know: a capture cannot be made to fill one chain.
         self._k1: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
         self._k2: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
@@ -69,51 +74,62 @@ class ConnectionIndex:
         h = (h ^ port) * self._k2
         return (h >> 23) & M31
 
-    def find(self, hashed: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64) -> i64:
-        """Finds a tuple in either direction.
+    def find(self, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, ports: i64, tag: i64) -> i64:
+        """Finds a tuple in either direction; :meth:`add` may follow for the same tuple.
 
         Args:
-            hashed: the sum of both ends' hashes, 31 bits.
             src_hi, src_lo, dst_hi, dst_lo: addresses in halves.
-            forward, backward: the tag if the source is the client, and if it is the server.
+            ports: ``source << 16 | destination``.
+            tag: what else is in a connection's tag.
 
         Returns:
-            Its slot, or the empty one where it belongs, times two; plus one where its client is the source.
+            The number of its connection times two, plus one where its client is the source; -1 where there is none.
         """
-        slots = self._slots
-        rows = self._rows
-        slot: i64 = hashed & self._mask
-        entry: i64 = slots[slot]
-        while entry != 0:
-            if entry >> 32 == hashed:
-                at: i64 = ((entry & M32) - 1) * WIDTH
-                tag: i64 = rows[at + TAG]
-                if tag == forward and rows[at + 1] == src_lo and rows[at + 3] == dst_lo:
-                    if rows[at] == src_hi and rows[at + 2] == dst_hi:
-                        return slot << 1 | 1
-                if tag == backward and rows[at + 1] == dst_lo and rows[at + 3] == src_lo:
-                    if rows[at] == dst_hi and rows[at + 2] == src_hi:
-                        return slot << 1
-            slot = (slot + 1) & self._mask
-            entry = slots[slot]
-        return slot << 1
+        forward: i64 = ports | tag
+        backward: i64 = (ports & M16) << 16 | ports >> 16 | tag
+        number: i64 = self._recent
+        direction: i64 = -1
+        # Segments of one connection come several in a row.
+        if number >= 0:
+            direction = self._direction(number, src_hi, src_lo, dst_hi, dst_lo, forward, backward)
+        if direction < 0:
+            hashed: i64 = (self.hash(src_hi, src_lo, ports >> 16) + self.hash(dst_hi, dst_lo, ports & M16)) & M31
+            self._hashed = hashed
+            slots = self._slots
+            slot: i64 = hashed & self._mask
+            number = -1
+            entry: i64 = slots[slot]
+            while entry != 0:
+                if entry >> 32 == hashed:
+                    direction = self._direction((entry & M32) - 1, src_hi, src_lo, dst_hi, dst_lo, forward, backward)
+                    if direction >= 0:
+                        number = (entry & M32) - 1
+                        break
+                slot = (slot + 1) & self._mask
+                entry = slots[slot]
+            self._slot = slot
+            self._recent = number
+            if number < 0:
+                return -1
+        return number << 1 | direction
 
-    def number_at(self, slot: i64) -> i64:
-        """The number of the connection in a slot, -1 where it is empty."""
-        return (self._slots[slot] & M32) - 1
-
-    def add(
-        self,
-        client_hi: i64,
-        client_lo: i64,
-        server_hi: i64,
-        server_lo: i64,
-        tag: i64,
-        place: i64,
-        slot: i64,
-        hashed: i64,
+    def _direction(
+        self, number: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64
     ) -> i64:
-        """Gives a connection a number, and its tuple's slot to it."""
+        """1 where the source is the client of this connection, 0 where it is the server; -1: it is another tuple."""
+        rows = self._rows
+        at: i64 = number * WIDTH
+        tag: i64 = rows[at + TAG]
+        if tag == forward and rows[at + 1] == src_lo and rows[at + 3] == dst_lo:
+            if rows[at] == src_hi and rows[at + 2] == dst_hi:
+                return 1
+        if tag == backward and rows[at + 1] == dst_lo and rows[at + 3] == src_lo:
+            if rows[at] == dst_hi and rows[at + 2] == src_hi:
+                return 0
+        return -1
+
+    def add(self, client_hi: i64, client_lo: i64, server_hi: i64, server_lo: i64, tag: i64, place: i64) -> i64:
+        """Gives a connection a number, and the slot of its tuple, which was looked for last, to it."""
         number: i64 = self.count
         self.count += 1
         at: i64 = number * WIDTH
@@ -126,9 +142,10 @@ class ConnectionIndex:
         rows[at + 3] = server_lo
         rows[at + TAG] = tag
         rows[at + PLACE] = place
-        if self._slots[slot] == 0:
+        if self._slots[self._slot] == 0:
             self._used += 1
-        self._slots[slot] = hashed << 32 | number + 1
+        self._slots[self._slot] = self._hashed << 32 | number + 1
+        self._recent = -1
         if self._used * 3 > self._mask * 2:
             self._grow()
         return number

@@ -93,7 +93,7 @@ def pcapflow_subjects(work: Path, python: str | None) -> list[Subject]:
     return [
         Subject(
             WHOLE,
-            lambda path: [[interpreter, "-m", "pcapflow", "analyze", str(path), "-o", report]],
+            lambda path: [[interpreter, "-m", "pcapflow", "analyze", str(path), "-o", report, "--no-payload"]],
             environment=environment,
             directory=directory,
         ),

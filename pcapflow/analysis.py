@@ -33,7 +33,7 @@ class Analysis(Result):
         """A row per connection; columns in :func:`pcapflow.export.frames.flows_frame`."""
         from pcapflow.export.frames import flows_frame
 
-        return flows_frame(self.tables)
+        return flows_frame(self.tables, self.payload)
 
     @functools.cached_property
     def transitions(self) -> Frame:
@@ -84,6 +84,7 @@ def analyze(
     progress: Progress | None = None,
     jobs: int | None = None,
     meanwhile: Callable[[], None] | None = None,
+    payload: bool = False,
 ) -> Analysis:
     """Reads a capture, follows both endpoints of every TCP connection, applies the rules, and diagnoses.
 
@@ -97,6 +98,8 @@ def analyze(
         jobs: processes that follow the connections, 1 or 2; see :func:`pcapflow.engine.run`.
         meanwhile: is called where this process would only wait for a second one, if there is one: the time to import
             what will be done with the result.
+        payload: whether tshark, where it is installed, dissects a few frames for what connections said
+            (:class:`~pcapflow.payload.said.Payload`); it takes a second.
 
     Raises:
         CaptureError: the input cannot be read as a capture; what was cut off short is read as far as it goes.
@@ -118,8 +121,11 @@ def analyze(
         from pcapflow.diagnosis.run import diagnose
 
         findings = find_anomalies(tables, config)
-        incidents = diagnose(tables, findings, config)
-    return Analysis(tables, findings, config, inputs, reader, waypoints, incidents)
+        found = Analysis(tables, findings, config, inputs, reader, waypoints)
+        if payload:
+            found.ask()
+        found.diagnosis = diagnose(tables, findings, config, found.payload)
+    return found
 
 
 def track(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -61,6 +61,9 @@ class _Anonymous(Analysis):
         self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()
     ) -> dict[int, list[Segment]]:
         return self.original.segments(flows, limit, frames)
+
+    def ask(self, flows: Sequence[int] | None = None) -> None:
+        """Asks nothing: what connections said names hosts and people."""
 
 
 def _unnamed(capture: Capture) -> Capture:

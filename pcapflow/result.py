@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.reader.waypoints import Waypoints
 
 # Types only: numpy may start threads when it is imported, and a process that has any cannot be forked for the engine.
@@ -32,6 +33,7 @@ class Result:
         inputs: what was read; a second pass over it draws the ladders.
         reader: the engine that was asked for.
         waypoints: where a second pass can go on without reading what lies before.
+        payload: what connections said; nothing where nobody asked.
         diagnosis: the incidents, worst first: the causes behind the anomalies.
     """
 
@@ -41,6 +43,7 @@ class Result:
     inputs: tuple[Input, ...]
     reader: Engine = "auto"
     waypoints: Waypoints = dataclasses.field(default_factory=Waypoints)
+    payload: Payload = NOTHING
     diagnosis: list[Incident] = dataclasses.field(default_factory=list)
 
     @property
@@ -60,6 +63,16 @@ class Result:
         from pcapflow.diagnosis.model import unexplained
 
         return unexplained(self.findings, self.diagnosis)
+
+    def ask(self, flows: Sequence[int] | None = None) -> None:
+        """Reads the capture again, as far as need be, for what connections said, and sets ``payload``.
+
+        Args:
+            flows: the connections to ask; without it those that anomalies name, and the first others.
+        """
+        from pcapflow.payload.read import read_payload
+
+        self.payload = read_payload(self.tables, self.findings, self.inputs, self.reader, self.waypoints, flows)
 
     def segments(
         self, flows: Collection[int], limit: int = SEGMENTS_PER_FLOW, frames: Collection[int] = ()

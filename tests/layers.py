@@ -19,6 +19,7 @@ LAYERS = (
     ("tables",),
     ("engine",),
     ("anomalies",),
+    ("payload",),
     ("diagnosis",),
     ("result", "outcome", "gate"),
     ("views",),

@@ -40,9 +40,10 @@ class _Job:
     output: Path
     reader: Engine
     config: Config
+    payload: bool
 
     def __call__(self, task: tuple[str, str]) -> Outcome:
-        return analyse_one(*task, self.output, self.reader, self.config)
+        return analyse_one(*task, self.output, self.reader, self.config, payload=self.payload)
 
 
 def find_captures(paths: Iterable[str], output: Path) -> tuple[list[str], list[CaptureError]]:
@@ -94,6 +95,7 @@ def analyse_all(
     stop: Stop | None = None,
     others: Sequence[Path] = (),
     say: Callable[[str], object] | None = None,
+    payload: bool = False,
 ) -> Iterator[Outcome]:
     """Analyses captures and writes ``STEM.html`` and ``STEM.json`` of each into ``output``; yields them as they end.
 
@@ -109,9 +111,10 @@ def analyse_all(
         stop: notes the signals; without it Ctrl-C raises as it does everywhere.
         others: files that will lie beside the reports; no capture's get their names.
         say: is told in a line where there are fewer processes than there might be, and why.
+        payload: see :func:`pcapflow.analysis.analyze`.
     """
     stems = stems_of(captures, others)
-    job = _Job(output, reader, config)
+    job = _Job(output, reader, config, payload)
     remove_abandoned(output)
     try:
         for (path, name), outcome in run_in_workers(job, stems.items(), jobs, stop or Stop(), environment, say):
@@ -121,13 +124,15 @@ def analyse_all(
         remove_abandoned(output)
 
 
-def analyse_one(path: str, name: str, output: Path, reader: Engine, config: Config) -> Outcome:
+def analyse_one(
+    path: str, name: str, output: Path, reader: Engine, config: Config, *, payload: bool = False
+) -> Outcome:
     """Analyses one capture and writes its report and JSON; whatever goes wrong is part of the outcome."""
     try:
         from pcapflow.analysis import analyze
         from pcapflow.export.json import document
 
-        analysis = analyze(path, reader=reader, config=config, jobs=1)
+        analysis = analyze(path, reader=reader, config=config, jobs=1, payload=payload)
         members = document(analysis)
         _write_both(output / name, analysis.to_html(), _json(members))
     except CaptureError as error:

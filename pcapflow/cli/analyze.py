@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 )
 @config_option
 @click.option("--no-report", is_flag=True, help="Write no HTML report.")
+@click.option("--no-payload", is_flag=True, help="Do not ask tshark what the connections said: headers alone count.")
 @quiet_option
 def analyze(
     captures: tuple[str, ...],
@@ -56,6 +57,7 @@ def analyze(
     processes: int | None,
     config_file: Path | None,
     no_report: bool,
+    no_payload: bool,
     quiet: bool,
 ) -> int:
     """Analyse captures: a summary here, a report beside it, tables and JSON if wanted.
@@ -75,8 +77,11 @@ def analyze(
             *(["pcapflow.report.html"] if plan.report is not None else []),
         ]
         inputs = streams.opened(plan.captures)
+        # The summary shows nothing of it, and anonymous outputs must not.
+        has_output = (plan.report, plan.json, plan.tables) != (None, None, None)
+        asks = has_output and not no_payload and not anonymize
         try:
-            analysis = analysed(inputs, reader, config, quiet, processes, outputs)
+            analysis = analysed(inputs, reader, config, quiet, processes, outputs, payload=asks)
         except CaptureError as error:
             ended = streams.was_ended(inputs)
             complain(f"{path_text(error.path)}: interrupted before a capture came" if ended else str(error))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", metavar="N", type=click.IntRange(1), help="Processes; one for each processor without.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Also JUnit XML, for CI.")
 @click.option("--sarif", metavar="FILE", type=click.Path(path_type=Path), help="Also SARIF, for code scanning.")
+@click.option("--payload", is_flag=True, help="Also what the connections said, by tshark: a second more per capture.")
 @reader_option
 @fail_on_option
 @config_option
@@ -41,6 +42,7 @@ def batch(
     jobs: int | None,
     junit: Path | None,
     sarif: Path | None,
+    payload: bool,
     reader: Engine,
     gate: Gate | None,
     config_file: Path | None,
@@ -76,7 +78,15 @@ def batch(
     processes = jobs or os.cpu_count() or 1
     with Stop() as stop:
         for outcome in analyse_all(
-            captures, output, reader=reader, config=config, jobs=processes, stop=stop, others=beside, say=complain
+            captures,
+            output,
+            reader=reader,
+            config=config,
+            jobs=processes,
+            stop=stop,
+            others=beside,
+            say=complain,
+            payload=payload,
         ):
             outcomes.append(outcome)
             done = f"{len(outcomes) - len(errors)}/{len(captures)}"

@@ -33,8 +33,16 @@ def analysed(
     quiet: bool,
     processes: int | None = None,
     outputs: Sequence[str] = (),
+    *,
+    payload: bool = False,
 ) -> Analysis:
-    """Analyses captures as one; ``outputs`` names modules that will be needed then, to be imported in spare time."""
+    """Analyses captures as one.
+
+    Args:
+        captures, reader, config, processes, payload: as for :func:`pcapflow.analysis.analyze`.
+        quiet: whether nothing is told of the run.
+        outputs: modules that will be needed then, to be imported in spare time.
+    """
     from pcapflow.analysis import analyze as pipeline
     from pcapflow.engine.run import total_bytes
     from pcapflow.reader.open import is_compiled
@@ -52,6 +60,7 @@ def analysed(
             progress=progress,
             jobs=processes,
             meanwhile=functools.partial(_import, outputs),
+            payload=payload,
         )
 
 

@@ -9,6 +9,8 @@ EXIT_ANOMALIES: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREADABLE: Final = 3
 EXIT_OUTPUT: Final = 4
+EXIT_NOT_FOUND: Final = 5
+"""``show --find``: the text passes in no connection. grep says 1, which here would be the gate's word on anomalies."""
 EXIT_FAULT: Final = 70
 """As EX_SOFTWARE of sysexits.h."""
 EXIT_INTERRUPTED: Final = 130

@@ -11,6 +11,7 @@ from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_ke
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
@@ -23,12 +24,16 @@ class Case:
         tables: flows, transitions and marks.
         anomalies: worst first; patterns name them by their position in this list.
         config: the thresholds.
+        payload: what connections said, as far as somebody asked.
     """
 
-    def __init__(self, tables: Tables, anomalies: Sequence[Anomaly], config: Config) -> None:
+    def __init__(
+        self, tables: Tables, anomalies: Sequence[Anomaly], config: Config, payload: Payload = NOTHING
+    ) -> None:
         self.tables = tables
         self.anomalies = anomalies
         self.config = config
+        self.payload = payload
 
     def __len__(self) -> int:
         """How many connections there are."""

@@ -7,52 +7,32 @@ the capture again and keeps a bounded number of rows of the connections asked fo
 from __future__ import annotations
 
 import collections
-import contextlib
-import io
-import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-
+from pcapflow.engine.second_pass import Span, rewind, rows_of_flows
 from pcapflow.errors import CaptureError
-from pcapflow.reader import open_capture
-from pcapflow.reader.open import Engine, Input, is_file
 from pcapflow.reader.segment_batch import (
     COL_ACK,
-    COL_DST_HI,
-    COL_DST_LO,
     COL_FLAGS,
     COL_FRAME,
     COL_PAYLOAD_LEN,
-    COL_PORTS,
     COL_SEQ,
-    COL_SRC_HI,
-    COL_SRC_LO,
     COL_TIME_NS,
     COL_WINDOW,
-    COLUMNS,
-    ICMP_QUOTE,
-    SegmentBatch,
 )
 from pcapflow.tables.segments import Segment
 from pcapflow.tcp.flags import ACK, SYN
-from pcapflow.tcp.states import CLIENT, SERVER
 
 if TYPE_CHECKING:
+    from pcapflow.reader.open import Engine, Input
     from pcapflow.reader.waypoints import Waypoints
     from pcapflow.tables.table import Tables
 
 _M32: Final = 0xFFFF_FFFF
 _FLAG_BITS: Final = 0xFF
-_FILTER_SIZE: Final = 1 << 16
 _SLACK: Final = 4
 """How many times as long as an even pace asks for a window is."""
-MARGIN: Final = 64
-"""Frames read before a connection's first: the fragments of that one may lie there."""
-
-_Key = tuple[int, int, int, int, int]
-_Ends = dict[_Key, list[tuple[int, int]]]
 
 
 def read_segments(
@@ -92,41 +72,15 @@ def _read(
     waypoints: Waypoints,
 ) -> dict[int, _Rows]:
     """Reads what lies in the windows of some connections; nothing where the file cannot be read any more."""
-    ends = _ends(tables, list(windows))
-    wanted = np.zeros(_FILTER_SIZE, dtype=bool)
-    wanted[[_folded(key[1], key[3], key[4] >> 16, key[4]) for key in ends]] = True
     rows_of = {flow: _Rows(limit, frames, window) for flow, window in windows.items()}
+    spans = {span for window in windows.values() for span in window.spans(frames)}
     try:
-        with contextlib.closing(open_capture(inputs, engine=engine)) as opened:
-            batch = SegmentBatch()
-            for first, last in sorted({span for window in windows.values() for span in window.spans(frames)}):
-                # What an earlier one has covered is neither leapt over nor read again.
-                opened.skip_to(first - MARGIN, waypoints)
-                more = opened.frames < last
-                while more:
-                    more = opened.read(batch) and opened.frames < last
-                    rows = np.frombuffer(memoryview(batch.cells), np.int64).reshape(-1, COLUMNS)[: batch.size]
-                    ports = rows[:, COL_PORTS]
-                    folded = _folded(rows[:, COL_SRC_LO], rows[:, COL_DST_LO], ports >> 16, ports)
-                    for row in rows[wanted[folded]].tolist():
-                        _sort_in(row, ends, rows_of)
+        for flow, endpoint, row, _ in rows_of_flows(tables, inputs, engine, list(windows), spans, waypoints):
+            rows_of[flow].add(row, endpoint)
     except CaptureError:
         # The file was readable a moment ago and is not now: the reader of a report loses the pictures, not the facts.
         return {}
     return rows_of
-
-
-def rewind(inputs: Sequence[Input]) -> bool:
-    """Sets open files to their beginning; says whether everything can be read again."""
-    for item in inputs:
-        if isinstance(item, (str, os.PathLike)):
-            if not is_file(item):
-                return False
-        elif item.closed or not item.seekable():
-            return False
-        else:
-            item.seek(0, io.SEEK_SET)
-    return True
 
 
 class _Window(NamedTuple):
@@ -151,7 +105,7 @@ class _Window(NamedTuple):
         """The same without a gap."""
         return self._replace(head_to=self.last, tail_from=self.first)
 
-    def spans(self, frames: frozenset[int]) -> list[tuple[int, int]]:
+    def spans(self, frames: frozenset[int]) -> list[Span]:
         """The first and last frames to be read: before the gap, after it, and each one asked for within."""
         if self.is_whole:
             return [(self.first, self.last)]
@@ -223,39 +177,3 @@ class _Rows:
         """What is kept, in order of frames."""
         chosen = {segment.frame: segment for segment in (*self._head, *self._named, *self._tail)}
         return [chosen[frame] for frame in sorted(chosen)]
-
-
-def _folded(src_lo: Any, dst_lo: Any, sport: Any, dport: Any) -> Any:
-    """A cheap key of a tuple, the same in both directions: what it lets through is compared in full."""
-    mixed = (src_lo ^ dst_lo) ^ (sport ^ dport) * 0x9E37
-    return (mixed ^ mixed >> 16 ^ mixed >> 32) & (_FILTER_SIZE - 1)
-
-
-def _ends(tables: Tables, flows: Sequence[int]) -> _Ends:
-    """Which (flow, sender) addresses and ports can mean; several where the ports were used again."""
-    table = tables.flows
-    ends: _Ends = {}
-    for flow in flows:
-        client, server = (
-            (int(table[f"{side}_hi"][flow]), int(table[f"{side}_lo"][flow])) for side in ("client", "server")
-        )
-        client_port, server_port = int(table["client_port"][flow]), int(table["server_port"][flow])
-        ends.setdefault((*client, *server, client_port << 16 | server_port), []).append((flow, CLIENT))
-        ends.setdefault((*server, *client, server_port << 16 | client_port), []).append((flow, SERVER))
-    return ends
-
-
-def _sort_in(row: list[int], ends: _Ends, rows_of: Mapping[int, _Rows]) -> None:
-    if row[COL_FLAGS] & ICMP_QUOTE:
-        return
-    key = (
-        row[COL_SRC_HI],
-        row[COL_SRC_LO],
-        row[COL_DST_HI],
-        row[COL_DST_LO],
-        row[COL_PORTS],
-    )
-    for flow, endpoint in ends.get(key, ()):
-        rows = rows_of[flow]
-        if rows.window.first <= row[COL_FRAME] <= rows.window.last:
-            rows.add(row, endpoint)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.diagnosis.model import Incident
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.result import Result
 from pcapflow.tables.community_id import community_ids
 from pcapflow.tables.moments import Moments
@@ -28,7 +29,7 @@ Frame = pd.DataFrame
 def frames(result: Result) -> dict[str, Frame]:
     """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``, ``incidents``."""
     return {
-        "flows": flows_frame(result.tables),
+        "flows": flows_frame(result.tables, result.payload),
         "transitions": transitions_frame(result.tables),
         "anomalies": anomalies_frame(result.findings),
         "marks": marks_frame(result.tables),
@@ -36,7 +37,7 @@ def frames(result: Result) -> dict[str, Frame]:
     }
 
 
-def flows_frame(tables: Tables) -> Frame:
+def flows_frame(tables: Tables, payload: Payload = NOTHING) -> Frame:
     """The public ``flows`` table.
 
     Returns:
@@ -54,7 +55,8 @@ def flows_frame(tables: Tables) -> Frame:
         the endpoint whose peer sent one; ``answer``, by the endpoint that had not spoken last, be it the client's next
         request; ``nothing``) and ``idle_owed_by`` (an endpoint); ``pause_s``, the longest silence between two segments
         with new payload; ``quiet_before_close_s``, for how long no payload had passed at the first FIN or RST, what an
-        endpoint said in closing aside, or for how long the connection was established without any.
+        endpoint said in closing aside, or for how long the connection was established without any; ``what``, what
+        it said in a few words (NA where that was not asked or is not known).
     """
     t = tables.flows
     columns: dict[str, Any] = {"flow": t["flow"], "stream": t["stream"]}
@@ -95,6 +97,7 @@ def flows_frame(tables: Tables) -> Frame:
     columns["idle_owed_by"] = _names(t["idle_owed_by"], ENDPOINT_NAMES)
     columns["pause_s"] = _durations(t["pause_ns"], 1e9)
     columns["quiet_before_close_s"] = _durations(moments.quiet_before_close_ns, 1e9)
+    columns["what"] = _what(len(t), payload)
     return pd.DataFrame(columns)
 
 
@@ -213,6 +216,13 @@ def _addresses(t: Table, side: str) -> list[str]:
     distinct, which = np.unique(keys, axis=0, return_inverse=True)
     texts = [address_text(*map(int, row)) for row in distinct]
     return [texts[i] for i in which.ravel()]
+
+
+def _what(count: int, payload: Payload) -> Any:
+    texts = np.full(count, pd.NA, dtype=object)
+    for flow, said in payload.said.items():
+        texts[flow] = said.what
+    return pd.array(texts, dtype="str")
 
 
 def _times(ns: Column) -> Any:

@@ -20,7 +20,7 @@ The document is an object with these members. Members are only ever added under 
   port), ``first_frame``, ``last_frame``, ``start``, ``end``, ``client_state``, ``server_state``, ``closed_by``,
   ``end_reason``, ``completeness``, and per side ``*_packets``, ``*_bytes``, ``*_retransmitted``, ``*_rtt_ms`` (null
   where it could not be measured); ``handshake_ms``, ``first_byte_ms``, ``answer_ms``, ``turns``, ``idle_s``,
-  ``idle_owed``, ``idle_owed_by``, ``pause_s``, ``quiet_before_close_s``, which
+  ``idle_owed``, ``idle_owed_by``, ``pause_s``, ``quiet_before_close_s`` and ``what``, which
   :func:`pcapflow.export.frames.flows_frame` describes (null where there is none). All connections are in the tables
   (``--tables``).
 
@@ -77,7 +77,7 @@ def document(result: Result) -> dict[str, Any]:
         },
         "incidents": [_incident(incident) for incident in result.diagnosis],
         "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
-        "flows": [_flow(result.tables, moments, flow) for flow in named],
+        "flows": [_flow(result.tables, moments, flow, result.payload.what(flow)) for flow in named],
     }
 
 
@@ -138,7 +138,7 @@ def _anomaly(anomaly: Anomaly) -> dict[str, Any]:
     }
 
 
-def _flow(tables: Tables, moments: Moments, flow: int) -> dict[str, Any]:
+def _flow(tables: Tables, moments: Moments, flow: int, what: str) -> dict[str, Any]:
     row = {name: int(column[flow]) for name, column in tables.flows.columns.items()}
     members: dict[str, Any] = {
         "flow": flow,
@@ -168,6 +168,7 @@ def _flow(tables: Tables, moments: Moments, flow: int) -> dict[str, Any]:
     members["idle_owed_by"] = ENDPOINT_NAMES[row["idle_owed_by"]] if row["idle_owed_by"] >= 0 else None
     members["pause_s"] = _duration(row["pause_ns"], 1e9)
     members["quiet_before_close_s"] = _duration(int(moments.quiet_before_close_ns[flow]), 1e9)
+    members["what"] = what or None
     return members
 
 

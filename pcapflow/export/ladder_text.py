@@ -35,7 +35,7 @@ def print_ladder(result: Result, flow: int, stream: TextIO) -> None:
     out = console(stream)
     tables = result.tables
     anomalies = [anomaly for anomaly in result.findings if flow == anomaly.flow or flow in anomaly.flows]
-    out.print(_heading(tables, flow))
+    out.print(_heading(tables, flow, result.payload.what(flow)))
     wanted = {frame for anomaly in anomalies for frame in anomaly.frames}
     wanted |= {int(frame) for frame in tables.transitions["frame"][tables.transitions_of(flow)]}
     segments = result.segments([flow], SEGMENTS_SHOWN, wanted).get(flow, [])
@@ -56,7 +56,7 @@ def print_ladder(result: Result, flow: int, stream: TextIO) -> None:
         out.print(_anomaly(anomaly))
 
 
-def _heading(tables: Tables, flow: int) -> Text:
+def _heading(tables: Tables, flow: int, what: str) -> Text:
     (row,) = tables.flows.rows([flow])
     text = Text(f"Flow {flow}", style="bold")
     text.append(f"  client {tables.client(flow)}, server {tables.server(flow)}\n", style="not bold")
@@ -66,6 +66,8 @@ def _heading(tables: Tables, flow: int) -> Text:
         f"{row['last_frame']}; Wireshark: {display_filter.of_streams([row['stream']])}",
         style="not bold",
     )
+    if what:
+        text.append(f"\nsaid: {what}", style="not bold")
     return text
 
 

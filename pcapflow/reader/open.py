@@ -11,6 +11,7 @@ from pcapflow.errors import CaptureError, EmptyCapture, UnknownFormat
 from pcapflow.reader import segment_batch as batch_module
 from pcapflow.reader.capture import Capture, Undecoded
 from pcapflow.reader.decode.decoder import Decoder
+from pcapflow.reader.decode.fragments import WHOLE_BYTES
 from pcapflow.reader.pcap import PcapRecords, is_pcap
 from pcapflow.reader.pcapng import PcapngRecords, is_pcapng
 from pcapflow.reader.records import CLOCK_STEP_NS
@@ -129,6 +130,14 @@ class OpenCapture:
         """Whether another process can open the inputs too, and read the first of them as quickly: it is plain."""
         is_plain = self._source is not None and not self._source.is_compressed
         return self._engines == {"native"} and is_plain and all(map(is_file, self._inputs))
+
+    def keep_payload(self, batch: SegmentBatch) -> None:
+        """Has the bytes kept that segments carry: in the batch, and of fragmented datagrams.
+
+        Only the native engine has any to give. To be called before the first :meth:`read`.
+        """
+        batch.keeps_payload = True
+        self._decoder.fragments.head_bytes = WHOLE_BYTES
 
     def skip_to(self, frame: int, waypoints: Waypoints) -> None:
         """Leaps towards a frame that lies ahead, as far as another reading's waypoints allow; may be called any time.

@@ -81,6 +81,8 @@ class SegmentBatch:
         seen: segments of either shard that the batch stands for.
         last_ns: time of the last of these.
         latest_ns: the latest of their times, and of all before.
+        keeps_payload: whether the bytes that the segments carry are kept too; only a second pass asks for them.
+        payloads: by row, the captured bytes of its payload; rows without any are missing.
 
     Its rows lie in one array, ``cells``, one after another: to reach an array costs more than to write to it, and a row
     takes three lines of the processor's cache. The columns:
@@ -111,12 +113,16 @@ class SegmentBatch:
         self.seen: i64 = 0
         self.last_ns: i64 = -1
         self.latest_ns: i64 = -1
+        self.keeps_payload = False
+        self.payloads: dict[int, bytes] = {}
         self.cells: vec[i64] = vec[i64]([0] * (COLUMNS * CAPACITY))
 
     def clear(self) -> None:
         """Makes room for the next segments."""
         self.size = 0
         self.seen = 0
+        if self.keeps_payload:
+            self.payloads = {}
 
     def wants(self, time_ns: i64, mixed: i64) -> bool:
         """Counts a segment; whether it is to have a row, by ``mixed`` as for :func:`shard_of`."""

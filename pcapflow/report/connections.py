@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from pcapflow.anomalies.severity import Severity
 from pcapflow.config import Config
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.report import lifelines as lines
 from pcapflow.report.colours import STATE_LOOKS
 from pcapflow.report.instances import ladder_anchor
@@ -43,7 +44,10 @@ class Remark(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """A row of the connections table; ``tone`` is the severity of what is said of it first, or ""."""
+    """A row of the connections table.
+
+    ``tone`` is the severity of what we say of it first, or ""; ``what`` is what it said itself, or "".
+    """
 
     flow: int
     anchor: str
@@ -62,6 +66,7 @@ class Connection(NamedTuple):
     rtt_ms: str
     retransmitted: str
     states: str
+    what: str
 
 
 class Filter(NamedTuple):
@@ -72,10 +77,15 @@ class Filter(NamedTuple):
 
 
 class Connections(NamedTuple):
-    """The connections that are shown, and in words how many are not."""
+    """The connections that are shown, and in words how many are not.
+
+    ``note`` says why it is not told what they said, or not of all; ``told`` is whether it is told of any.
+    """
 
     heading: str
     rows: tuple[Connection, ...]
+    note: str
+    told: bool
     filters: tuple[Filter, ...]
     from_time: str
     to_time: str
@@ -85,7 +95,12 @@ class Connections(NamedTuple):
 
 
 def connections(
-    tables: Tables, remarks: Sequence[Remark], drawn: Iterable[int], clock: Clock, config: Config
+    tables: Tables,
+    remarks: Sequence[Remark],
+    drawn: Iterable[int],
+    clock: Clock,
+    config: Config,
+    payload: Payload = NOTHING,
 ) -> Connections:
     """The rows of the table: connections of which something is said first.
 
@@ -95,6 +110,7 @@ def connections(
         drawn: connections that have a ladder on the page.
         clock: says times.
         config: how many rows there may be, and how long TIME_WAIT lasts.
+        payload: what connections said.
     """
     shown = _shown_flows(tables, remarks, config.report_flows)
     anchored = frozenset(drawn)
@@ -103,7 +119,9 @@ def connections(
         for flow in remark.flows:
             worst.setdefault(flow, remark)
     rows = tuple(
-        _connection(tables, row, worst.get(flow), clock, to_ns(config.msl2_s), drawn=flow in anchored)
+        _connection(
+            tables, row, worst.get(flow), clock, to_ns(config.msl2_s), payload.what(flow), drawn=flow in anchored
+        )
         for flow, row in zip(shown, tables.flows.rows(shown), strict=True)
     )
     total = len(tables.flows)
@@ -113,6 +131,8 @@ def connections(
     return Connections(
         heading=heading,
         rows=rows,
+        note=payload.note,
+        told=any(row.what for row in rows),
         filters=_filters(rows),
         from_time=clock.text(tables.capture.first_ns),
         to_time=clock.text(tables.capture.last_ns),
@@ -146,9 +166,16 @@ def _frequent(words: Iterable[str]) -> list[str]:
 
 
 def _connection(
-    tables: Tables, row: Mapping[str, int], remark: Remark | None, clock: Clock, time_wait_ns: int, *, drawn: bool
+    tables: Tables,
+    row: Mapping[str, int],
+    remark: Remark | None,
+    clock: Clock,
+    time_wait_ns: int,
+    what: str,
+    *,
+    drawn: bool,
 ) -> Connection:
-    """The row of one connection of the ``flows`` table; ``remark`` is what is said of it first."""
+    """The row of one connection of the ``flows`` table; ``remark`` is what we say of it, ``what`` is what it said."""
     flow, capture = row["flow"], tables.capture
     rtts = [row[f"{side}_rtt_ns"] for side in ENDPOINT_NAMES if row[f"{side}_rtt_ns"] >= 0]
     transitions = tables.transitions.rows(tables.transitions_of(flow))
@@ -174,6 +201,7 @@ def _connection(
         rtt_ms=_milliseconds(sum(rtts)) if rtts else "",
         retransmitted=number(row["client_retransmitted"] + row["server_retransmitted"]),
         states=" ".join(STATE_NAMES[row[f"{side}_state"]] for side in ENDPOINT_NAMES),
+        what=what,
     )
 
 

@@ -21,7 +21,8 @@ def to_html(result: Result) -> str:
     }
     evidence.update(frame for incident in result.diagnosis for frame in incident.frames)
     segments = result.segments(drawn, frames=evidence)
-    return render(build(result.tables, result.findings, result.config, segments, result.diagnosis))
+    view = build(result.tables, result.findings, result.config, segments, result.diagnosis, result.payload)
+    return render(view)
 
 
 def render(view: ReportView) -> str:

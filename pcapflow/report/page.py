@@ -13,6 +13,7 @@ from pcapflow.anomalies.model import Anomaly
 from pcapflow.anomalies.severity import Severity
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import Incident
+from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.report.cards import Card, cards
 from pcapflow.report.census_chart import CensusView, census_view
 from pcapflow.report.colours import STATE_LOOKS, StateLook
@@ -60,6 +61,7 @@ def build(
     config: Config,
     segments: Mapping[int, Sequence[Segment]] | None = None,
     incidents: Sequence[Incident] = (),
+    payload: Payload = NOTHING,
 ) -> ReportView:
     """Computes everything a report shows.
 
@@ -70,6 +72,7 @@ def build(
         segments: of the connections that :func:`pcapflow.report.ladder_choice.wanted_flows` names, as far as they could
             be collected.
         incidents: what happened, worst first; anomalies that they explain are behind their cards.
+        payload: what connections said.
     """
     capture = tables.capture
     clock = Clock(capture.first_ns, capture.last_ns)
@@ -93,7 +96,7 @@ def build(
         cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
         notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
         census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
-        connections=connections(tables, _remarks(incidents, told, groups), drawn, clock, config),
+        connections=connections(tables, _remarks(incidents, told, groups), drawn, clock, config, payload),
         looks=STATE_LOOKS,
         version=__version__,
         # Asked for last: the checksum may still be running in another thread.

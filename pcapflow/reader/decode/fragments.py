@@ -1,7 +1,8 @@
 """IP fragments of TCP segments: which datagrams are whole, and the first bytes of each.
 
-Only the head of a datagram is kept, enough for every TCP header; of the rest it is only known which bytes came. Both
-the datagrams under way and the pieces of one are bounded, so that hostile input cannot fill the memory.
+Only the head of a datagram is kept, enough for every TCP header; of the rest it is only known which bytes came. A
+second pass that looks at payload has all of it kept. Both the datagrams under way and the pieces of one are bounded, so
+that hostile input cannot fill the memory.
 
 Source: RFC 791, 3.2 (reassembly); RFC 8200, 4.5.
 """
@@ -12,6 +13,8 @@ from typing import Final, final
 
 HEAD_BYTES: Final = 60
 """The longest TCP header."""
+WHOLE_BYTES: Final = 65_535
+"""The longest datagram."""
 MAX_DATAGRAMS: Final = 1024
 MAX_PIECES: Final = 256
 
@@ -20,18 +23,19 @@ MAX_PIECES: Final = 256
 class _Datagram:
     """One datagram under way: the intervals received, merged and sorted, and its head."""
 
-    def __init__(self, first_frame: int) -> None:
+    def __init__(self, first_frame: int, head_bytes: int) -> None:
         self.first_frame = first_frame
+        self._head_bytes = head_bytes
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.total = -1
-        self._head = bytearray(HEAD_BYTES)
+        self._head = bytearray(head_bytes)
         # A bit for each byte of the head that was captured.
         self._captured = 0
 
     def add(self, start: int, end: int, captured: bytes) -> None:
-        if start < HEAD_BYTES and captured:
-            piece = captured[: HEAD_BYTES - start]
+        if start < self._head_bytes and captured:
+            piece = captured[: self._head_bytes - start]
             self._head[start : start + len(piece)] = piece
             self._captured |= ((1 << len(piece)) - 1) << start
         at = 0
@@ -46,7 +50,7 @@ class _Datagram:
         self.ends[at:last] = [end]
 
     def copy(self) -> _Datagram:
-        other = _Datagram(self.first_frame)
+        other = _Datagram(self.first_frame, self._head_bytes)
         other.starts = self.starts.copy()
         other.ends = self.ends.copy()
         other.total = self.total
@@ -69,10 +73,12 @@ class Fragments:
 
     Attributes:
         length: payload bytes of the datagram that :meth:`add` last completed.
+        head_bytes: bytes kept of each datagram, :data:`HEAD_BYTES` or :data:`WHOLE_BYTES`.
     """
 
     def __init__(self) -> None:
         self.length = 0
+        self.head_bytes = HEAD_BYTES
         self._open: dict[bytes, _Datagram] = {}
         self._given_up: list[int] = []
 
@@ -95,7 +101,7 @@ class Fragments:
             if len(self._open) >= MAX_DATAGRAMS:
                 oldest = next(iter(self._open))
                 self._give_up(self._open.pop(oldest))
-            datagram = self._open[key] = _Datagram(frame)
+            datagram = self._open[key] = _Datagram(frame, self.head_bytes)
         if length > 0:
             datagram.add(offset, offset + length, captured)
         if not more:

@@ -131,6 +131,10 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, 
         cells[row + COL_SACK_RIGHT] = -1
     else:
         _read_options(data, at + MIN_TCP_HEADER_BYTES, options_end, flags & SYN != 0, cells, row)
+    if batch.keeps_payload and payload_len > 0:
+        payload_end: i64 = min(at + header_len + payload_len, end)
+        if payload_end > at + header_len:
+            batch.payloads[int(batch.size)] = data[at + header_len : payload_end]
     batch.size += 1
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import queue
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,11 @@ from pyshark.tshark.tshark import TSharkNotFoundException, get_process_path
 from pcapflow.errors import CaptureError
 from pcapflow.reader.tshark.fields import FIELDS, Fields
 
-INSTALL: Final = (
-    "the pyshark engine needs tshark, which is not installed: `apt install tshark`, `dnf install wireshark-cli`, "
-    "`brew install wireshark`, or https://www.wireshark.org/download.html"
+HOW_TO_INSTALL: Final = (
+    "`apt install tshark`, `dnf install wireshark-cli`, `brew install wireshark`, or "
+    "https://www.wireshark.org/download.html"
 )
+INSTALL: Final = f"the pyshark engine needs tshark, which is not installed: {HOW_TO_INSTALL}"
 
 _PREFERENCES: Final = {
     # Numbers as on the wire, and no analysis of streams: the tracker does that.
@@ -41,11 +43,31 @@ _PREFERENCES: Final = {
     "ip.tso_support": "TRUE",
     "ipv6.defragment": "TRUE",
 }
-_FRAMES_PER_CHUNK: Final = 512
 _CHUNKS_AHEAD: Final = 8
 _MAX_COMPLAINT: Final = 2000
 _POLL_S: Final = 0.2
 _EXIT_S: Final = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What tshark is asked for.
+
+    Attributes:
+        parameters: of its command line.
+        preferences: by name; they go before the user's.
+        decode_as: protocols by criterion, as of its option ``-d``.
+        frames_per_chunk: frames that are handed on at once.
+    """
+
+    parameters: Sequence[str]
+    preferences: Mapping[str, str]
+    decode_as: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    frames_per_chunk: int = 512
+
+
+HEADERS: Final = Order([word for field in FIELDS for word in ("-e", field)], _PREFERENCES)
+"""The fields that segments are made of."""
 
 
 def find_tshark() -> str:
@@ -83,18 +105,18 @@ class FieldCapture(pyshark.FileCapture):  # type: ignore[misc]
         status: tshark's exit status once it has ended.
     """
 
-    def __init__(self, program: str, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, program: str, path: Path, order: Order, loop: asyncio.AbstractEventLoop) -> None:
         self.said: list[str] = []
         self.status = 0
         self._program = program
-        selection = [word for field in FIELDS for word in ("-e", field)]
         super().__init__(
             path,
             keep_packets=False,
             use_ek=True,
             eventloop=loop,
-            override_prefs=_PREFERENCES,
-            custom_parameters=selection,
+            override_prefs=dict(order.preferences),
+            decode_as=dict(order.decode_as),
+            custom_parameters=list(order.parameters),
         )
 
     def _get_tshark_path(self) -> str:
@@ -104,6 +126,15 @@ class FieldCapture(pyshark.FileCapture):  # type: ignore[misc]
         # pyshark asks whether tshark knows EK, which came with 2.2 in 2016: starting tshark once more would cost more
         # than many a capture.
         return Version("3.0.0")
+
+    def _created_new_process(
+        self,
+        parameters: Sequence[str],  # noqa: ARG002 -- as pyshark calls it
+        process: asyncio.subprocess.Process,
+        process_name: str = "TShark",  # noqa: ARG002 -- likewise
+    ) -> None:
+        # pyshark gives up one that has ended already, before it is heard what it has to say.
+        self._running_processes.add(process)
 
     def _setup_tshark_output_parser(self) -> FieldParser:
         return FieldParser()
@@ -123,9 +154,11 @@ class FieldCapture(pyshark.FileCapture):  # type: ignore[misc]
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            if process.stdout is not None:
-                # asyncio knows of an end only when the pipes have ended too, and one that is full is not read on.
-                await process.stdout.read()
+            # asyncio knows of an end only when the pipes have ended too: one that is full is not read on, and one
+            # that another process holds does not end.
+            for number in (1, 2):
+                if pipe := process._transport.get_pipe_transport(number):  # type: ignore[attr-defined]  # noqa: SLF001
+                    pipe.close()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(process.wait(), _EXIT_S)
         self.status = process.returncode or 0
@@ -141,7 +174,7 @@ class Tshark:
         failure: what went wrong in pyshark itself.
     """
 
-    def __init__(self, program: str, path: Path) -> None:
+    def __init__(self, program: str, path: Path, order: Order = HEADERS) -> None:
         """Starts it.
 
         Raises:
@@ -152,6 +185,7 @@ class Tshark:
         self.status = 0
         self.failure: Exception | None = None
         self._program = program
+        self._order = order
         self._chunks: queue.Queue[Sequence[Fields]] = queue.Queue(_CHUNKS_AHEAD)
         self._chunk: list[Fields] = []
         self._closing = threading.Event()
@@ -164,9 +198,16 @@ class Tshark:
             self._loop.close()
             raise CaptureError(str(path), f"tshark cannot be started: {error}") from error
 
-    def next_chunk(self) -> list[Fields]:
-        """The next frames; empty when there are no more."""
-        return list(self._chunks.get())
+    def next_chunk(self, timeout_s: float | None = None) -> list[Fields]:
+        """The next frames; empty when there are no more.
+
+        Raises:
+            TimeoutError: none came for so long.
+        """
+        try:
+            return list(self._chunks.get(timeout=timeout_s))
+        except queue.Empty as error:
+            raise TimeoutError from error
 
     def close(self) -> None:
         """Ends tshark, wherever it is, and waits until it is gone."""
@@ -183,7 +224,7 @@ class Tshark:
     def _run(self) -> None:
         loop = self._loop
         try:
-            capture = FieldCapture(self._program, self.path, loop)
+            capture = FieldCapture(self._program, self.path, self._order, loop)
             # Ending tshark is no part of the task that may be cancelled.
             self._reading = loop.create_task(capture.packets_from_tshark(self._take, close_tshark=False))
             try:
@@ -203,7 +244,7 @@ class Tshark:
 
     def _take(self, fields: Fields) -> None:
         self._chunk.append(fields)
-        if len(self._chunk) == _FRAMES_PER_CHUNK:
+        if len(self._chunk) == self._order.frames_per_chunk:
             chunk, self._chunk = self._chunk, []
             self._put(chunk)
         if self._closing.is_set():

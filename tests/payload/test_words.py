@@ -1,0 +1,344 @@
+"""What connections say in words: each protocol by real bytes and a real tshark, with the nearest that says less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import pcapflow
+from fixtures.captures import BENIGN
+from pcapflow.payload.said import NOBODY, Said
+from pcapflow.tcp.states import CLIENT, SERVER
+from tests.payload.conversations import (
+    MYSQL_GREETING,
+    MYSQL_LOGIN,
+    MYSQL_OK,
+    SSL_REQUEST,
+    TOO_MANY_CLIENTS,
+    Setting,
+    Step,
+    as_it_comes,
+    at_least_tls_1_3,
+    at_most_tls_1_2,
+    mysql_error,
+    mysql_packet,
+    postgres_error,
+    postgres_query,
+    postgres_startup,
+    spoken,
+    tls_handshake,
+    without_certificate,
+    written,
+)
+
+pytestmark = pytest.mark.usefixtures("tshark")
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Listener:
+    return Listener(tmp_path)
+
+
+class Listener:
+    """What tshark and pcapflow make of one connection.
+
+    Attributes:
+        folder: where the captures are written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *steps: Step, port: int = 7000, mss: int = 1400, seq: int = 0xFFFF_FF00) -> Said:
+        """The words; the client's sequence numbers wrap on the way."""
+        path = written(self.folder / "a.pcap", spoken(steps, port=port, mss=mss, seq=seq))
+        payload = pcapflow.analyze(path, payload=True).payload
+        assert payload.note == ""
+        return payload.said[0]
+
+
+REQUEST = b"GET /health?token=secret HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+# HTTP
+
+
+def test_a_request_and_its_status(said: Listener) -> None:
+    words = said((">", REQUEST), ("<", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    assert words.what == "GET /health?… -> 200"
+    assert (words.protocol, words.request, words.answer, words.error) == ("http", "GET /health?…", "200", "")
+    assert (words.frames, words.error_by) == ((4, 5), NOBODY)
+
+
+def test_an_answer_that_fails_names_its_reason(said: Listener) -> None:
+    words = said((">", REQUEST), ("<", b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 99999\r\n\r\n<html>"))
+    assert words.what == "GET /health?… -> 503 Service Unavailable"
+    assert (words.error, words.error_code, words.error_by, words.error_frame) == (
+        "Service Unavailable",
+        "503",
+        SERVER,
+        5,
+    )
+
+
+def test_a_request_without_an_answer_has_none(said: Listener) -> None:
+    words = said((">", REQUEST))
+    assert (words.what, words.answer, words.answer_frame) == ("GET /health?…", "", 0)
+
+
+def test_of_several_exchanges_the_one_that_failed_is_told(said: Listener) -> None:
+    fine = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    words = said(
+        (">", b"GET /a HTTP/1.1\r\n\r\n"),
+        ("<", fine),
+        (">", b"GET /b HTTP/1.1\r\n\r\n"),
+        ("<", b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
+        (">", b"GET /c HTTP/1.1\r\n\r\n"),
+        ("<", fine),
+    )
+    assert words.what == "GET /b -> 502 Bad Gateway"
+
+
+def test_an_answer_to_a_request_that_was_not_seen_stands_alone(said: Listener) -> None:
+    words = said(("<", b"HTTP/1.1 408 Request Time-out\r\nConnection: close\r\n\r\n"))
+    assert words.what == "http -> 408 Request Time-out"
+    assert words.request == ""
+
+
+def test_goaway_of_http_2_is_an_error_unless_it_says_none(said: Listener) -> None:
+    settings = b"\0\0\0\4\0\0\0\0\0"
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings
+
+    def goaway(code: int) -> bytes:
+        return settings + b"\0\0\x08\7\0\0\0\0\0\0\0\0\0" + code.to_bytes(4, "big")
+
+    words = said((">", preface), ("<", goaway(11)))
+    assert (words.what, words.error_code, words.error_by) == ("http2: GOAWAY 11", "11", SERVER)
+    path = written(said.folder / "b.pcap", spoken([(">", preface), ("<", goaway(0))]))
+    assert pcapflow.analyze(path, payload=True).payload.said == {}
+
+
+# TLS
+
+
+@pytest.mark.parametrize(
+    ("server", "client", "alert", "code"),
+    [
+        (as_it_comes, as_it_comes, "handshake_failure", "40"),
+        (at_least_tls_1_3, at_most_tls_1_2, "protocol_version", "70"),
+    ],
+    ids=["no certificate to choose", "no common version"],
+)
+def test_an_alert_names_the_server_that_was_asked_for(
+    server: Setting, client: Setting, alert: str, code: str, said: Listener
+) -> None:
+    words = said(*tls_handshake(server, client))
+    assert words.what == f"tls db.internal: alert {alert}"
+    assert (words.server_name, words.error_code, words.error_by) == ("db.internal", code, SERVER)
+    assert words.frames == (4, 5)
+
+
+def test_a_hello_cut_over_many_segments_is_read_whole(said: Listener) -> None:
+    words = said(*tls_handshake(as_it_comes, as_it_comes), mss=100)
+    assert words.server_name == "db.internal"
+
+
+def test_a_client_that_asks_for_no_name_is_told_without(said: Listener) -> None:
+    words = said(*tls_handshake(as_it_comes, as_it_comes, None))
+    assert (words.what, words.server_name) == ("tls: alert handshake_failure", "")
+
+
+def test_a_close_notify_is_known_by_its_record(said: Listener) -> None:
+    steps = tls_handshake(without_certificate, without_certificate, closed=True)
+    words = said(*steps)
+    assert (words.what, words.version, words.error) == ("tls db.internal", "TLS 1.2", "")
+    assert words.close_notify == (8, 9)
+    assert said(*steps[:-2]).close_notify == (0, 0)
+
+
+def test_data_as_long_as_an_alert_is_no_close_notify(said: Listener) -> None:
+    *steps, (_, alert), _ = tls_handshake(without_certificate, without_certificate, closed=True)
+    data = b"\x17" + alert[1:]
+    assert said(*steps, (">", data)).close_notify == (0, 0)
+
+
+def test_a_close_notify_that_is_not_encrypted_is_no_error(said: Listener) -> None:
+    hello = tls_handshake(as_it_comes, as_it_comes)[0]
+    words = said(hello, ("<", b"\x15\x03\x03\x00\x02\x01\x00"))
+    assert (words.error, words.close_notify) == ("", (0, 5))
+
+
+def test_http_at_a_port_of_tls_is_told_as_that(said: Listener) -> None:
+    words = said((">", REQUEST), ("<", b"\x15\x03\x01\x00\x02\x02\x46"))
+    assert words.what == "GET /health?…: answered with tls: alert protocol_version"
+    assert (words.protocol, words.error, words.error_by) == ("http", "answered in tls", SERVER)
+
+
+def test_tls_at_a_port_of_http_is_told_as_that(said: Listener) -> None:
+    hello = tls_handshake(as_it_comes, as_it_comes)[0]
+    words = said(hello, ("<", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"))
+    assert words.what == "tls db.internal: answered with 400 Bad Request"
+    assert (words.protocol, words.server_name, words.error_code) == ("tls", "db.internal", "400")
+
+
+# Databases
+
+
+def test_postgres_refuses_with_its_own_words(said: Listener) -> None:
+    words = said((">", postgres_startup(b"app", b"shop")), ("<", postgres_error(b"FATAL", b"53300", TOO_MANY_CLIENTS)))
+    assert words.what == "postgres: FATAL 53300 sorry, too many clients already"
+    assert (words.request, words.error_code, words.error_by) == ("connect to shop as app", "53300", SERVER)
+    assert words.frames == (4, 5)
+
+
+def test_a_notice_of_postgres_is_no_error_and_literals_are_left_out(said: Listener) -> None:
+    words = said(
+        (">", postgres_startup(b"app", b"shop")),
+        (">", postgres_query(b"alter user app password 'secret'")),
+        ("<", postgres_error(b"NOTICE", b"00000", b"as you like", b"N")),
+    )
+    assert (words.what, words.error) == ("postgres: alter user app password '…'", "")
+
+
+def test_the_error_that_ended_a_session_goes_before_those_it_survived(said: Listener) -> None:
+    words = said(
+        (">", postgres_startup(b"app", b"shop")),
+        (">", postgres_query(b"select nothing")),
+        ("<", postgres_error(b"FATAL", b"57P05", b"terminating connection due to idle-session timeout")),
+        ("<", postgres_error(b"ERROR", b"42703", b"no such column")),
+    )
+    assert words.error_code == "57P05"
+
+
+def test_postgres_inside_tls_is_told_by_its_tls(said: Listener) -> None:
+    hello, alert = tls_handshake(as_it_comes, as_it_comes)[:2]
+    words = said((">", SSL_REQUEST), ("<", b"S"), hello, alert)
+    assert words.what == "tls db.internal: alert handshake_failure"
+
+
+def test_postgres_that_refuses_tls_goes_on_without(said: Listener) -> None:
+    words = said(
+        (">", SSL_REQUEST),
+        ("<", b"N"),
+        (">", postgres_startup(b"app", b"shop")),
+        ("<", postgres_error(b"FATAL", b"28P01", b"password authentication failed")),
+    )
+    assert words.what == "postgres: FATAL 28P01 password authentication failed"
+
+
+@pytest.mark.parametrize("words", [b"Too many connections", b"#08004Too many connections"])
+def test_mysql_refuses_before_its_greeting(words: bytes, said: Listener) -> None:
+    told = said(("<", mysql_error(1040, words)))
+    assert (told.what, told.error_code) == ("mysql: 1040 Too many connections", "1040")
+
+
+def test_mysql_says_what_was_asked_and_what_went_wrong(said: Listener) -> None:
+    talk: list[Step] = [
+        ("<", MYSQL_GREETING),
+        (">", MYSQL_LOGIN),
+        ("<", MYSQL_OK),
+        (">", mysql_packet(0, b"\x03select 'x'")),
+    ]
+    fine = said(*talk)
+    assert (fine.what, fine.version, fine.error) == ("mysql: select '…'", "8.0.30", "")
+    failed = said(*talk, ("<", mysql_error(1205, b"#HY000Lock wait timeout exceeded", 1)))
+    assert failed.what == "mysql: 1205 Lock wait timeout exceeded"
+    assert failed.request == "select '…'"
+
+
+def test_redis_says_its_error_and_no_password(said: Listener) -> None:
+    auth = b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n"
+    refused = said((">", auth), ("<", b"-WRONGPASS invalid username-password pair\r\n"))
+    assert refused.what == "redis: -WRONGPASS invalid username-password pair"
+    assert (refused.request, refused.error_code) == ("AUTH", "WRONGPASS")
+    taken = said((">", auth), ("<", b"+OK\r\n"))
+    assert (taken.what, taken.error) == ("redis: AUTH", "")
+
+
+# Lines
+
+
+def test_ssh_is_told_by_the_program_of_the_server(said: Listener) -> None:
+    words = said(("<", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), (">", b"SSH-2.0-Go\r\n"))
+    assert (words.what, words.request, words.answer) == ("ssh OpenSSH_9.2p1", "Go", "OpenSSH_9.2p1")
+    assert said((">", b"SSH-2.0-Go\r\n")).what == "ssh Go"
+
+
+def test_smtp_turns_away_with_a_number(said: Listener) -> None:
+    words = said(("<", b"421 4.7.0 Too many connections\r\n"), port=25)
+    assert words.what == "smtp 421 4.7.0 Too many connections"
+    assert (words.error_code, words.error_by) == ("421", SERVER)
+
+
+def test_smtp_names_the_command_that_was_refused(said: Listener) -> None:
+    talk: list[Step] = [("<", b"220 mx ESMTP\r\n"), (">", b"MAIL FROM:<a@b>\r\n")]
+    refused = said(*talk, ("<", b"550 5.7.1 rejected\r\n"))
+    assert (refused.what, refused.request) == ("smtp 550 5.7.1 rejected", "MAIL")
+    fine = said(*talk, ("<", b"250 ok\r\n"))
+    assert (fine.what, fine.error) == ("smtp 220 mx ESMTP", "")
+
+
+def test_dns_names_what_was_asked_and_what_came_of_it(said: Listener) -> None:
+    question = b"\x07nothing\x07example\0\0\1\0\1"
+
+    def message(flags: bytes) -> bytes:
+        body = b"\xab\xcd" + flags + b"\0\1\0\0\0\0\0\0" + question
+        return len(body).to_bytes(2, "big") + body
+
+    missing = said((">", message(b"\1\0")), ("<", message(b"\x81\x83")), port=53)
+    assert (missing.what, missing.error_code, missing.error_by) == ("dns nothing.example: NXDOMAIN", "3", SERVER)
+    fine = said((">", message(b"\1\0")), ("<", message(b"\x81\x80")), port=53)
+    assert (fine.what, fine.answer, fine.error_by) == ("dns nothing.example", "NOERROR", NOBODY)
+
+
+# What is hostile, and what real programs said
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(">", b"GET /\x1b[31m\xe2\x80\xae\xff" + b"A" * 3000 + b" HTTP/1.1\r\n\r\n")],
+        [("<", b"HTTP/1.1 500 \x07\x1b]0;x" + b"B" * 3000 + b"\r\n\r\n")],
+        [("<", postgres_error(b"FATAL", b"\x1b\n\x00", b"\x1b[2J\xff<script>" * 99))],
+        [("<", b"-ERR \x1b[2J\x00\xff" + b"C" * 900 + b"\r\n")],
+        [("<", b"421 \x1b[2J\x00\xff mail" + b"D" * 900 + b"\r\n")],
+        [("<", b"SSH-2.0-\x1b[2J\xff" + b"E" * 200 + b"\r\n")],
+        [("<", mysql_error(1040, b"\x1b[2J\n\xff" + b"F" * 900))],
+    ],
+    ids=["http request", "http answer", "postgres", "redis", "smtp", "ssh", "mysql"],
+)
+def test_hostile_text_is_bounded_and_printable(steps: Sequence[Step], said: Listener) -> None:
+    words = said(*steps, mss=9000)
+    texts = [value for name in Said.__slots__ if isinstance(value := getattr(words, name), str)]
+    assert all(text.isprintable() for text in texts), texts
+    assert max(map(len, texts)) <= 120
+
+
+@pytest.mark.parametrize(
+    ("name", "flow", "what"),
+    [
+        ("curl_not_found", 0, "GET /nothing -> 404 Not Found"),
+        ("chromium_page_ipv6", 0, "GET /index.html -> 200"),
+        ("postgres_psql", 2, 'postgres: ERROR 42703 column "nothing" does not exist'),
+        ("postgres_pgbench", 0, "postgres: connect to postgres as postgres"),
+        ("redis_cli", 1, "redis: SET"),
+        ("ssh_commands", 0, "ssh OpenSSH_9.2p1"),
+        ("https_to_nginx", 0, "tls"),
+    ],
+)
+def test_real_programs_are_understood(name: str, flow: int, what: str) -> None:
+    payload = pcapflow.analyze(BENIGN / f"{name}.pcap", payload=True).payload
+    assert payload.said[flow].what == what
+    assert payload.frames <= 400
+
+
+def test_a_protocol_that_nobody_knows_has_no_words() -> None:
+    payload = pcapflow.analyze(BENIGN / "rsync_module.pcap", payload=True).payload
+    assert (payload.said, payload.frames, payload.note) == ({}, 0, "")
+
+
+def test_who_said_an_alert_is_told(said: Listener) -> None:
+    hello = tls_handshake(as_it_comes, as_it_comes)[0]
+    assert said(hello, (">", b"\x15\x03\x03\x00\x02\x02\x30")).error_by == CLIENT

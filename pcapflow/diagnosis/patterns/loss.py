@@ -35,7 +35,7 @@ def loss(case: Case) -> Sequence[Explanation]:
     """A share of the packets between two hosts is lost on the way, and sent again.
 
     Seen: segments that were sent again between the same two hosts, in a share whose interval lies above the settings
-        loss_percent (low) or retransmission_percent (medium), at different moments. Behind the place where they are
+        loss_permille (low) or retransmission_percent (medium), at different moments. Behind the place where they are
         lost they are seen once, late, and the receiver asks for them before.
     Unless: only large ones are lost (PI407), nothing passes for a while (PI401, PI402), they are copies that the
         capture made, probes of a shut window, or were sent again needlessly, or because a router said by ICMP that they
@@ -68,7 +68,7 @@ def loss(case: Case) -> Sequence[Explanation]:
             sent += np.bincount(place[mine], weights=sides[endpoint].sent[mine], minlength=len(names)).astype(np.int64)
         directions.append((lost, sent))
     share = np.max([_least(case, lost, sent) for lost, sent in directions], axis=0)
-    worth = np.flatnonzero(share * 100 >= case.config.loss_percent)
+    worth = np.flatnonzero(share * 1000 >= case.config.loss_permille)
     worst = worth[np.argsort(-share[worth], kind="stable")][:MAX_PATHS]
     explanations = []
     for path in worst.tolist():

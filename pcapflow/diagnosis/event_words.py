@@ -64,7 +64,8 @@ def _is_attempt(case: Case, event: Event) -> np.ndarray:
     tried = np.zeros(len(case), dtype=bool)
     tried[m["flow"][m["mark"] == marks.MARK_SYN_REPEATED]] = True
     attempt: np.ndarray = (event.silent.heard_ns < 0) & tried[event.silent.flows]
-    return attempt & (event.silent.asked_ns == case.column("start_ns")[event.silent.flows])
+    attempt &= event.silent.asked_ns == case.column("start_ns")[event.silent.flows]
+    return attempt
 
 
 def asked_in_vain(case: Case, event: Event) -> list[Observation]:
@@ -148,4 +149,3 @@ def _at(time_ns: int) -> str:
 def count_attempts(case: Case, event: Event, flows: IntArray) -> int:
     """How many of the concerned connections were attempts."""
     return len(flows) - len(np.unique(event.silent.flows[~_is_attempt(case, event)]))
-

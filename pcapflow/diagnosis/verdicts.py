@@ -46,5 +46,5 @@ def forgot(case: Case, event: Event) -> bool:
     silent = event.silent
     peers = 1 - silent.askers
     reset = (f["reset_by"][silent.flows] == peers) & (f["reset_ns"][silent.flows] >= silent.last_ns - 1)
-    said = chosen(f, np.bincount(silent.flows, weights=peers, minlength=len(f)).astype(np.int64) > 0, "data_ns")
+    said = chosen(f, np.bincount(silent.flows, weights=peers, minlength=len(f)).clip(0, 1).astype(np.int64), "data_ns")
     return bool(np.any(reset & (said[silent.flows] < silent.asked_ns)))

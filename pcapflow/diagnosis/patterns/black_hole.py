@@ -169,9 +169,7 @@ def _repeated(case: Case, repeats: dict[int, list[Mark]], sender: int) -> list[O
     return found
 
 
-def _passes(
-    case: Case, everyone: IntArray, flows: IntArray, sender: int, passed: int, passed_flow: int
-) -> Observation:
+def _passes(case: Case, everyone: IntArray, flows: IntArray, sender: int, passed: int, passed_flow: int) -> Observation:
     f = case.tables.flows
     others = everyone[~among(everyone, flows)]
     small = others[(side(f, 1 - sender, "acked")[others] > 1)]

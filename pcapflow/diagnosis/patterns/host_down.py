@@ -100,7 +100,9 @@ def _explanation(case: Case, event: Event) -> Explanation:
         ),
         against=()
         if others
-        else (f"{path_between(askers, (peer,))} is cut: no other host is heard meanwhile that would tell the two apart",),
+        else (
+            f"{path_between(askers, (peer,))} is cut: no other host is heard meanwhile that would tell the two apart",
+        ),
         remedy=(
             Remedy(
                 "Server" if is_server else "Client",

@@ -12,6 +12,7 @@ from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
+from pcapflow.anomalies.transfer.shares import sent_again
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -39,12 +40,13 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     Else: segments sent again needlessly (spurious) point to delay and not to loss; the marks tell them apart.
         Segments are counted in units of the MSS, since a card that merges segments makes one record of forty; further
         repeats of one and the same segment are silence and no share (PF402), and copies that the capture made are none.
-    Source: RFC 9293, 3.8.1; the share is the setting retransmission_percent, its interval is Wilson's.
+        What was sent again in smaller pieces, because a router said by ICMP that it was too large, is none either.
+    Source: RFC 9293, 3.8.1; RFC 1191, 6.5; the share is the setting retransmission_percent, its interval is Wilson's.
     """
     f = tables.flows
     per_side, shares = [], []
     for endpoint in SIDES:
-        sent, again = side(f, endpoint, "data_segments"), side(f, endpoint, "data_segments_again")
+        sent, again = sent_again(tables, config, endpoint)
         flows = indices(again >= max(config.retransmission_segments, 1))
         least = wilson_low(again[flows], sent[flows])
         heavy = least * 100 >= config.retransmission_percent
@@ -57,7 +59,8 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
         row, flow, endpoint = hit
         again = story.marks(flow, *REPEATS, endpoint=endpoint)
         needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
-        number, sent = cell(f, flow, endpoint, "data_segments_again"), cell(f, flow, endpoint, "data_segments")
+        counts = sent_again(tables, config, endpoint)
+        number, sent = int(counts.again[flow]), int(counts.sent[flow])
         low, high = wilson(number, sent)
         spurious = f", at least {needless:,} of them needlessly" if needless else ""
         return Finding(

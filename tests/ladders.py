@@ -9,8 +9,8 @@
 
 The rungs are those of :mod:`fixtures.ladder`, and may go on with words and numbers: ``win`` (window field), ``id`` (IP
 identification), ``ts`` and ``ecr`` (time stamps), ``sack`` (left edge of a block, relative), and on a SYN ``scale``
-(window scaling) and ``sackok`` (1: SACK is permitted). ``alert`` says that the payload is a TLS alert (1), or may be one
-for all that the snap length left (2). ``end`` says when the capture ends; without it, it ends with the last rung.
+(window scaling) and ``sackok`` (1: SACK is permitted). ``alert`` says that the payload is a TLS alert (1), or may be
+one for all that the snap length left (2). ``end`` says when the capture ends; without it, it ends with the last rung.
 
 A cell holds the states that an endpoint entered on that rung, as the final tables date them, and how that is known:
 nothing for ``sent``, ``+`` for ``proven``, ``?`` for ``assumed``. A fourth column is headed ``marks`` (those of the

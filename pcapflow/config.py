@@ -43,6 +43,8 @@ class Config:
             segments allows for is compared with it, the lower bound of a Wilson interval.
         retransmission_segments: segments of a side that must have been sent again before their share is looked at:
             one or two may be a single event, and an interval takes them to be independent.
+        loss_permille: segments of a thousand between two hosts that are lost and worth telling; the least that their
+            number allows for is compared with it. So few already slow down long paths.
         black_hole_retries: repeats of a full-size segment that make a black hole likely.
         moment_s: what happens within this time is one event: the ends of all connections of a process take
             milliseconds, and its host may be busy.
@@ -79,6 +81,7 @@ class Config:
     keepalive_probes: int = 3
     retransmission_percent: int = 5
     retransmission_segments: int = 3
+    loss_permille: int = 5
     black_hole_retries: int = 3
     moment_s: float = 0.25
     stop_s: float = 10.0

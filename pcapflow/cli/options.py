@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pcapflow.gate import Gate
+if TYPE_CHECKING:
+    from pcapflow.gate import Gate
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -36,8 +37,12 @@ def config_option(command: _F) -> _F:
 
 
 def _gate(ctx: click.Context, param: click.Parameter, value: str | None) -> Gate | None:
+    if value is None:
+        return None
+    from pcapflow.gate import Gate
+
     try:
-        return None if value is None else Gate.parse(value)
+        return Gate.parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 

@@ -20,8 +20,8 @@ from pcapflow.diagnosis.outage_words import (
     explains,
     harm,
     hosts,
+    is_database,
     is_short,
-    program_at,
     where,
 )
 from pcapflow.diagnosis.outages import Outage, is_crash, merged, outages
@@ -46,9 +46,7 @@ def series(case: Case, service: Service) -> Iterator[tuple[Outage, ...]]:
 
 def _did_harm(case: Case, service: Service, outage: Outage) -> bool:
     """Whether anybody lost anything; a reload that closes idle connections looks the same, but at a database."""
-    program, _ = program_at(int(case.column("server_port")[outage.servers[0]]))
-    known = program in ("PostgreSQL", "MariaDB or MySQL", "Redis")
-    return known or did_harm_to_any(service, outage)
+    return is_database(case, outage) or did_harm_to_any(service, outage)
 
 
 def did_harm_to_any(service: Service, outage: Outage) -> bool:

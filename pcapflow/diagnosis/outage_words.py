@@ -14,6 +14,8 @@ from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.model import Blame, Observation
 from pcapflow.diagnosis.outages import Outage
 from pcapflow.diagnosis.service import Service
+from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
+from pcapflow.diagnosis.spoken import errors
 from pcapflow.tcp.states import CLIENT, FIN_TX, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
@@ -23,22 +25,35 @@ _CONSEQUENCES: Final = (
 )  # fmt: skip
 """Rules that tell what the clients of a server that goes away see."""
 _SHOWN: Final = 4
-_PROGRAMS: Final = (
-    ((80, 443, 8080, 8443), "nginx", "`nginx -s reload` changes its configuration without refusing anybody"),
-    ((5432, 5433), "PostgreSQL", "`pg_ctl reload` is enough for most settings, and `-m smart` restarts cut nobody off"),
-    ((3306, 3307), "MariaDB or MySQL", "`SET GLOBAL` changes most settings without a restart"),
-    ((6379, 6380), "Redis", "`CONFIG SET` changes most settings without a restart; fail over to a replica before one"),
-    ((5000, 8000, 8001), "gunicorn or uvicorn", "`kill -HUP` of gunicorn's master keeps the listening socket open"),
-)  # fmt: skip
-"""Ports, the program that usually listens there, and how it is changed without an outage."""
+_GENTLY: Final = {
+    HTTP: "`nginx -s reload`, `kill -HUP` of gunicorn's master or `haproxy -sf` keep the listening socket open",
+    POSTGRES: "`pg_ctl reload` is enough for most settings of PostgreSQL, `pg_ctl restart -m smart` cuts nobody off",
+    MYSQL: "`SET GLOBAL` changes most settings of MariaDB or MySQL without a restart",
+    REDIS: "`CONFIG SET` changes most settings of Redis without a restart; fail over to a replica before one",
+}
+"""How the program that usually listens on a port is changed without being away."""
+_LOGS: Final = {
+    HTTP: "`error.log` of nginx (`exited on signal`), or gunicorn's (`Worker ... was sent SIGKILL`)",
+    POSTGRES: "PostgreSQL's log (`was terminated by signal`)",
+    MYSQL: "the error log of MariaDB or MySQL (`got signal`, `Normal shutdown`)",
+    REDIS: "Redis's log (`User requested shutdown`, `REDIS BUG REPORT`)",
+}
+"""Where that program says how it ended."""
 
 
-def program_at(port: int) -> tuple[str, str]:
-    """The program that usually listens on this port, and how it is changed without being away; "" where none is."""
-    for ports, program, gently in _PROGRAMS:
-        if port in ports:
-            return program, gently
-    return "", ""
+def gently(case: Case, outage: Outage) -> str:
+    """How what listens there is changed without being away; "" where the port does not tell what it is."""
+    return _GENTLY.get(settings_of(int(case.column("server_port")[outage.servers[0]])), "")
+
+
+def last_words(case: Case, outage: Outage) -> str:
+    """Where what listens there says how it ended."""
+    return _LOGS.get(settings_of(int(case.column("server_port")[outage.servers[0]])), "the program's own log")
+
+
+def is_database(case: Case, outage: Outage) -> bool:
+    """Its port says that a database listens there, which closes its connections for no reload."""
+    return settings_of(int(case.column("server_port")[outage.servers[0]])) in (POSTGRES, MYSQL, REDIS)
 
 
 def where(case: Case, outage: Outage) -> str:
@@ -105,6 +120,7 @@ def _attempts(case: Case, flows: IntArray) -> str:
 def observations(case: Case, service: Service, outage: Outage) -> Iterator[Observation]:
     """What is to be seen of it, the strongest first."""
     yield from _ended(case, service, outage)
+    yield from errors(case, outage.ended)
     yield from _turned_away(case, outage)
     yield from _return(case, outage)
     if len(outage.others):

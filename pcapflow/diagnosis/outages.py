@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -22,6 +23,8 @@ from pcapflow.text.times import to_ns
 Kind = Literal["away", "forgot", "at-once", "worker"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("forgot", "away", "at-once", "worker")
+SELDOM: Final = 0.01
+"""Refusals follow one another by chance less often than this, or they are no one event."""
 UNLIKELY: Final = 1e-3
 """Closes fall together by chance less often than this, or they are no one event."""
 ALL: Final = 0.9
@@ -29,10 +32,10 @@ ALL: Final = 0.9
 MAX_SERVERS: Final = 500
 """Servers that are looked at, those with the most refusals or closes first."""
 MAX_RUNS: Final = 20
-"""Times that one server is told to have been away."""
+"""Times that one server is told to have been away at most."""
 FEW_RUNS: Final = 2
-"""A server that refuses more often than this between connections that it accepts is one that chooses, unless it ended
-connections each time."""
+"""A server that refuses more often than this between connections that it accepts, while others go on, is one that
+chooses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +117,37 @@ def _refusing(service: Service) -> Iterator[Outage]:
         accepted = accepted[np.argsort(service.accepted_ns[accepted], kind="stable")]
         runs = np.searchsorted(service.accepted_ns[accepted], service.refused_ns[refusals])
         places = np.unique(runs)
+        if len(places) > MAX_RUNS and len(refusals) < 2 * len(places):
+            continue  # one here and one there, all the time
         for place in places[:MAX_RUNS].tolist():
             outage = _away(service, flows, refusals[runs == place], accepted, place)
-            if outage is not None and (len(outage.ended) or (len(places) <= FEW_RUNS and not len(outage.others))):
+            if outage is not None and _is_meant(service, outage, len(places), len(accepted), len(refusals)):
                 yield outage
+
+
+def _chance(attempts: int, refusals: int, run: int) -> float:
+    """A bound for the chance that so many refusals follow one another, if any of the attempts may be refused.
+
+    A run of ``k`` has ``n - k + 1`` places, and at each of them the others are spread in ``C(n - k, r - k)`` of the
+    ``C(n, r)`` orders; in logarithms.
+    """
+
+    def log_orders(n: int, r: int) -> float:
+        return math.lgamma(n + 1) - math.lgamma(r + 1) - math.lgamma(n - r + 1)
+
+    log = math.log(attempts - run + 1) + log_orders(attempts - run, refusals - run) - log_orders(attempts, refusals)
+    return math.exp(min(log, 0.0))
+
+
+def _is_meant(service: Service, outage: Outage, runs: int, accepted: int, refusals: int) -> bool:
+    """Whether these refusals show a server that was away, and not one that refuses now and then.
+
+    One refusal shows it only with connections that ended abruptly; and where others went on, the refusals must follow
+    one another more closely than chance would have it.
+    """
+    if len(outage.others):
+        return runs <= FEW_RUNS and _chance(accepted + refusals, refusals, len(outage.refused)) <= SELDOM
+    return len(outage.refused) > 1 or not outage.existed or bool(service.is_abrupt[outage.ended].any())
 
 
 def _away(service: Service, flows: IntArray, refusals: IntArray, accepted: IntArray, place: int) -> Outage | None:
@@ -134,8 +164,10 @@ def _away(service: Service, flows: IntArray, refusals: IntArray, accepted: IntAr
     closes = service.close_ns[before]
     forgotten = service.is_forgotten[before] & (closes > first) & (service.spoke_ns[before] < first)
     ended = before[(service.is_ended[before] & (closes >= since) & (closes <= until)) | forgotten]
-    others = before[(service.spoke_ns[before] > until) if back >= 0 else np.zeros(len(before), dtype=bool)]
-    ended = ended[~among(ended, others)]
+    # What a server had under way may still be answered when it has closed its listener; then it ends those as well.
+    ended = ended[service.spoke_ns[ended] <= until]
+    last = int(service.refused_ns[refusals[-1]])
+    others = before[(service.spoke_ns[before] > (first if back >= 0 else last)) & ~among(before, ended)]
     silent = flows[service.is_silent[flows] & (service.start_ns[flows] >= first) & (service.start_ns[flows] <= until)]
     closed_ns = service.close_ns[ended]
     heard = np.concatenate((service.spoke_ns[before][service.spoke_ns[before] < first], [accepted_ns or -1]))

@@ -13,6 +13,7 @@ from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.catalogue import catalogue
 from pcapflow.diagnosis.model import Explanation, Incident
 from pcapflow.diagnosis.pattern import Pattern
+from pcapflow.diagnosis.words import said_on
 from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.tables.table import Tables
 
@@ -57,7 +58,7 @@ def diagnose(
     clear(tables)
     accepted = _choose(candidates, anomalies)
     accepted.sort(key=_rank)
-    return [_incident(number, choice) for number, choice in enumerate(accepted)]
+    return [_incident(number, choice, payload) for number, choice in enumerate(accepted)]
 
 
 def _choose(candidates: Sequence[_Candidate], anomalies: Sequence[Anomaly]) -> list[_Accepted]:
@@ -115,9 +116,12 @@ def _rank(choice: _Accepted) -> tuple[float, ...]:
     return (-told.severity, -choice.weight, -told.count, told.start_ns)
 
 
-def _incident(number: int, choice: _Accepted) -> Incident:
+def _incident(number: int, choice: _Accepted, payload: Payload) -> Incident:
     pattern, told = choice.candidate
     fields = {field.name: getattr(told, field.name) for field in dataclasses.fields(Explanation)}
     fields["explains"] = choice.explains
+    cited = {frame for observation in told.why for frame in observation.frames}
+    # A pattern that rests on what was said has told it already.
+    fields["why"] = (*told.why, *(seen for seen in said_on(payload, told.flows) if not cited.issuperset(seen.frames)))
     fields["against"] = (*told.against, *(f"it could also be this: {text}" for text in choice.alternatives))
     return Incident(number=number, code=pattern.code, pattern=pattern.name, **fields)

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.lookup.columns import side
+from pcapflow.anomalies.lookup.columns import SIDES, side
 from pcapflow.anomalies.lookup.groups import server_keys
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
@@ -122,7 +122,10 @@ class Service:
     @functools.cached_property
     def is_abrupt(self) -> BoolArray:
         """It was not closed right after an answer: it was idle, or an answer was owed."""
-        return np.asarray((self.quiet_ns > AFTER_ANSWER_NS) | self.is_cut, dtype=bool)
+        trips = [np.maximum(side(self._f, endpoint, "rtt_ns"), 0) for endpoint in SIDES]
+        # A server that waits for the client's ACK of its last word closes a round trip later.
+        said_all = self.quiet_ns <= AFTER_ANSWER_NS + 2 * (trips[CLIENT] + trips[SERVER])
+        return np.asarray(~said_all | self.is_cut, dtype=bool)
 
     @functools.cached_property
     def _is_reset(self) -> BoolArray:

@@ -107,39 +107,43 @@ def write_capture(path: Path, excerpts: Iterable[Excerpt]) -> tuple[list[Origin]
     ports: dict[str, int] = {}
     frames: list[tuple[Origin, bytes]] = []
     for number, excerpt in enumerate(excerpts):
-        for endpoint, piece in excerpt.sent:
+        for endpoint, sent in excerpt.sent:
             port = ports.setdefault(excerpt.protocols[endpoint], FIRST_PORT + len(ports))
-            data = filled(piece, excerpt.protocols[endpoint])
-            frames.append((Origin(excerpt.flow, endpoint, piece.frame), _record(number, endpoint, piece, data, port)))
+            piece = filled(sent, excerpt.protocols[endpoint])
+            frames.append((Origin(excerpt.flow, endpoint, piece.frame), _record(number, endpoint, piece, port)))
     frames.sort(key=lambda item: item[0].frame)
     header = struct.pack("=IHHiIII", _NANOSECOND_MAGIC, 2, 4, 0, 0, 1 << 18, _LINKTYPE_RAW)
     path.write_bytes(header + b"".join(record for _, record in frames))
     return [origin for origin, _ in frames], ports
 
 
-def filled(piece: Piece, protocol: str) -> bytes:
-    """The payload of a segment, with something in place of what a snap length cut off.
+def filled(piece: Piece, protocol: str) -> Piece:
+    """A segment with something in place of what a snap length cut off, where tshark would not say a word without.
 
-    tshark waits for the whole of a record or a line before it says anything of it. A line of the Redis protocol ends
-    where it was cut; everything else goes on with zeros, which end its strings.
+    It waits for the whole of a TLS record, which zeros make up for, and of a line of the Redis protocol, which then
+    ends where it was cut. Of other protocols it tells what is there.
     """
+    if len(piece.data) >= piece.length:
+        return piece
+    if protocol == "tls":
+        return piece._replace(data=piece.data.ljust(min(piece.length, _LONGEST), b"\0"))
+    if protocol == "resp":
+        line = piece.data + b"\r\n"
+        return piece._replace(data=line, length=len(line))
+    return piece
+
+
+def _record(number: int, endpoint: int, piece: Piece, port: int) -> bytes:
+    """A segment as a record of a pcap, between the addresses of the connection of this number."""
     length = min(piece.length, _LONGEST)
     data = piece.data[:length]
-    if len(data) == length:
-        return data
-    return data + b"\r\n" if protocol == "resp" else data.ljust(length, b"\0")
-
-
-def _record(number: int, endpoint: int, piece: Piece, data: bytes, port: int) -> bytes:
-    """A segment as a record of a pcap, between the addresses of the connection of this number."""
-    length = len(data)
     ends = ((_CLIENTS + number, _CLIENT_PORT), (_SERVERS + number, port))
     (source, source_port), (target, target_port) = ends if endpoint == CLIENT else ends[::-1]
     ip = struct.pack("!BBHHHBBHII", 0x45, 0, _HEADERS_BYTES + length, 0, 0x4000, 64, 6, 0, source, target)
     tcp = struct.pack("!HHIIBBHHH", source_port, target_port, piece.seq, 0, 0x50, _PSH_ACK, 0xFFFF, 0, 0)
     seconds, nanoseconds = divmod(piece.time_ns, _NS_PER_S)
-    size = _HEADERS_BYTES + length
-    return struct.pack("=IIII", seconds & _M32, nanoseconds, size, size) + ip + tcp + data
+    sizes = (_HEADERS_BYTES + len(data), _HEADERS_BYTES + length)
+    return struct.pack("=IIII", seconds & _M32, nanoseconds, *sizes) + ip + tcp + data
 
 
 def _spans(tables: Tables, flows: Sequence[int], frames: Iterable[int]) -> list[Span]:

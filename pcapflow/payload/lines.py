@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from pcapflow.payload.said import NOBODY, Said
@@ -9,23 +10,31 @@ from pcapflow.payload.talk import MOST_CHARACTERS, Talk, tidy
 from pcapflow.tcp.states import CLIENT, SERVER
 
 _FIRST_SMTP_ERROR: Final = 400
+_REFUSAL: Final = re.compile(rb"(?!SSH-)([ -~]{1,255})\r?\n")
+"""A line that an SSH server sends in place of its version (OpenSSH: ``Exceeded MaxStartups``)."""
 _RCODES: Final = {"1": "FORMERR", "2": "SERVFAIL", "3": "NXDOMAIN", "4": "NOTIMP", "5": "REFUSED"}
 
 
 def ssh(talk: Talk) -> Said | None:
-    """The program of the server, or of the client where the server did not say."""
+    """The program of the server, or of the client where the server did not say; a line in place of a banner refuses."""
     banners = ["", ""]
     frames = [0, 0]
     is_known = False
+    refused_frame = 0
     for heard in talk.of("ssh"):
         is_known = True
         banner = heard.layer.first("protocol")
+        if heard.endpoint == SERVER and not banner and not refused_frame:
+            refused_frame = heard.frame
         if banner.startswith("SSH-") and not banners[heard.endpoint]:
             # SSH-2.0-softwareversion comments
             banners[heard.endpoint] = tidy(banner.partition(" ")[0].split("-", 2)[-1])
             frames[heard.endpoint] = heard.frame
     if not is_known:
         return None
+    line = _REFUSAL.match(talk.greeting)
+    if line and refused_frame and not banners[SERVER]:
+        return _refused_by_ssh(talk.flow, tidy(line[1].decode("utf-8", "backslashreplace")), refused_frame)
     version = banners[SERVER] or banners[CLIENT]
     return Said(
         flow=talk.flow,
@@ -36,6 +45,17 @@ def ssh(talk: Talk) -> Said | None:
         answer=banners[SERVER],
         answer_frame=frames[SERVER],
         version=version,
+    )
+
+
+def _refused_by_ssh(flow: int, words: str, frame: int) -> Said:
+    return Said(
+        flow=flow,
+        protocol="ssh",
+        what=tidy(f"ssh: {words}", MOST_CHARACTERS),
+        error=words,
+        error_by=SERVER,
+        error_frame=frame,
     )
 
 

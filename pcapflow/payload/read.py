@@ -81,6 +81,10 @@ def _first_bytes(candidates: Candidates) -> tuple[bytes, bytes]:
     return client, server
 
 
+def _greeting(excerpt: Excerpt) -> bytes:
+    return next((sent.piece.data for sent in excerpt.sent if sent.endpoint == SERVER), b"")
+
+
 def _dissected(program: str, excerpts: Sequence[Excerpt], asked: int) -> Payload:
     """What the excerpts say."""
     if not excerpts:
@@ -100,6 +104,7 @@ def _dissected(program: str, excerpts: Sequence[Excerpt], asked: int) -> Payload
     for number, origin in enumerate(origins, 1):
         for layer in layers.get(number, ()):
             heard.setdefault(origin.flow, []).append(Heard(origin.endpoint, origin.frame, layer))
-    told = {flow: words for flow in heard if (words := said(Talk(flow, tuple(heard[flow]))))}
+    greetings = {excerpt.flow: _greeting(excerpt) for excerpt in excerpts}
+    told = {flow: words for flow in heard if (words := said(Talk(flow, tuple(heard[flow]), greetings[flow])))}
     note = f"What the connections said is not told, or only in part: {printable(fault[:200])}." if fault else ""
     return Payload(told, note, asked, len(origins))

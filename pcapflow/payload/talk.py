@@ -27,10 +27,17 @@ class Heard(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Talk:
-    """What was heard on one connection, in order of frames."""
+    """What was heard on one connection, in order of frames.
+
+    Attributes:
+        flow: the connection.
+        heard: the layers that were dissected.
+        greeting: the first bytes of the server, for words that Wireshark has no field for.
+    """
 
     flow: int
     heard: tuple[Heard, ...]
+    greeting: bytes = b""
 
     def of(self, name: str) -> Iterator[Heard]:
         """The layers of this name."""

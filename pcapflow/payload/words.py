@@ -61,4 +61,5 @@ def _told(talk: Talk) -> Said | None:
 
 
 def _of_side(talk: Talk, endpoint: int) -> Said | None:
-    return _told(Talk(talk.flow, tuple(heard for heard in talk.heard if heard.endpoint == endpoint)))
+    heard = tuple(heard for heard in talk.heard if heard.endpoint == endpoint)
+    return _told(Talk(talk.flow, heard, talk.greeting))

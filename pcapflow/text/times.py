@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 NS_PER_S: Final = 1_000_000_000
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -67,8 +66,7 @@ def day_and_time(time_ns: int) -> str:
     return f"{when.date().isoformat()} {when:%H:%M:%S}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     """Says times of day as finely, and with the date if need be, as the span of a capture asks for.
 
     Attributes:

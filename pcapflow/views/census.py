@@ -7,9 +7,8 @@ not on the wire: it is taken to last ``time_wait_s``, as long as the kernel keep
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +23,7 @@ UNCOUNTED: Final = frozenset({CLOSED, LISTEN, UNKNOWN})
 SAMPLES: Final = 181
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Census:
+class Census(NamedTuple):
     """Endpoints per state; axis 0 is the side (0 client, 1 server), the last axis the state code.
 
     Attributes:
@@ -43,8 +41,7 @@ class Census:
     peak_ns: Counts
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Traffic:
+class _Traffic(NamedTuple):
     """When endpoints of one side entered and left one state, each in time order."""
 
     entries_ns: _Column

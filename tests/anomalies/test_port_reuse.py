@@ -32,6 +32,7 @@ FROM_TIME_WAIT = f"""
 BEFORE_THE_CAPTURE = CLEARED.format(
     ms=0, ack="3000000:3000000 ack 2000000000", rst="2000000000:2000000000", later=1000, answered=1001, done=1002
 )
+HALF_CLOSED_AFTER = ("0 > F. 1:1 ack 1", "1 < . 1:1 ack 2", "2 < F. 1:1 ack 2", "3 > . 2:2 ack 2")
 STILL_OPEN = f"{OPEN}{CLEARED.format(ms=5, ack='1:1 ack 1', rst='1:1', later=6000, answered=6001, done=6002)}"
 
 
@@ -71,6 +72,25 @@ def test_a_challenge_that_the_client_never_answers_is_worse() -> None:
     assert row.severity == Severity.MEDIUM
     assert "which the client ignored" in row.detail
     assert row.detail.endswith("it was not opened by the end of the capture")
+
+
+def test_a_client_that_does_not_try_again_on_these_ports_may_have_others() -> None:
+    """Behind a NAT the next SYN leaves from another port."""
+    ladder = "0 > S 0:0 \n 1 < . 700:700 ack 900000 \n 2 > R 900000:900000"
+    row = only(anomalies(Case("PF211", ladder, end_ms=7000), ISNS["plain"]), "PF211")
+
+    assert row.severity == Severity.LOW
+    assert row.detail.endswith("the client reset that (frame 3) and did not try these ports again")
+
+
+@spares("PF211")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_an_old_syn_that_comes_late_is_no_reuse(isn: tuple[int, int]) -> None:
+    """It passes in the middle of the connection, whose TIME_WAIT is still to come."""
+    closed = "\n".join(f"{float(rung.split()[0]) + 10} {rung.split(maxsplit=1)[1]}" for rung in HALF_CLOSED_AFTER)
+    late = f"{OPEN} \n 5 > S 70000:70000 \n 6 < . 1:1 ack 1 \n {closed}"
+
+    assert "PF211" not in codes(anomalies(Case("PF211", late), isn))
 
 
 def test_a_challenge_at_the_end_of_the_capture_may_still_be_answered() -> None:

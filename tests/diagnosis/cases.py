@@ -15,6 +15,7 @@ from pcapflow.anomalies.run import find_anomalies
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import Incident
 from pcapflow.diagnosis.run import diagnose
+from pcapflow.payload.said import Payload, Said
 from tests.ladders import CLIENT, ISNS, SERVER, Row, _row, run
 
 _TTL = re.compile(r"\bttl (\d+)")
@@ -72,6 +73,7 @@ def incidents(
     end_ms: float = 0.0,
     config: Config | None = None,
     isn: tuple[int, int] = ISNS["plain"],
+    said: Iterable[Said] = (),
 ) -> list[Incident]:
     """What the patterns say of these connections, worst first.
 
@@ -80,6 +82,7 @@ def incidents(
         end_ms: when the capture ends; with its last segment if 0.
         config: thresholds; the defaults without.
         isn: the initial sequence numbers of client and server, of every connection.
+        said: what was said on some of them.
     """
     config = config or Config()
     rows = sorted((row for connection in connections for row in connection.rows(isn)), key=lambda row: row.time_ns)
@@ -89,7 +92,8 @@ def incidents(
         tables.capture, frames=len(rows), segments=len(rows), first_ns=rows[0].time_ns, last_ns=last_ns
     )
     tables = dataclasses.replace(tables, capture=capture)
-    return diagnose(tables, find_anomalies(tables, config), config)
+    payload = Payload({each.flow: each for each in said})
+    return diagnose(tables, find_anomalies(tables, config), config, payload)
 
 
 def told(found: Sequence[Incident], pattern: str) -> list[Incident]:

@@ -59,7 +59,7 @@ def test_a_server_that_is_not_back_when_the_capture_ends_is_down() -> None:
 
 
 def test_one_refusal_at_the_end_of_a_capture_says_little() -> None:
-    connections = [at(0, lasting(3000), 40_000), *refusals(4000, 1)]
+    connections = [at(0, idle(3900), 40_000), *refusals(4000, 1)]
 
     assert only(incidents(connections, end_ms=4100), "crash").severity == Severity.LOW
 

@@ -169,3 +169,31 @@ def test_an_old_connection_that_a_syn_on_its_ports_ends_was_not_forgotten_on_the
     found = incidents([*repeated(reopened, 3, apart_ms=700), *repeated(WORKS, 2, at_ms=3500, first_port=41_000)])
 
     assert not told(found, "idle-timeout-device")
+
+
+@fires("PI303")
+def test_several_clients_that_lose_connections_to_one_server_have_one_device_in_common() -> None:
+    found = incidents([
+        connection
+        for n in (1, 2, 3)
+        for connection in (
+            *repeated(INTO_THE_VOID, 2, apart_ms=700, client=f"192.0.2.{n}"),
+            *repeated(WORKS, 1, at_ms=8000, first_port=41_000, client=f"192.0.2.{n}"),
+        )
+    ])  # fmt: skip
+
+    told_of = only(found, "idle-timeout-device")
+    assert told_of.count == 6
+    assert told_of.blame.who == "the path between 192.0.2.1, 192.0.2.2 and 1 more and 198.51.100.2"
+
+
+@fires("PI303")
+def test_silence_that_keep_alives_fill_is_none_that_a_connection_outlived() -> None:
+    kept = ASKED + "".join(f"{1006 + ms} > . 100:100 ack 201\n{1007 + ms} < . 201:201 ack 101\n" for ms in
+                           range(0, 20_000, 1000))  # fmt: skip
+    kept += "21000 > P. 101:201 ack 201\n21001 < P. 201:401 ack 201\n21002 > . 201:201 ack 401\n"
+    found = incidents([*repeated(INTO_THE_VOID, 3, apart_ms=700), *repeated(kept, 1, first_port=41_000)])
+
+    told_of = only(found, "idle-timeout-device")
+    assert told_of.confidence == "likely"
+    assert any("between 1 s and 5 s" in observation.text for observation in told_of.why)

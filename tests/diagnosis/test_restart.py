@@ -248,6 +248,29 @@ def test_a_limit_that_refuses_now_and_then_is_no_restart() -> None:
     assert not told(incidents(connections, end_ms=25_000), "restart")
 
 
+@fires("PI101")
+def test_a_listener_that_is_away_while_its_sessions_go_on_may_have_been_restarted() -> None:
+    connections = [
+        *(at(20 * i, lasting(9000), 40_000 + i) for i in range(3)),
+        *(at(300 * i, CLOSED_BY_CLIENT, 41_000 + i) for i in range(1, 10)),
+        *refusals(3000, 5, 200),
+        *(at(4200 + 300 * i, CLOSED_BY_CLIENT, 42_000 + i) for i in range(10)),
+    ]
+
+    restart = only(incidents(connections, end_ms=12_000), "restart")
+    assert (restart.severity, restart.confidence) == (Severity.LOW, "possible")
+    assert any("the listener alone may have been away" in text for text in restart.against)
+
+
+@spares("PI101")
+def test_two_refusals_in_a_row_among_many_attempts_are_chance() -> None:
+    connections = [at(0, lasting(20_000), 40_000)]
+    connections += [at(200 * i, CLOSED_BY_CLIENT, 41_000 + i) for i in range(60)]
+    connections += refusals(6110, 2, 20)
+
+    assert not told(incidents(connections, end_ms=25_000), "restart")
+
+
 @spares("PI101")
 def test_a_port_on_which_nothing_ever_listened_was_not_restarted() -> None:
     found = incidents(repeated(REFUSED, 6, apart_ms=500), end_ms=9000)

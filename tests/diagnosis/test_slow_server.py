@@ -61,9 +61,40 @@ def test_one_slow_answer_is_only_worth_knowing() -> None:
     assert only(incidents(several(7000)), "slow-server").severity == Severity.INFO
 
 
+@fires("PI104")
+def test_single_answers_that_all_take_the_same_time_end_a_wait_for_something_else() -> None:
+    slow = only(incidents(several(4000, 4003, 4001, 4010, 4002)), "slow-server")
+
+    assert any("the slow ones all took 4 s: it is a timer" in observation.text for observation in slow.why)
+    assert "gives that up after 4 s" in slow.remedy[0].text
+
+
 @spares("PI104")
-def test_answers_that_all_take_the_same_time_are_held_back_on_purpose() -> None:
-    assert not told(incidents(several(4000, 4003, 4001, 4010, 4002, 4008)), "slow-server")
+def test_clients_that_ask_again_for_what_always_takes_the_same_time_are_polling() -> None:
+    polled = f"""{OPEN}
+      3      > P.  1:11   ack 1
+      4      < .   1:1    ack 11
+      4003   < P.  1:21   ack 11
+      4010   > P.  11:21  ack 21
+      4011   < .   21:21  ack 21
+      8012   < P.  21:41  ack 21
+      8020   > P.  21:31  ack 41
+      8021   < .   41:41  ack 31
+      12022  < P.  41:61  ack 31
+    """
+    assert not told(incidents([at(300 * i, polled, 40_000 + i) for i in range(4)]), "slow-server")
+
+
+@spares("PI104")
+def test_a_server_that_speaks_of_its_own_accord_later_on_is_not_slow() -> None:
+    keepalives = f"""{OPEN}
+      3      > P.  1:11   ack 1
+      4      < P.  1:21   ack 11
+      5      > P.  11:21  ack 21
+      60000  < P.  21:41  ack 21
+      60001  > P.  21:31  ack 41
+    """
+    assert not told(incidents([at(0, keepalives, 40_000)]), "slow-server")
 
 
 @spares("PI104")

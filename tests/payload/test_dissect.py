@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pcapflow.payload.choose import Sent
-from pcapflow.payload.cut import FIRST_PORT, MOST_BYTES, Excerpt, Origin, write_capture
+from pcapflow.payload.cut import FIRST_PORT, MOST_BYTES, Excerpt, Origin, filled, write_capture
 from pcapflow.payload.dissect import Dissection, dissect
 from pcapflow.payload.stream import Piece
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -123,3 +123,25 @@ def test_a_segment_of_offload_is_written_cut_short_and_says_so(tmp_path: Path) -
     assert (captured, wire) == (40 + MOST_BYTES, 65_535)
     (row,) = read(path.read_bytes()).rows
     assert row.payload_len == 65_535 - 40
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sent", "written", "length"),
+    [
+        ("tls", b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\0\0\0\0\0", 10),
+        ("resp", b"-NOAU", b"-NOAU\r\n", 7),
+        ("pgsql", b"E\0\0\0\x40", b"E\0\0\0\x40", 10),
+    ],
+)
+def test_what_a_snap_length_cut_off_is_filled_where_tshark_would_wait_for_it(
+    protocol: str, sent: bytes, written: bytes, length: int
+) -> None:
+    piece = filled(Piece(1, 10, sent, 1, 0), protocol)
+
+    assert (piece.data, piece.length) == (written, length)
+
+
+def test_a_whole_segment_is_left_as_it_is() -> None:
+    piece = Piece(1, 5, b"-NOAU", 1, 0)
+
+    assert filled(piece, "resp") is piece

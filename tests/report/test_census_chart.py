@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -29,6 +27,6 @@ def test_large_counts_are_short_on_the_axis(highest: int, ticks: list[str]) -> N
     counts = np.zeros_like(counted.counts)
     counts[0, :, s.ESTABLISHED] = highest
 
-    view = census_view(dataclasses.replace(counted, counts=counts), Clock(0, 10_000_000_000), 60.0)
+    view = census_view(counted._replace(counts=counts), Clock(0, 10_000_000_000), 60.0)
 
     assert [tick.text for tick in view.charts[0].y_ticks] == ticks

@@ -11,11 +11,12 @@ from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.challenges import SLOW_OPENING_S, challenge_of, challenged, opening_ns
 from pcapflow.anomalies.lookup.columns import SIDES, indices
-from pcapflow.anomalies.lookup.timeline import Story, last_times, reopened
-from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
+from pcapflow.anomalies.lookup.timeline import Story, count_marks, last_times, reopened
+from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, Finding, Hits, Severity
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
+from pcapflow.tcp import marks
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SYN_SENT, TIME_WAIT
 from pcapflow.text.phrases import duration
@@ -56,7 +57,8 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
     waits = np.maximum(*(last_times(tables, endpoint, new=TIME_WAIT) for endpoint in SIDES))
     old = indices(waits >= 0)
     anew = reopened(tables, old)
-    soon = (anew >= 0) & (f["start_ns"][anew] - waits[old] < to_ns(config.msl2_s))
+    since = f["start_ns"][anew] - waits[old]
+    soon = (anew >= 0) & (since >= 0) & (since < to_ns(config.msl2_s))
     before = np.full(len(f), -1, dtype=np.int64)
     before[anew[soon]] = old[soon]
     met = challenged(tables)
@@ -67,7 +69,10 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
     left = tables.capture.last_ns - f["start_ns"][flows]
     never = (f["client_state"][flows] == SYN_SENT) & (cost < 0)
     never &= np.where(met[flows], left >= to_ns(config.syn_timeout_s), f["server_packets"][flows] == 0)
-    slow = met[flows] & (cost >= to_ns(SLOW_OPENING_S))
+    # Who was told and tries these ports no more has others: a NAT gives the next SYN another port.
+    elsewhere = never & _given_up(tables)[flows]
+    never &= ~elsewhere
+    slow = (met[flows] & (cost >= to_ns(SLOW_OPENING_S))) | elsewhere
     severity = np.where(never, int(Severity.MEDIUM), np.where(slow, int(Severity.LOW), int(Severity.INFO)))
 
     def finding(story: Story, hit: Hit) -> Finding:
@@ -127,4 +132,13 @@ def _taken(tables: Tables, story: Story, flow: int) -> str:
         told += f" and sent its SYN again{in_frames(challenge.again)}"
     if cost >= 0:
         return f"{told}: the SYN-ACK came {duration(cost)} after the first SYN"
+    if challenge.resets and not challenge.again:
+        return f"{told} and did not try these ports again"
     return f"{told}; it was not opened by the end of the capture"
+
+
+def _given_up(tables: Tables) -> BoolArray:
+    """Flows whose client reset the old connection and sent no further SYN from this port."""
+    reset = count_marks(tables, marks.MARK_RESET_OF_OLDER, endpoint=CLIENT) > 0
+    found: BoolArray = reset & (count_marks(tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT) == 0)
+    return found

@@ -157,7 +157,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(told)]),
             detail=(
                 f"{told_by}, about its segments to {tables.name(flow, peer)}: "
-                f"{_icmp(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
+                f"{icmp_text(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
             ),
             confidence=CERTAIN if found.outcomes[row] == NOT_OPENED else LIKELY,
             alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
@@ -214,7 +214,8 @@ _ICMP6 = {
 }
 
 
-def _icmp(family: int, value: int) -> str:
+def icmp_text(family: int, value: int) -> str:
+    """What an ICMP error says, by its type times 256 and code."""
     kind, code = divmod(max(value, 0), 256)
     if family == 4 and kind == 3:
         return _ICMP4.get(code, f"unreachable, code {code}")

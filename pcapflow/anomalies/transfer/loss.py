@@ -7,13 +7,13 @@ import numpy as np
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.figures import wilson, wilson_low
 from pcapflow.anomalies.hits import Hit, per_flow
-from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import SIDES, indices, side
-from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
-from pcapflow.anomalies.model import Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.lookup.columns import SIDES, indices
+from pcapflow.anomalies.lookup.timeline import Story, frames_of
+from pcapflow.anomalies.model import Finding, Hits, Severity
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.black_hole import in_black_hole
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
+from pcapflow.anomalies.transfer.shares import sent_again
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
@@ -46,7 +46,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     f = tables.flows
     per_side, shares = [], []
     for endpoint in SIDES:
-        sent, again = _segments(tables, endpoint)
+        sent, again = sent_again(tables, config, endpoint)
         flows = indices((again >= max(config.retransmission_segments, 1)) & ~in_black_hole(tables, config, endpoint))
         least = wilson_low(again[flows], sent[flows])
         heavy = least * 100 >= config.retransmission_percent
@@ -59,7 +59,8 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
         row, flow, endpoint = hit
         again = story.marks(flow, *REPEATS, marks.OUT_OF_ORDER, endpoint=endpoint)
         needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
-        sent, number = (int(column[flow]) for column in _segments(tables, endpoint))
+        counts = sent_again(tables, config, endpoint)
+        number, sent = int(counts.again[flow]), int(counts.sent[flow])
         low, high = wilson(number, sent)
         spurious = f", at least {needless:,} of them needlessly" if needless else ""
         return Finding(
@@ -76,16 +77,3 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
         )
 
     return per_flow(tables, flows, finding, weight=least, endpoints=endpoints)
-
-
-@cached_per_tables
-def _segments(tables: Tables, endpoint: int) -> tuple[IntArray, IntArray]:
-    """For each flow the segments of one side, and those of them sent again, up to where its peer fell silent.
-
-    Repeats that nothing answers say that the peer is gone, not which share of the segments gets lost.
-    """
-    f = tables.flows
-    unanswered = count_marks(tables, *REPEATS, endpoint=endpoint, after_ns=side(f, 1 - endpoint, "last_ns"), least=1)
-    again = side(f, endpoint, "data_segments_again")
-    trailing = np.minimum(again, unanswered)
-    return side(f, endpoint, "data_segments") - trailing, again - trailing

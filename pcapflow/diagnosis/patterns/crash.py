@@ -18,8 +18,8 @@ from pcapflow.diagnosis.outage_words import (
     harm,
     hosts,
     is_short,
+    last_words,
     observations,
-    program_at,
     where,
 )
 from pcapflow.diagnosis.outages import Outage, is_crash
@@ -94,6 +94,8 @@ def _headline(case: Case, outage: Outage) -> str:
 def _severity(case: Case, outage: Outage) -> Severity:
     if outage.back_ns >= 0 or outage.kind == "worker":
         return Severity.MEDIUM
+    if len(outage.others):
+        return Severity.MEDIUM
     if is_short(case, outage):
         once = len(outage.refused) + len(outage.silent) == 1
         return Severity.LOW if once and not outage.cut_at_work else Severity.MEDIUM
@@ -101,6 +103,8 @@ def _severity(case: Case, outage: Outage) -> Severity:
 
 
 def _confidence(outage: Outage) -> Confidence:
+    if outage.kind == "away" and len(outage.others):
+        return POSSIBLE
     if outage.kind == "away" and outage.back_ns < 0:
         return CERTAIN if len(outage.ended) or len(outage.refused) > 1 else LIKELY
     if outage.kind == "worker":
@@ -118,6 +122,8 @@ def _against(outage: Outage) -> Iterator[str]:
         yield "a program that drops several requests at once, by a time-out or an error of its own, looks the same"
     else:
         yield "nothing was under way when it ended, so the packets do not tell a stop on purpose from a crash"
+    if outage.kind == "away" and len(outage.others):
+        yield "connections of before went on: the listener alone may be gone, or a limit refuses new connections"
     if outage.unread.any():
         yield "those that were reset before a byte came back may not have reached the program: it had nothing to lose"
     if outage.kind == "away" and not len(outage.ended):
@@ -125,14 +131,12 @@ def _against(outage: Outage) -> Iterator[str]:
 
 
 def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
-    program, _ = program_at(int(case.column("server_port")[outage.servers[0]]))
     at = time_of_day(outage.gone_ns)
-    who = f"{program}'s log, if that is what listens there," if program else "the program's own log"
     advice = [
         Remedy(
             "Server",
-            f"look at what happened at {at}: `journalctl -k` (OOM killer, segfault), `coredumpctl list`, {who} and its "
-            "supervisor's (exit status 137 is SIGKILL, 143 SIGTERM)",
+            f"look at what happened at {at}: `journalctl -k` (OOM killer, segfault), `coredumpctl list`, "
+            f"{last_words(case, outage)}, and its supervisor's (exit status 137 is SIGKILL, 143 SIGTERM)",
         )
     ]
     if outage.kind == "worker":

@@ -12,6 +12,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, IntA
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.diagnosis.starving import Starving, starving
 from pcapflow.tables.moments import Moments
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -21,13 +22,13 @@ from pcapflow.text.times import time_of_day, to_ns
 _CONSEQUENCES: Final = (
     "PF101", "PF104", "PF106", "PF107", "PF202", "PF203", "PF204", "PF301", "PF302", "PF402", "PF404", "PF405",
 )  # fmt: skip
-_BACKLOGS: Final = (
-    ((80, 443, 8080, 8443), "nginx: `listen ... backlog=` (511), `worker_processes`, `worker_connections`"),
-    ((5000, 8000, 8001), "gunicorn: `--backlog` (2048), `--workers`, `--threads`; uvicorn: `--backlog`, `--workers`"),
-    ((6379, 6380), "Redis: `tcp-backlog` (511); `SLOWLOG GET` shows what keeps its one thread busy"),
-    ((3306, 3307), "MariaDB or MySQL: `back_log`, and `thread_cache_size` or a thread pool"),
-    ((5432, 5433), "PostgreSQL: its queue follows `max_connections`; a pooler (PgBouncer) accepts faster"),
-)  # fmt: skip
+_BACKLOGS: Final = {
+    HTTP: "nginx: `listen ... backlog=` (511), `worker_processes`; gunicorn: `--backlog` (2048), `--workers`, "
+    "`--threads`; uvicorn: `--backlog`, `--workers`",
+    REDIS: "Redis: `tcp-backlog` (511); `SLOWLOG GET` shows what keeps its one thread busy",
+    MYSQL: "MariaDB or MySQL: `back_log`, and `thread_cache_size` or a thread pool",
+    POSTGRES: "PostgreSQL: its queue follows `max_connections`; a pooler (PgBouncer) accepts faster",
+}
 """The settings of the program that usually listens on a port."""
 
 
@@ -191,9 +192,8 @@ def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
         ),
         Remedy("Server", f"raise the backlog of listen(){queue} and `net.core.somaxconn`, which limits it"),
     ]
-    advice += [
-        Remedy("Server", f"if this is what listens there, {settings}") for ports, settings in _BACKLOGS if port in ports
-    ]
+    if settings_of(port) in _BACKLOGS:
+        advice.append(Remedy("Server", f"where that is set: {_BACKLOGS[settings_of(port)]}"))
     if len(listener.reset):
         advice.append(Remedy("Server", "set `net.ipv4.tcp_abort_on_overflow` to 0, so that a short burst only waits"))
     advice.append(

@@ -13,10 +13,10 @@ from pcapflow.diagnosis.outage_words import (
     blame,
     end_ns,
     explains,
+    gently,
     harm,
     hosts,
     observations,
-    program_at,
     where,
 )
 from pcapflow.diagnosis.outages import Outage, is_crash
@@ -72,11 +72,16 @@ def _headline(case: Case, outage: Outage) -> str:
     return f"{server} was restarted at {at} and {then}: {did}."
 
 
+def _severity(service: Service, outage: Outage) -> Severity:
+    if len(outage.refused) + len(outage.silent) and not len(outage.others):
+        return Severity.MEDIUM
+    harmful = len(outage.refused) or did_harm_to_any(service, outage)
+    return Severity.LOW if harmful else Severity.INFO
+
+
 def _restart(case: Case, service: Service, outage: Outage) -> Explanation:
-    turned_away = len(outage.refused) + len(outage.silent)
-    severity = Severity.MEDIUM if turned_away else Severity.LOW if did_harm_to_any(service, outage) else Severity.INFO
     return Explanation(
-        severity=severity,
+        severity=_severity(service, outage),
         confidence=_confidence(outage),
         headline=_headline(case, outage),
         blame=blame(case, outage),
@@ -124,7 +129,6 @@ def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
                 "`TCP_USER_TIMEOUT`, tells a client sooner that its peer is gone",
             ),
         )
-    program, gently = program_at(int(case.column("server_port")[outage.servers[0]]))
     away = duration(away_ns(case, outage))
     advice = [
         Remedy(
@@ -133,8 +137,8 @@ def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
             "SO_REUSEPORT), or take it out of the load balancer and let its connections finish first",
         )
     ]
-    if gently and len(outage.servers) == 1:
-        advice.insert(0, Remedy("Server", f"if this is {program}: {gently}"))
+    if gently(case, outage) and len(outage.servers) == 1:
+        advice.insert(0, Remedy("Server", gently(case, outage)))
     if len(outage.refused) + len(outage.silent):
         advice.append(Remedy("Client", f"retry refused connections with growing pauses that together exceed {away}"))
     if outage.cut.any():

@@ -16,7 +16,10 @@ from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
+from pcapflow.diagnosis.spoken import exchanges
 from pcapflow.diagnosis.starving import starving
+from pcapflow.tables.moments import Moments
 from pcapflow.tcp.owed import ACKNOWLEDGMENT
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration
@@ -28,19 +31,19 @@ _MAX_SERVERS: Final = 200
 _LEAST_SHARE: Final = 0.1
 """Of the connections that were answered, more than this share must be slow, with all the doubt of a small count."""
 _MOST_OF: Final = 0.8
-"""Slow answers of which this share takes the same time are held back by a timer: work takes now longer, now shorter."""
+"""Slow answers of which this share takes the same time come by a timer: work takes now longer, now shorter."""
 _FEW: Final = 3
 """Fewer answers may take the same time by chance."""
 _GROWS: Final = 2.0
 """Answers that take so much longer among many open connections than among few grow with the load."""
 
 
-_LOGS: Final = (
-    ((80, 443, 8080, 8443), "`$request_time` and `$upstream_response_time` in the log of nginx"),
-    ((3306, 3307), "`slow_query_log` and `long_query_time` of MariaDB or MySQL"),
-    ((5432, 5433), "`log_min_duration_statement` and `pg_stat_activity` of PostgreSQL"),
-    ((6379, 6380), "`SLOWLOG GET` of Redis"),
-)
+_LOGS: Final = {
+    HTTP: "`$request_time` and `$upstream_response_time` in the log of nginx, `%(L)s` in that of gunicorn",
+    MYSQL: "`slow_query_log` and `long_query_time` of MariaDB or MySQL",
+    POSTGRES: "`log_min_duration_statement` and `pg_stat_activity` of PostgreSQL",
+    REDIS: "`SLOWLOG GET` of Redis",
+}
 """Where the program that usually listens on a port says what was slow."""
 
 
@@ -64,9 +67,9 @@ def slow_server(case: Case) -> Sequence[Explanation]:
 
     Seen: of one address and port, several connections on which the longest time from the client's last byte to the
         first of the server's answer is above `slow_answer_s` and above 20 round trips.
-    Unless: the requests are held back by a timer (all take the same time, as in long polling), few connections of many
-        are slow (subscriptions among requests), data is only streamed, segments had to be sent again in the longest
-        silence, or the program does not accept in time (PI103).
+    Unless: the clients ask again and again on the same connection and all answers take the same time (long polling),
+        few connections of many are slow (subscriptions among requests), data is only streamed, segments had to be sent
+        again in the longest silence, or the program does not accept in time (PI103).
     Means: the time is spent in the program or in what it asks in turn (a database, a lock), not on the path.
     Do:
         Server: measure where the time goes: its slow log, its queries, locks and pools, the CPU.
@@ -89,20 +92,35 @@ def slow_server(case: Case) -> Sequence[Explanation]:
         everyone = case.same_server(int(members[0]))
         answered = everyone[answer_ns[everyone] >= 0]
         found = _Slow(answered, answer_ns[answered], is_slow[answered])
-        if _is_common(found) and not _is_held(found):
+        if _is_common(case, found) and not _is_polled(case, found):
             explanations.append(_explanation(case, found))
     return explanations
 
 
-def _is_common(found: _Slow) -> bool:
+def _is_common(case: Case, found: _Slow) -> bool:
     slow, total = int(np.count_nonzero(found.is_slow)), len(found.flows)
+    if slow == 1:
+        # Later on, what looks like an answer may be a word of the server's own: a keep-alive of BGP, a chat.
+        first_ns = int(Moments(case.tables).first_byte_ns[found.flows[found.is_slow][0]])
+        return total == 1 and first_ns > to_ns(case.config.slow_answer_s)
     return slow == total or wilson(slow, total)[0] > _LEAST_SHARE
 
 
-def _is_held(found: _Slow) -> bool:
+def _timer_ns(found: _Slow) -> int:
+    """How long the slow answers took, where all but a few took the same time; 0 elsewhere."""
     took = found.took_ns[found.is_slow]
     agreed = agreement(took, least=_FEW)
-    return agreed is not None and len(agreed.members) >= _MOST_OF * len(took)
+    return agreed.median_ns if agreed is not None and len(agreed.members) >= _MOST_OF * len(took) else 0
+
+
+def _is_polled(case: Case, found: _Slow) -> bool:
+    """Whether the clients only wait for what a timer lets them have, and ask again at once."""
+    timer_ns = _timer_ns(found)
+    slow = found.flows[found.is_slow]
+    answers = (case.column("turns")[slow] + 1) // 2
+    spoken_ns = case.column("server_data_ns")[slow] - case.column("client_first_data_ns")[slow]
+    polled = (answers >= 2) & (spoken_ns >= _MOST_OF * timer_ns * answers)
+    return timer_ns > 0 and 2 * int(np.count_nonzero(polled)) > len(slow)
 
 
 def _explanation(case: Case, found: _Slow) -> Explanation:
@@ -129,7 +147,7 @@ def _explanation(case: Case, found: _Slow) -> Explanation:
         explains=frozenset(),
         why=tuple(_why(case, found, f"half of them within {half}, nine of ten within {most}, the longest {longest}")),
         against=("requests that are slow by nature (a report, a search) look the same: the bytes do not tell",),
-        remedy=_remedy(case, int(slow[0]), most),
+        remedy=_remedy(case, found, most),
     )
 
 
@@ -148,8 +166,8 @@ def _severity(case: Case, found: _Slow) -> Severity:
 
 def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
     slow = found.flows[found.is_slow]
-    worst = slow[np.argsort(-found.took_ns[found.is_slow], kind="stable")][:4]
-    frames = proof(case.column("answer_frame")[worst].tolist())
+    worst = slow[np.argsort(-found.took_ns[found.is_slow], kind="stable")]
+    frames = proof(case.column("answer_frame")[worst[:4]].tolist())
     yield Observation(
         f"time to the first byte of the longest answer of each of {counted(len(found.flows), 'connection')}: "
         f"{percentiles}{in_frames(frames)}", frames,
@@ -160,10 +178,17 @@ def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
         trip = duration(int(np.median(known)))
         yield Observation(f"the path is not the cause: the kernels acknowledge within {trip}")
     quick = found.took_ns[~found.is_slow]
-    if len(quick):
+    if len(quick) and 2 * int(quick.max()) < int(found.took_ns[found.is_slow].min()):
         yield Observation(
             f"on {counted(len(quick), 'other connection')} of this server no answer took longer than "
             f"{duration(int(quick.max()))}"
+        )
+    yield from exchanges(case, worst)
+    timer_ns = _timer_ns(found)
+    if timer_ns:
+        yield Observation(
+            f"the slow ones all took {duration(timer_ns)}: it is a timer that ends the wait, such as that of a proxy "
+            "which gives up what is behind it"
         )
     grown = _growth(case, found)
     if grown is not None:
@@ -190,9 +215,18 @@ def _growth(case: Case, found: _Slow) -> str | None:
     )
 
 
-def _remedy(case: Case, flow: int, most: str) -> tuple[Remedy, ...]:
-    port = int(case.column("server_port")[flow])
-    how = next((how for ports, how in _LOGS if port in ports), "its access log with the time that each request took")
+def _remedy(case: Case, found: _Slow, most: str) -> tuple[Remedy, ...]:
+    settings = settings_of(int(case.column("server_port")[found.flows[0]]))
+    how = _LOGS.get(settings, "its access log with the time that each request took")
+    timer_ns = _timer_ns(found)
+    if timer_ns:
+        return (
+            Remedy(
+                "Server",
+                f"mend what it waits for: it gives that up after {duration(timer_ns)} ({settings.server_answer}, or "
+                "`timeout server` of haproxy)",
+            ),
+        )
     return (
         Remedy("Server", f"find the slow requests by {how}, and what they wait for: queries, locks, a pool, the CPU"),
         Remedy("Client", f"nine of ten answers begin within {most}: a time-out below that gives up what is being done"),

@@ -11,33 +11,23 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
+from pcapflow.anomalies.resets.aborted import SEVERAL
 from pcapflow.anomalies.resets.causes import LINGER_ZERO, REACTION_S, UNKNOWN, UNREAD_DATA, Resets, resets
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.settings import HTTP, settings_of
+from pcapflow.diagnosis.spoken import exchanges
 from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
 
 _CONSEQUENCES: Final = ("PF301", "PF302", "PF208")
 _MAX_GROUPS: Final = 200
-_SETTINGS: Final = (
-    (
-        (80, 443, 8080, 8443),
-        (
-            "nginx: `lingering_close on` (its default) and a larger `client_max_body_size`; as a proxy "
-            "`proxy_request_buffering on`, so that its backend gets the whole request"
-        ),
-    ),
-    (
-        (5000, 8000, 8001),
-        (
-            "gunicorn or uvicorn: read the request's body before the answer, or put nginx in front with "
-            "`proxy_request_buffering on`"
-        ),
-    ),
+_HTTP_ADVICE: Final = (
+    "nginx: `lingering_close on` (its default) and a larger `client_max_body_size`; as a proxy "
+    "`proxy_request_buffering on`, so that what is behind it (gunicorn, uvicorn) gets the whole request"
 )
-"""The settings of the program that usually listens on a port."""
 
 
 class _Group(NamedTuple):
@@ -113,7 +103,7 @@ def _group(case: Case, found: Resets, rows: IntArray) -> _Group:
     peer_last = side(f, 1 - sender, "data_ns")[flows] >= side(f, sender, "data_ns")[flows]
     large = side(f, 1 - sender, "bytes")[flows] > 2 * np.maximum(side(f, 1 - sender, "mss")[flows], 536)
     filled = side(f, sender, "zero_frame")[flows] > 0
-    early = (said > 0) & large & peer_last
+    early = (said > 0) & large & (peer_last | (found.lost[rows] > 0))
     return _Group(sender, rows, flows, early, peer_last & ~early, unheard, filled)
 
 
@@ -151,12 +141,15 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
 def _severity(found: Resets, members: _Group) -> Severity:
     if members.sender == CLIENT:
         return Severity.LOW if _is_grave(found, members) else Severity.INFO
-    return Severity.MEDIUM if members.unanswered.any() or members.unheard.any() else Severity.LOW
+    harmful = members.unanswered.any() or members.unheard.any()
+    several = len(members.flows) >= SEVERAL or _confidence(found, members) == LIKELY
+    return Severity.MEDIUM if harmful and several else Severity.LOW
 
 
 def _confidence(found: Resets, members: _Group) -> Confidence:
     sure = (found.causes[members.rows] == UNREAD_DATA) & (found.sure[members.rows] >= 1)
-    sure |= members.filled
+    # Who answers what has not come whole yet, and is gone before the rest arrives, has not read it.
+    sure |= members.filled | (members.early & (found.lost[members.rows] > 0))
     return LIKELY if 2 * int(np.count_nonzero(sure)) >= len(members.rows) else POSSIBLE
 
 
@@ -165,10 +158,13 @@ def _headline(case: Case, found: Resets, members: _Group, who: str) -> str:
     when = time_of_day(int(found.times_ns[members.rows].min()))
     at, them = (f"at {when}", "it") if total == 1 else (f"since {when}", "them")
     peers = listed(case.hosts(members.flows, 1 - members.sender), 2)
-    return (
-        f"{who} closed {counted(total, 'connection')} {at} before it had read all that {peers} sent, and so reset "
-        f"{them}: {_fate(found, members)}."
-    )
+    connections, fate = counted(total, "connection"), _fate(found, members)
+    if _confidence(found, members) == POSSIBLE:
+        return (
+            f"{who} reset {connections} {at}, as a program does that closes before it has read all that {peers} sent: "
+            f"{fate}."
+        )
+    return f"{who} closed {connections} {at} before it had read all that {peers} sent, and so reset {them}: {fate}."
 
 
 def _fate(found: Resets, members: _Group) -> str:
@@ -192,6 +188,7 @@ def _why(case: Case, found: Resets, members: _Group) -> Iterator[Observation]:
     yield Observation(
         f"{were(len(members.flows), 'connection')} ended by a RST of the {who}{in_frames(frames)}", frames
     )  # fmt: skip
+    yield from exchanges(case, members.flows)
     lost = found.lost[members.rows]
     if lost.any():
         frames = case.frames("reset_frame", members.flows[lost > 0][:4])
@@ -253,7 +250,7 @@ def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
             ),
         )
     port = int(case.column("server_port")[members.flows[0]])
-    advice = [Remedy("Server", f"if this is what listens there, {text}") for ports, text in _SETTINGS if port in ports]
+    advice = [Remedy("Server", _HTTP_ADVICE)] if settings_of(port) == HTTP else []
     advice += [
         Remedy(
             "Server",

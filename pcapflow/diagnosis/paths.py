@@ -1,0 +1,52 @@
+"""Paths between hosts: connections by the two hosts that they join, and how a path is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from pcapflow.anomalies.lookup.groups import group_keys, host_keys
+from pcapflow.anomalies.model import IntArray
+from pcapflow.diagnosis.case import Case
+from pcapflow.diagnosis.model import Blame
+from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, listed
+
+MAX_PATHS: Final = 50
+"""Paths that a pattern tells of at most, the worst first."""
+_NAMED: Final = 3
+
+
+def path_keys(tables: Tables) -> IntArray:
+    """For each flow a key of the two hosts that it joins, whichever of them opened it."""
+    hosts = [host_keys(tables, endpoint) for endpoint in (CLIENT, SERVER)]
+    return group_keys(np.minimum(*hosts), np.maximum(*hosts))
+
+
+def directed_keys(tables: Tables, sender: int) -> IntArray:
+    """For each flow a key of the host of one side and the host that it sends to."""
+    return group_keys(host_keys(tables, sender), host_keys(tables, 1 - sender), np.zeros(len(tables.flows), np.int64))
+
+
+def path_between(these: Sequence[str], those: Sequence[str]) -> str:
+    """``the path between 10.0.0.1 and 10.0.0.2``; of several hosts on a side, the first few."""
+    if len(these) == len(those) == 1:
+        return f"the path between {these[0]} and {those[0]}"
+    return f"the path between {_side(these)} and {_side(those)}"
+
+
+def path_of(case: Case, flows: IntArray) -> str:
+    """The path of some connections in words, the hosts of their clients first."""
+    return path_between(case.hosts(flows, CLIENT), case.hosts(flows, SERVER))
+
+
+def blamed(path: str) -> Blame:
+    """A path that is to blame."""
+    return Blame("path", path)
+
+
+def _side(hosts: Sequence[str]) -> str:
+    return hosts[0] if len(hosts) == 1 else f"{counted(len(hosts), 'host')} ({listed(hosts, _NAMED)})"

@@ -1,0 +1,228 @@
+"""PI406: the path between two hosts loses packets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.figures import wilson, wilson_low
+from pcapflow.anomalies.lookup.columns import SIDES, side
+from pcapflow.anomalies.lookup.groups import host_keys
+from pcapflow.anomalies.lookup.timeline import count_marks
+from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Severity
+from pcapflow.anomalies.transfer.repeats import REPEATS
+from pcapflow.anomalies.transfer.shares import sent_again
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.events import events_of
+from pcapflow.diagnosis.holes import filled_late
+from pcapflow.diagnosis.model import Explanation, Observation, Remedy
+from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tcp import marks
+from pcapflow.text.phrases import counted, duration, listed, number
+from pcapflow.text.times import time_of_day
+
+_EXPLAINED: Final = ("PF404",)
+_FEW_EVENTS: Final = 2
+"""Losses that came at so many moments or more are no single burst."""
+
+
+@pattern("PI406", "loss", title="The path loses packets")
+def loss(case: Case) -> Sequence[Explanation]:
+    """A share of the packets between two hosts is lost on the way, and sent again.
+
+    Seen: segments that were sent again between the same two hosts, in a share whose interval lies above the settings
+        loss_permille (low) or retransmission_percent (medium), at different moments. Behind the place where they are
+        lost they are seen once, late, and the receiver asks for them before.
+    Unless: only large ones are lost (PI407), nothing passes for a while (PI401, PI402), they are copies that the
+        capture made, probes of a shut window, or were sent again needlessly, or because a router said by ICMP that they
+        are too large.
+    Means: throughput falls with the root of the loss, and what is lost at the end of a message costs a time-out of
+        200 ms or more, the SYN even a second.
+    Do:
+        Client: compare with its other paths: loss on all of them is in its own link or host.
+        Server: likewise.
+        Network: look for drops at the interfaces along the path (`ip -s link`, `ethtool -S`, `tc -s qdisc`), duplex,
+            optics, wireless, shapers and full queues.
+    Else: the acknowledgments were lost, not the data, where no receiver asked for it.
+    Source: RFC 9293, 3.8.1; RFC 5681; Wilson (1927); Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP
+        Congestion Avoidance Algorithm (1997).
+    """
+    sides = [_counts(case, endpoint) for endpoint in SIDES]
+    lossy = np.flatnonzero((sides[0].lost > 0) | (sides[1].lost > 0))
+    if not len(lossy):
+        return ()
+    paths = path_keys(case.tables)
+    names, place = np.unique(paths, return_inverse=True)
+    hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
+    # On each path the direction of the host with the lesser key, and the other.
+    directions = []
+    for lesser in (True, False):
+        lost, sent = np.zeros(len(names), dtype=np.int64), np.zeros(len(names), dtype=np.int64)
+        for endpoint in SIDES:
+            mine = (hosts[endpoint] <= hosts[1 - endpoint]) == lesser
+            lost += np.bincount(place[mine], weights=sides[endpoint].lost[mine], minlength=len(names)).astype(np.int64)
+            sent += np.bincount(place[mine], weights=sides[endpoint].sent[mine], minlength=len(names)).astype(np.int64)
+        directions.append((lost, sent))
+    share = np.max([_least(case, lost, sent) for lost, sent in directions], axis=0)
+    worth = np.flatnonzero(share * 1000 >= case.config.loss_permille)
+    worst = worth[np.argsort(-share[worth], kind="stable")][:MAX_PATHS]
+    explanations = []
+    for path in worst.tolist():
+        found = _explanation(case, np.flatnonzero(place == path).astype(np.int64), sides, float(share[path]))
+        if found is not None:
+            explanations.append(found)
+    return explanations
+
+
+class _Counts(NamedTuple):
+    """Segments of one side of each flow: all of them, and those that were lost.
+
+    ``again`` were sent again, ``needless`` of them although they had arrived, and ``late`` were lost before the tap.
+    """
+
+    sent: IntArray
+    again: IntArray
+    needless: IntArray
+    late: IntArray
+
+    @property
+    def lost(self) -> IntArray:
+        return self.again - self.needless + self.late
+
+
+def _counts(case: Case, endpoint: int) -> _Counts:
+    sent, again = sent_again(case.tables, case.config, endpoint)
+    needless = np.minimum(count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint), again)
+    late = filled_late(case.tables, endpoint)
+    spared = _told_otherwise(case)
+    return _Counts(*(np.where(spared, 0, column) for column in (sent, again, needless, late)))
+
+
+def _told_otherwise(case: Case) -> BoolArray:
+    """Flows whose repeats have another cause: nothing passed for a while, or nothing large at all."""
+    mask = case.mask(case.flows_of(case.anomalies_of("PF405")))
+    for event in events_of(case):
+        mask[event.flows] = True
+    return mask
+
+
+def _least(case: Case, lost: IntArray, sent: IntArray) -> np.ndarray:
+    enough = lost >= max(case.config.retransmission_segments, 1)
+    return np.where(enough, wilson_low(lost, np.maximum(sent, 1)), 0.0)
+
+
+def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float) -> Explanation | None:
+    tables, f = case.tables, case.tables.flows
+    lossy = flows[(sides[0].lost[flows] > 0) | (sides[1].lost[flows] > 0)]
+    explains = case.anomalies_of(*_EXPLAINED, flows=lossy)
+    when, frames = _repeats(case, lossy)
+    events = _events(case, when, flows)
+    if events < _FEW_EVENTS and not explains:
+        return None
+    path = path_of(case, flows[:1])
+    directions = _directions(case, flows, sides)
+    is_heavy = share * 100 >= case.config.retransmission_percent and events >= _FEW_EVENTS
+    first = int(when.min()) if len(when) else int(f["start_ns"][lossy].min())
+    stalled, stall = _longest_stall(case, lossy)
+    order = np.argsort(-(sides[0].lost + sides[1].lost)[lossy], kind="stable")
+    return Explanation(
+        severity=Severity.MEDIUM if is_heavy else Severity.LOW,
+        confidence=CERTAIN if sum(int(each.late[flows].sum()) for each in sides) or _asked_for(case, lossy) else LIKELY,
+        headline=f"{path[0].upper()}{path[1:]} loses packets: {listed([text for text, _ in directions])}, since "
+                 f"{time_of_day(first)}.",
+        blame=blamed(path),
+        start_ns=first,
+        end_ns=int(f["end_ns"][lossy].max()),
+        flows=named(lossy[order]),
+        count=len(lossy),
+        hosts=(tables.ip(int(flows[0]), 0), tables.ip(int(flows[0]), 1)),
+        explains=frozenset(explains),
+        why=(
+            *(Observation(text) for _, text in directions),
+            Observation(
+                f"{counted(len(lossy), 'connection')} of {number(len(flows))} between the two had losses, at "
+                f"{counted(events, 'different moment')}{in_frames(frames)}",
+                frames,
+            ),
+            Observation(
+                f"the longest wait in which something was sent again was {duration(stall)}, on "
+                f"{tables.name(stalled, 0)} to {tables.name(stalled, 1)}"
+            ),
+        ),
+        against=() if events >= _FEW_EVENTS else ("it was a single burst: a queue that was full once does that",),
+        remedy=(
+            Remedy("Network", f"look for drops along {path}: `ip -s link`, `ethtool -S` and `tc -s qdisc` at each hop, "
+                   "then duplex, optics, wireless, and shapers or policers; `mtr --tcp` to both sides tells the hop"),
+            Remedy("Server", "until then, `net.ipv4.tcp_congestion_control=bbr` loses less throughput to random loss "
+                   "than cubic does"),
+        ),
+    )  # fmt: skip
+
+
+def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple[str, str]]:
+    """For each direction that loses something a phrase for the headline, and a sentence with its figures."""
+    hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
+    found = []
+    for which in SIDES:
+        key = hosts[which][flows[0]]
+        if which and hosts[0][flows[0]] == key:
+            break
+        totals = np.zeros(4, dtype=np.int64)
+        for endpoint in SIDES:
+            mine = flows[hosts[endpoint][flows] == key]
+            totals += np.array([int(column[mine].sum()) for column in sides[endpoint]])
+        sent, again, needless, late = totals.tolist()
+        lost = again - needless + late
+        if not lost:
+            continue
+        sender, receiver = case.tables.ip(int(flows[0]), which), case.tables.ip(int(flows[0]), 1 - which)
+        low, high = wilson(lost, sent)
+        short = f"{lost / sent:.1%} of the segments from {sender} to {receiver} ({number(lost)} of {number(sent)})"
+        how = [text for count, text in ((again, f"{number(again)} were sent again"),
+                                        (needless, f"{number(needless)} of these needlessly"),
+                                        (late, f"{number(late)} came late, having been lost before the capture"))
+               if count]  # fmt: skip
+        found.append((short, f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed(how)}: "
+                             f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} "
+                             "(95% interval)"))  # fmt: skip
+    return sorted(found, key=lambda each: -len(each[1]))
+
+
+def _repeats(case: Case, flows: IntArray) -> tuple[IntArray, tuple[int, ...]]:
+    """When segments were sent again or came late on these flows, in order, and the frames of the first."""
+    m = case.tables.marks
+    kinds = [mark for mark in (*REPEATS, marks.OUT_OF_ORDER) if mark != marks.SPURIOUS_RETRANSMISSION]
+    rows = np.flatnonzero(np.isin(m["mark"], kinds) & case.mask(flows)[m["flow"]])
+    rows = rows[np.argsort(m["time_ns"][rows], kind="stable")]
+    return m["time_ns"][rows].astype(np.int64), proof(m["frame"][rows[:8]].tolist())
+
+
+def _events(case: Case, when: IntArray, flows: IntArray) -> int:
+    """At how many moments: what is lost within two round trips is one event."""
+    if not len(when):
+        return 1
+    trips = np.concatenate([side(case.tables.flows, endpoint, "rtt_ns")[flows] for endpoint in SIDES])
+    trips = trips[trips >= 0]
+    apart = 2 * int(np.median(trips)) if len(trips) else 0
+    return 1 + int(np.count_nonzero(np.diff(when) > apart))
+
+
+def _longest_stall(case: Case, flows: IntArray) -> tuple[int, int]:
+    """Of the flows on which something was sent again within their longest pause, the one that waited longest."""
+    f, m = case.tables.flows, case.tables.marks
+    rows = np.flatnonzero(np.isin(m["mark"], REPEATS) & case.mask(flows)[m["flow"]])
+    of_flow, when = m["flow"][rows], m["time_ns"][rows]
+    ended = f["pause_end_ns"][of_flow]
+    inside = of_flow[(when <= ended) & (when > ended - f["pause_ns"][of_flow])]
+    chosen = inside if len(inside) else flows
+    worst = int(chosen[np.argmax(f["pause_ns"][chosen])])
+    return worst, int(f["pause_ns"][worst])
+
+
+def _asked_for(case: Case, flows: IntArray) -> bool:
+    """Whether a receiver said by duplicate ACKs that something is missing."""
+    return bool(np.any(count_marks(case.tables, marks.DUPLICATE_ACK)[flows] > 0))

@@ -1,0 +1,158 @@
+"""PI402: the path between hosts was out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pcapflow.anomalies.model import LIKELY, POSSIBLE, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.event_words import (
+    asked_in_vain,
+    askers_of,
+    concerned,
+    count_attempts,
+    heard_by_others,
+    is_established,
+    last_heard,
+    others_heard,
+    peer_of,
+)
+from pcapflow.diagnosis.events import Event, events_of
+from pcapflow.diagnosis.icmp_messages import messages, observed, senders
+from pcapflow.diagnosis.model import Explanation, Observation, Remedy
+from pcapflow.diagnosis.paths import blamed, path_between
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.verdicts import forgot, is_path, together
+from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.times import time_of_day
+
+
+@pattern("PI402", "path-down", title="The path between hosts was out")
+def path_down(case: Case) -> Sequence[Explanation]:
+    """All connections between the same hosts or networks fell silent in one moment, and recovered together or not.
+
+    Seen: on several connections what one side sent was not answered in the same time, and sent again with growing
+        pauses, while nothing came from the other side on any connection; then all of them went on. Or nothing came any
+        more, of several hosts or by the word of a router (network unreachable), or from a host that others still hear.
+    Unless: one host is silent to everybody (PI401), it came back without its connections (PI101, PI401), or new
+        connections between the same hosts work at once while old ones stay silent (PI403).
+    Means: a link, a route or a device between the two was out. TCP survives outages of minutes; what is lost is time,
+        and it is longer than the outage, since the pauses between two tries double.
+    Do:
+        Network: look for what changed on the path at this time: links, routes, spanning tree, fail-over of a firewall.
+        Client: a time-out for requests that is longer than the outage would have survived it.
+    Else: the host stood still for that long: it was suspended, moved to other hardware, or starved.
+    Source: RFC 9293, 3.8.1; RFC 6298, 5.5 (the pauses double); Linux tcp_retries2.
+    """
+    events = events_of(case)
+    explanations, seen = [], set[int]()
+    for place, event in enumerate(events):
+        if place in seen or not _is_out(case, event, events):
+            continue
+        parts = [other for other in together(case, event, events) if _is_out(case, other, events)]
+        seen.update(events.index(part) for part in parts)
+        explanations.append(_explanation(case, parts))
+    return explanations
+
+
+def _is_out(case: Case, event: Event, events: Sequence[Event]) -> bool:
+    if not is_established(case, event):
+        return False
+    if event.back_ns >= 0:
+        return not forgot(case, event)
+    return event.scope == "path" or is_path(case, event, events)
+
+
+def _explanation(case: Case, parts: list[Event]) -> Explanation:
+    event = max(parts, key=lambda part: len(part.flows))
+    flows = np.concatenate([concerned(case, part) for part in parts])
+    flows = flows[np.sort(np.unique(flows, return_index=True)[1])]
+    peers = tuple(dict.fromkeys(peer_of(case, part) for part in parts))
+    askers = tuple(dict.fromkeys(host for part in parts for host in askers_of(case, part)))
+    since, asked = min(part.since_ns for part in parts), min(part.asked_ns for part in parts)
+    back = event.back_ns
+    told = messages(case, flows, after_ns=since)
+    router = f" (router {senders(told)[0]})" if senders(told) else ""
+    path = path_between(askers, peers)
+    others = [host for host in others_heard(case, event) if host not in peers]
+    attempts = sum(count_attempts(case, part, concerned(case, part)) for part in parts)
+    what = [counted(len(flows) - attempts, "connection")] if len(flows) > attempts else []
+    what += [counted(attempts, "attempt")] if attempts else []
+    return Explanation(
+        severity=Severity.MEDIUM if back >= 0 or event.scope == "path" else Severity.HIGH,
+        confidence=LIKELY if back >= 0 or told or len(peers) > 1 else POSSIBLE,
+        headline=_headline(path, what, asked, back, case.tables.capture.last_ns),
+        blame=blamed(f"{path}{router}"),
+        start_ns=since,
+        end_ns=back if back >= 0 else case.tables.capture.last_ns,
+        flows=named(flows),
+        count=len(flows),
+        hosts=(*peers, *askers)[:20],
+        explains=frozenset(case.anomalies_of(flows=flows)),
+        why=(
+            *(found for part in parts[:3] for found in (last_heard(case, part), *asked_in_vain(case, part))),
+            *observed(case, told),
+            *_recovery(parts, back),
+            *_not_affected(others, heard_by_others(case, event)),
+        ),
+        against=_against(peers, back),
+        remedy=_remedy(path, senders(told), asked, back),
+    )
+
+
+def _headline(path: str, what: list[str], asked_ns: int, back_ns: int, end_ns: int) -> str:
+    if back_ns >= 0:
+        return (
+            f"{path[0].upper()}{path[1:]} was out for {duration(back_ns - asked_ns)} from {time_of_day(asked_ns)} on: "
+            f"{listed(what)} had no answer meanwhile, and then went on."
+        )
+    return (
+        f"{path[0].upper()}{path[1:]} has been out since {time_of_day(asked_ns)}: {listed(what)} had no answer in the "
+        f"{duration(end_ns - asked_ns)} to the end of the capture."
+    )
+
+
+def _recovery(parts: list[Event], back_ns: int) -> list[Observation]:
+    if back_ns < 0:
+        return []
+    answered = np.concatenate([part.silent.back_ns for part in parts])
+    asked = np.concatenate([part.silent.asked_ns for part in parts])
+    spread, longest = duration(int(np.ptp(answered))), duration(int((answered - asked).max()))
+    return [
+        Observation(
+            f"all of them recovered within {spread}; the longest of them waited {longest}, since the pauses between two "
+            "tries double"
+        )
+    ]
+
+
+def _not_affected(others: Sequence[str], hearing: Sequence[str]) -> list[Observation]:
+    found = []
+    if others:
+        found.append(Observation(f"other hosts were heard by the same askers meanwhile: {listed(others, 4)}"))
+    if hearing:
+        found.append(Observation(f"other hosts heard it meanwhile: {listed(hearing, 4)}"))
+    return found
+
+
+def _against(peers: Sequence[str], back_ns: int) -> tuple[str, ...]:
+    if len(peers) > 1:
+        return ()
+    if back_ns >= 0:
+        return (f"{peers[0]} may have stood still meanwhile: suspended, moved to other hardware, or starved",)
+    return (f"{peers[0]} may be down itself",)
+
+
+def _remedy(path: str, routers: Sequence[str], asked_ns: int, back_ns: int) -> tuple[Remedy, ...]:
+    at = f" at {routers[0]} first" if routers else ""
+    wait = ""
+    if back_ns >= 0:
+        wait = f", or more than the {duration(back_ns - asked_ns)} of this one"
+    return (
+        Remedy("Network", f"look for what changed on {path} at {time_of_day(asked_ns)}{at}: links, routes "
+               "(`ip monitor route`, the routing protocol's log), spanning tree, fail-over of a firewall"),
+        Remedy("Client", f"let requests wait longer than such an outage and its doubled pauses last{wait}; connections "
+               "that stay silent are noticed by TCP_USER_TIMEOUT and keep-alives"),
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""What servers say when they take no more, and which setting is behind it: by protocol and by the code of the error."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from pcapflow.payload.said import Said
+
+
+class Refusal(NamedTuple):
+    """One kind of refusal.
+
+    Attributes:
+        protocol: as :class:`pcapflow.payload.said.Said` names it.
+        code: a regular expression for the code of the error.
+        words: one for its words.
+        is_limit: the server takes no more; else it does not let this client in.
+        reason: why, in words that go on a sentence: "because ...".
+        server, client: what either side can set.
+    """
+
+    protocol: str
+    code: str
+    words: str
+    is_limit: bool
+    reason: str
+    server: str
+    client: str
+
+
+REFUSALS: Final = (
+    Refusal(
+        "postgres", "53300|53400", "", True, "its limit of connections is reached",
+        "raise `max_connections` of PostgreSQL, or put PgBouncer before it; `pg_stat_activity` shows who holds them",
+        "let its pool open fewer connections (`pool_size` of SQLAlchemy, `maximumPoolSize` of HikariCP)",
+    ),
+    Refusal(
+        "postgres", "57P03", "", True, "it is starting up, shutting down or recovering",
+        "wait until it has recovered; its log says how far it is", "try again after a pause that grows",
+    ),
+    Refusal(
+        "postgres", "28P01|28000", "", False, "the password or the user is not the one it knows",
+        "`pg_hba.conf` says who may come in from where", "check user and password of its connection",
+    ),
+    Refusal(
+        "postgres", "3D000|42501", "", False, "the database is not there or not open to this user",
+        "create the database, or grant the right to connect", "check the database's name in its connection",
+    ),
+    Refusal(
+        "mysql", "1040", "", True, "its limit of connections is reached",
+        "raise `max_connections` of MySQL or MariaDB; `SHOW PROCESSLIST` shows who holds them",
+        "let its pool open fewer connections, and close those that are idle",
+    ),
+    Refusal(
+        "mysql", "1203|1226", "", True, "the user's limit of connections is reached",
+        "raise `max_user_connections`", "let its pool open fewer connections",
+    ),
+    Refusal(
+        "mysql", "1129", "", False, "the client's host is blocked after many broken handshakes",
+        "`FLUSH HOSTS` unblocks it; `max_connect_errors` is the limit", "look what connects and ends at once, often a "
+        "health check that speaks no MySQL",
+    ),
+    Refusal(
+        "mysql", "1044|1045|1049|1130|1698", "", False, "the user, its password or its database is not one it knows",
+        "`SHOW GRANTS` says who may come in from where", "check user, password and database of its connection",
+    ),
+    Refusal(
+        "redis", "ERR", "max number of clients", True, "its limit of clients is reached",
+        "raise `maxclients` of Redis and the limit on open files; `CLIENT LIST` shows who holds them",
+        "let its pool open fewer connections (`max_connections` of redis-py), and close those that are idle",
+    ),
+    Refusal(
+        "redis", "NOAUTH|WRONGPASS|NOPERM", "", False, "it asks for a password that the client does not give",
+        "`requirepass` or `ACL LIST` of Redis says who may do what", "give it user and password (`AUTH`)",
+    ),
+    Refusal(
+        "redis", "DENIED", "", False, "it runs in protected mode, and lets in nobody from another host",
+        "set a password, or `protected-mode no` and `bind` where the network is trusted",
+        "connect from the same host, or with a password once there is one",
+    ),
+    Refusal(
+        "redis", "LOADING|MASTERDOWN|CLUSTERDOWN", "", True, "it is loading its data or has lost its master",
+        "wait until it has loaded; `INFO persistence` says how far it is", "try again after a pause that grows",
+    ),
+    Refusal(
+        "ssh", "", "MaxStartups", True, "too many log-ins are unfinished at once",
+        "raise `MaxStartups` of sshd, and lower `LoginGraceTime`", "log in less often, or over one connection "
+        "(`ControlMaster`)",
+    ),
+    Refusal(
+        "ssh", "", ".", False, "it does not let this client in", "its log says why",
+        "connect from an address that it lets in",
+    ),
+    Refusal(
+        "smtp", "4[25]1|45[024]", "", True, "it takes no more mail for now",
+        "its log says which limit was met", "keep the mail and try again later",
+    ),
+    Refusal(
+        "smtp", "5..", "", False, "it does not take this mail or this client",
+        "its log says which rule was met", "check log-in, sender and recipient",
+    ),
+    Refusal(
+        "http", "429", "", False, "the client asks more often than it is allowed to",
+        "its rate limit says how much it takes", "ask less often, and heed `Retry-After`",
+    ),
+    Refusal(
+        "http", "502|503", "", True, "it has nobody behind it who could answer",
+        "look at the servers behind it (`show stat` of haproxy, the error log of nginx): none is up, or all are full",
+        "try again after a pause that grows, and heed `Retry-After`",
+    ),
+    Refusal(
+        "http", "504", "", True, "the server behind it did not answer in time",
+        "look why the server behind it takes so long; it waits as long as `timeout server` of haproxy or "
+        "`proxy_read_timeout` of nginx says", "try again only what may be done twice",
+    ),
+)  # fmt: skip
+"""The first that fits counts. Sources: PostgreSQL, appendix A; MySQL, error reference; Redis, networking.c; OpenSSH,
+sshd.c; RFC 5321, 4.2.3; RFC 9110, 15."""
+
+
+def refusal_of(said: Said) -> Refusal | None:
+    """Which refusal an error is; nothing for one that ends no connection, such as a mistake in a statement."""
+    for refusal in REFUSALS:
+        if (
+            said.protocol == refusal.protocol
+            and re.fullmatch(refusal.code, said.error_code)
+            and re.search(refusal.words, said.error)
+        ):
+            return refusal
+    return None

@@ -1,0 +1,78 @@
+"""PI601 tls-handshake-failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from pcapflow.anomalies.model import Severity
+from pcapflow.payload.said import Said
+from tests.anomalies.cases import fires, spares
+from tests.diagnosis.cases import OPEN, incidents, only, repeated, told
+from tests.ladders import ISNS
+
+ENDED_BY_AN_ALERT = f"""{OPEN}
+      3  > P.  1:301    ack 1
+      4  < P.  1:8      ack 301
+      5  < F.  8:8      ack 301
+      6  > F.  301:301  ack 9
+      7  < .   9:9      ack 302
+"""
+
+
+def alert(flow: int, words: str, code: str, by: int, name: str = "db.internal") -> Said:
+    return Said(
+        flow=flow, protocol="tls", what=f"tls {name}: alert {words}", error=f"alert {words}", error_code=code,
+        error_by=by, error_frame=5 + 8 * flow, server_name=name,
+    )  # fmt: skip
+
+
+@fires("PI601")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_an_alert_in_the_handshake_is_told_with_the_name_and_the_side(isn: tuple[int, int]) -> None:
+    found = incidents(
+        repeated(ENDED_BY_AN_ALERT, 3),
+        isn=isn,
+        said=[alert(flow, "unrecognized_name", "112", 1) for flow in range(3)],
+    )
+
+    failed = only(found, "tls-handshake-failed")
+    assert failed.headline == (
+        "TLS with 198.51.100.2:80 fails: the server ended 3 of 3 connections for `db.internal` with the alert "
+        "unrecognized_name, since 00:00:00 UTC."
+    )
+    assert failed.blame.text == "client 192.0.2.1"
+    assert failed.severity is Severity.MEDIUM
+    assert "`server_name` of nginx" in failed.remedy[1].text
+
+
+@fires("PI601")
+def test_a_client_that_does_not_trust_the_server_says_so() -> None:
+    found = incidents(repeated(ENDED_BY_AN_ALERT, 1), said=[alert(0, "unknown_ca", "48", 0)])
+
+    failed = only(found, "tls-handshake-failed")
+    assert "the client ended 1 of 1 connection for" in failed.headline
+    assert "does not trust the authority" in failed.why[0].text
+    assert failed.severity is Severity.LOW
+
+
+@fires("PI601")
+def test_a_port_that_answers_tls_in_another_protocol_speaks_no_tls() -> None:
+    plain = Said(
+        flow=0, protocol="tls", what="tls: answered with 400 Bad Request", answer="http -> 400 Bad Request",
+        error="answered in http", error_code="400", error_by=1, error_frame=5,
+    )  # fmt: skip
+    found = incidents(repeated(ENDED_BY_AN_ALERT, 1), said=[plain])
+
+    assert only(found, "tls-handshake-failed").headline.startswith("198.51.100.2:80 does not speak TLS: 1 of 1 ")
+
+
+@spares("PI601")
+def test_a_handshake_that_succeeds_is_none_that_fails() -> None:
+    good = Said(flow=0, protocol="tls", what="tls db.internal", server_name="db.internal", version="TLS 1.3")
+
+    assert not told(incidents(repeated(ENDED_BY_AN_ALERT, 1), said=[good]), "tls-handshake-failed")
+
+
+@spares("PI601")
+def test_without_the_words_nothing_is_guessed() -> None:
+    assert not told(incidents(repeated(ENDED_BY_AN_ALERT, 3)), "tls-handshake-failed")

@@ -582,6 +582,19 @@ def test_a_rst_accepted_in_time_wait() -> None:
     assert (row.frames, row.severity) == ((7, 8), Severity.INFO)
 
 
+def test_a_rst_in_time_wait_with_another_ttl_is_laid_at_nobodys_door() -> None:
+    capture = Told()
+    flow = capture.flow().opens().closes(CLIENT, 1.0).mark(m.MARK_RESET_AFTER_CLOSE, SERVER, 2.0, 255)
+    flow.step(CLIENT, RST_RX, 2.0, 8)
+
+    row = only(capture.anomalies(), "PF212")
+
+    assert row.endpoint == -1
+    assert row.detail.endswith(
+        "the RST's TTL is 255, that of its other packets 64: a device on the way may have sent it"
+    )
+
+
 @spares("PF212")
 def test_a_rst_towards_an_endpoint_that_is_closed() -> None:
     capture = Told()

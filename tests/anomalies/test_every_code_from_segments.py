@@ -132,6 +132,7 @@ SPEAKS = [
     Case("PF212", f"{CLOSED} \n 20 < R 2:2"),
     Case("PF301", f"{ASKED} \n 20 > R. 6:6 ack 1"),
     Case("PF302", f"{ASKED} \n 20 < P. 1:1001 ack 6 \n 21 > R. 6:6 ack 1"),
+    Case("PF302", f"{HALF_CLOSED} \n 20 < P. 1:15 ack 2 \n 21 > R 2:2"),
     Case("PF303", f"{ASKED} \n 20 < R 900000:900000 \n 300 > P. 6:11 ack 1 \n 301 < . 1:1 ack 11"),
     Case(
         "PF304",
@@ -247,7 +248,7 @@ def _changed(row: Row, words: dict[str, int], port: int, later_ns: int) -> Row:
         row,
         time_ns=row.time_ns + later_ns,
         segment=segment,
-        flags=ICMP_QUOTE if "icmp" in words else 0,
+        flags=ICMP_QUOTE if "icmp" in words else row.flags,
         syn_options=row.syn_options | words.get("mss", 0),
     )
 

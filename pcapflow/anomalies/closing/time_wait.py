@@ -14,10 +14,12 @@ from pcapflow.anomalies.lookup.groups import group, host_keys, peak
 from pcapflow.anomalies.lookup.timeline import (
     Story,
 )
-from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.marks import MARK_RESET_AFTER_CLOSE
 from pcapflow.tcp.states import (
     CLIENT,
     ENDPOINT_NAMES,
@@ -131,22 +133,28 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     t = tables.transitions
     rows = np.flatnonzero((t["old"] == TIME_WAIT) & (t["event"] == RST_RX))
     flows = t["flow"][rows]
+    usual_ttl = usual_ttls(tables, flows, 1 - t["endpoint"][rows].astype(np.int64))
 
     def finding(story: Story, hit: Hit) -> Finding:
         row, flow, _ = hit
         endpoint = int(t["endpoint"][rows[row]])
         frame, when = int(t["frame"][rows[row]]), int(t["time_ns"][rows[row]])
         entered = story.step(flow, endpoint, new=TIME_WAIT)
+        ttl = next((mark.value for mark in story.marks(flow, MARK_RESET_AFTER_CLOSE) if mark.frame == frame), -1)
+        usual = int(usual_ttl[row])
+        foreign = usual >= 0 and ttl > 0 and ttl != usual
+        whose = f"; the RST's TTL is {ttl}, that of its other packets {usual}: a device on the way may have sent it"
         after = duration(when - entered.time_ns) if entered else "a while"
         return Finding(
             severity=Severity.INFO,
             flow=flow,
-            endpoint=1 - endpoint,
+            endpoint=NOBODY if foreign else 1 - endpoint,
             time_ns=when,
             frames=proof([entered.frame if entered else 0, frame]),
             detail=(
                 f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
                 f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
+                f"{whose if foreign else ''}"
             ),
             confidence=LIKELY,
             alternatives=("the endpoint ignores resets in TIME_WAIT",),

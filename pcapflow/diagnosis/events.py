@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -94,8 +95,9 @@ def _of_host(
     """What happened to one host: the whole of it, or else what each of those who asked it did not hear."""
     everywhere = [host_keys(tables, endpoint) == peer for endpoint in SIDES]
     heard = sightings(tables, (everywhere[0], everywhere[1]))
-    for find in (_gone, _away):
-        event = find(config, silent.take(rows), heard, peer, "host", tables.capture.last_ns)
+    gone = functools.partial(_gone, tables.capture.last_ns)
+    for find in (gone, _away):
+        event = find(config, silent.take(rows), heard, peer, "host")
         if event is not None:
             yield event
             continue
@@ -103,13 +105,13 @@ def _of_host(
             asker = int(askers[each[0]])
             between = [everywhere[e] & (host_keys(tables, 1 - e) == asker) for e in SIDES]
             heard_by = sightings(tables, (between[0], between[1]))
-            event = find(config, silent.take(each), heard_by, peer, "path", tables.capture.last_ns)
+            event = find(config, silent.take(each), heard_by, peer, "path")
             if event is not None:
                 yield event
 
 
 def _gone(
-    config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"], end_ns: int
+    end_ns: int, config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"]
 ) -> Event | None:
     """Nothing came any more although several asked."""
     if not len(heard):
@@ -127,9 +129,7 @@ def _gone(
     return Event(scope=scope, silent=lost, peer=peer, since_ns=last, back_ns=-1)
 
 
-def _away(
-    config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"], end_ns: int
-) -> Event | None:
+def _away(config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"]) -> Event | None:
     """Several were not answered in the same time, and were afterwards; nobody was in that time."""
     back = silent.take(np.flatnonzero(silent.back_ns >= 0))
     if len(np.unique(back.flows)) < 2:

@@ -1,4 +1,4 @@
-"""Holes in what one side sent that were filled by a segment sent again: lost before the tap, so that it was seen once."""
+"""Holes in what one side sent that a segment sent again filled: lost before the tap, so that it was seen once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When hosts were heard, as far as the tables know: the first and last segments, states and marks of each connection."""
+"""When hosts were heard, as far as the tables know: first and last segments, states and marks of each connection."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def sightings(tables: Tables, heard: tuple[BoolArray, BoolArray]) -> IntArray:
     found = []
     for endpoint in SIDES:
         flows = np.flatnonzero(heard[endpoint])
-        for name in ("last_ns", "data_ns", "first_data_ns"):
-            found.append(side(f, endpoint, name)[flows])
+        found += [side(f, endpoint, name)[flows] for name in ("last_ns", "data_ns", "first_data_ns")]
         found.append(last_times(tables, endpoint, event=FIN_TX)[flows])
         found.append(f["idle_end_ns"][flows[f["idle_endpoint"][flows] == endpoint]])
         found.append(f["reset_ns"][flows[f["reset_by"][flows] == endpoint]])

@@ -38,8 +38,8 @@ def health_check(case: Case) -> Sequence[Explanation]:
         or a request whose path is that of a health check (/health, /ping, /status and the like).
     Unless: attempts fail (then the service is down: nothing listens, or it does not answer), or they carry other
         requests.
-    Means: a load balancer or a monitor looks whether the service is there. Ending such a connection by a reset is usual,
-        and harmless.
+    Means: a load balancer or a monitor looks whether the service is there. To end such a connection by a reset is
+        usual, and harmless.
     Do:
         Client: nothing; where the resets disturb, haproxy's `option httpchk` or a full close in place of a TCP check.
     Else: a program that opens connections for later, and never uses them.

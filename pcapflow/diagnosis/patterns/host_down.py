@@ -81,7 +81,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
     end = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     is_server = 2 * int(np.count_nonzero(host_keys(case.tables, SERVER)[flows] == event.peer)) > len(flows)
     return Explanation(
-        severity=_severity(case, event, flows, is_server=is_server),
+        severity=_severity(event, flows, is_server=is_server),
         confidence=LIKELY if others or told or len(askers) > 1 else POSSIBLE,
         headline=_headline(event, peer, len(flows) - attempts, attempts, end),
         blame=Blame("host", peer, "server" if is_server else "client"),
@@ -111,8 +111,8 @@ def _explanation(case: Case, event: Event) -> Explanation:
             ),
             Remedy(
                 "Network",
-                f"look whether {senders(told)[0] if told and senders(told) else 'the last router before it'} has {peer} "
-                "in its neighbour table: `ip neigh show`, and whether its switch port is up",
+                f"look whether {senders(told)[0] if told and senders(told) else 'the last router'} has {peer} in its "
+                "neighbour table: `ip neigh show`, and whether its switch port is up",
             ),
             Remedy(
                 "Client" if is_server else "Server",
@@ -123,7 +123,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
     )
 
 
-def _severity(case: Case, event: Event, flows: IntArray, *, is_server: bool) -> Severity:
+def _severity(event: Event, flows: IntArray, *, is_server: bool) -> Severity:
     if event.back_ns >= 0:
         return Severity.MEDIUM
     if is_server:

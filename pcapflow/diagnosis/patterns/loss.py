@@ -186,9 +186,11 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
                                         (needless, f"{number(needless)} of these needlessly"),
                                         (late, f"{number(late)} came late, having been lost before the capture"))
                if count]  # fmt: skip
-        found.append((short, f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed(how)}: "
-                             f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} "
-                             "(95% interval)"))  # fmt: skip
+        whole = (
+            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed(how)}: {lost / sent:.1%} were lost, at "
+            f"least {low:.1%} and at most {high:.1%} (95% interval)"
+        )
+        found.append((short, whole))
     return sorted(found, key=lambda each: -len(each[1]))
 
 

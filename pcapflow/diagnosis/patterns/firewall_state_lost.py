@@ -22,6 +22,8 @@ from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, number
 from pcapflow.text.times import time_of_day, to_ns
 
+_USUAL_PAUSES = 3
+"""A pause of so many times the usual one is no pause of a connection at work."""
 _CONSEQUENCES = ("PF205", "PF301", "PF302", "PF304", "PF305", "PF402", "PF403", "PF404")
 
 
@@ -76,7 +78,7 @@ def _silent(case: Case) -> _Cut:
     """Connections at work on which one side asked in vain for good."""
     found = silences(case.tables, case.config)
     busy = (found.back_ns < 0) & (found.heard_ns >= 0)
-    busy &= found.asked_ns - found.heard_ns < to_ns(case.config.idle_s)
+    busy &= _at_work(case, found.flows, found.heard_ns, found.asked_ns)
     busy &= (case.column("server_bytes")[found.flows] > 0) & (case.column("client_bytes")[found.flows] > 0)
     rows = np.flatnonzero(busy)
     # Both sides of one connection may ask: the first counts.
@@ -91,7 +93,17 @@ def _reset(case: Case) -> _Cut:
     rows = np.flatnonzero(
         found.foreign & ~found.refused & ~found.opening & ~found.sender_closed & (heard >= 0) & (heard < found.times_ns)
     )
+    rows = rows[_at_work(case, found.flows[rows], heard[rows], found.times_ns[rows])]
     return _Cut(found.flows[rows], heard[rows], found.times_ns[rows], by_reset=True)
+
+
+def _at_work(case: Case, flows: IntArray, heard_ns: IntArray, asked_ns: IntArray) -> np.ndarray:
+    """Whether the pause before each was found dead was one that it had made before: it had not been idle."""
+    f = case.tables.flows
+    exchanges = np.maximum(f["turns"][flows] // 2, 1)
+    usual = np.maximum((heard_ns - f["start_ns"][flows]) // exchanges, to_ns(case.config.timeout_s))
+    at_work: np.ndarray = asked_ns - heard_ns <= _USUAL_PAUSES * usual
+    return at_work
 
 
 def _explanations(case: Case, cut: _Cut, keys: IntArray) -> Iterator[Explanation]:

@@ -25,6 +25,7 @@ LARGE_ONES_VANISH = f"""{OPEN}
    6300  < P.  201:211     ack 101
    6301  > .   1561:1561   ack 211
 """
+NOTHING_PASSES = "\n".join(LARGE_ONES_VANISH.splitlines()[:-2])
 LARGE_ONES_PASS = f"""{OPEN}
       3  > P.  1:101       ack 1
       4  < P.  1:201       ack 101
@@ -45,6 +46,13 @@ def test_full_segments_that_vanish_while_small_ones_pass_are_a_black_hole(isn: t
     )
     assert hole.blame.kind == "path"
     assert any("net.ipv4.tcp_mtu_probing=1" in step.text for step in hole.remedy)
+
+
+@spares("PI407")
+def test_a_peer_of_which_nothing_is_heard_any_more_is_gone() -> None:
+    found = incidents(repeated(NOTHING_PASSES, 3, apart_ms=10), end_ms=15_000)
+
+    assert not told(found, "black-hole")
 
 
 @spares("PI407")

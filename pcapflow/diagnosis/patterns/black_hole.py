@@ -11,7 +11,7 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, among, side
 from pcapflow.anomalies.lookup.groups import group
 from pcapflow.anomalies.lookup.timeline import Mark, Story, frames_of
-from pcapflow.anomalies.model import LIKELY, POSSIBLE, Confidence, IntArray, Severity
+from pcapflow.anomalies.model import LIKELY, IntArray, Severity
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.anomalies.transfer.shares import too_large
 from pcapflow.diagnosis.case import Case, named
@@ -35,8 +35,8 @@ def black_hole(case: Case) -> Sequence[Explanation]:
 
     Seen: segments of the full size that were sent again and again and never acknowledged, on connections whose small
         segments were, in one direction between two hosts.
-    Unless: segments of that size passed in the same direction at another time, nothing at all of the peer is heard any
-        more (a host or path that is down), or ICMP told the sender and it went on with smaller segments.
+    Unless: connections whose segments were as large on average passed in the same direction, nothing at all of the peer
+        is heard any more (a host or path that is down), or ICMP told the sender and it went on with smaller segments.
     Means: connections open and small messages work; whatever is larger hangs until somebody gives up. The ICMP message
         that would tell the sender is not sent, or is dropped on its way.
     Do:
@@ -86,6 +86,8 @@ def _explanation(case: Case, flows: IntArray, everyone: IntArray, sender: int) -
         return None
     path = path_of(case, flows)
     first = min(each[0].time_ns for each in repeats.values() if each)
+    if not _is_heard(case, everyone, sender, first):
+        return None
     sending, other = tables.ip(int(flows[0]), sender), tables.ip(int(flows[0]), 1 - sender)
     headers = _headers(case, int(flows[0]))
     packet = lost + headers
@@ -95,7 +97,7 @@ def _explanation(case: Case, flows: IntArray, everyone: IntArray, sender: int) -
     end = int(f["end_ns"][flows].max())
     return Explanation(
         severity=Severity.MEDIUM,
-        confidence=_confidence(case, flows, everyone, sender, first),
+        confidence=LIKELY,
         headline=(
             f"Large packets from {sending} to {other} vanish on the way while small ones pass: "
             f"{counted(len(flows), 'connection')} hung with segments of {number(lost)} bytes (packets of "
@@ -143,13 +145,9 @@ def _largest_that_passed(case: Case, everyone: IntArray, sender: int) -> tuple[i
     return int(average[best]), int(everyone[best])
 
 
-def _confidence(case: Case, flows: IntArray, everyone: IntArray, sender: int, first_ns: int) -> Confidence:
-    """Small segments that passed meanwhile tell it from a peer that vanished."""
-    f = case.tables.flows
-    heard = side(f, 1 - sender, "last_ns")
-    others = everyone[~among(everyone, flows)]
-    alive = np.any(heard[flows] > first_ns) or np.any(heard[others] > first_ns)
-    return LIKELY if alive else POSSIBLE
+def _is_heard(case: Case, everyone: IntArray, sender: int, since_ns: int) -> bool:
+    """Whether anything came from the peer after that: small segments that pass tell it from one that vanished."""
+    return bool(np.any(side(case.tables.flows, 1 - sender, "last_ns")[everyone] > since_ns))
 
 
 def _repeated(case: Case, repeats: dict[int, list[Mark]], sender: int) -> list[Observation]:

@@ -8,10 +8,12 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.lookup.columns import among
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.rejections import forged_refusals
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed, number
@@ -27,7 +29,7 @@ def refused_port(case: Case) -> Sequence[Explanation]:
 
     Seen: SYNs to one address and port that were answered with a RST of that host, and no SYN-ACK from it.
     Unless: the port accepted a connection before or afterwards (then it was restarted or crashed), the RST has another
-        TTL than the host's other packets (then a device answers for it), or one client tried many ports (a scan).
+        TTL than the host's other packets (then a device answers for it, PI404), or one client tried many ports (a scan).
     Means: the program is not running, listens on another port, or only on another address (such as 127.0.0.1).
     Do:
         Server: look with `ss -ltn` whether the program listens on this address and port, and start it or mend its
@@ -36,9 +38,10 @@ def refused_port(case: Case) -> Sequence[Explanation]:
     Else: a firewall that rejects with a RST looks the same where the host was not heard otherwise.
     Source: RFC 9293, 3.10.7.1; Linux tcp_v4_send_reset, SK_RST_REASON_NO_SOCKET.
     """
-    refusals = case.anomalies_of("PF102")
+    refusals = case.flows_of(case.anomalies_of("PF102"))
+    refusals = refusals[~among(refusals, forged_refusals(case))]
     explanations = []
-    for flows in case.by_server(case.flows_of(refusals)).at_least(1):
+    for flows in case.by_server(refusals).at_least(1):
         everyone = case.same_server(int(flows[0]))
         if np.any(case.column("completeness")[everyone] & COMPLETE_SYN_ACK):
             continue

@@ -1,0 +1,202 @@
+"""PI405: attempts to connect vanish without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from pcapflow.anomalies.capture_quality import quality
+from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.lookup.columns import SIDES, among, side
+from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
+from pcapflow.anomalies.lookup.timeline import count_marks
+from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tcp import marks
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.times import time_of_day
+
+_INSISTED: Final = 3
+"""SYNs without an answer: who sends so many needs the service."""
+_TRIED: Final = 2
+"""Attempts of a client that all fail while others succeed: one may be chance."""
+
+
+@pattern("PI405", "filtered", title="Connection attempts vanish without an answer")
+def filtered(case: Case) -> Sequence[Explanation]:
+    """Attempts to connect had no answer at all: something drops them, or nobody is there.
+
+    Seen: SYNs to a port that were never answered, although sent again, while the same host answered on other ports, or
+        the same port answered other clients all the time; or of a host that nothing was ever heard of.
+    Unless: the port answered the same client at another time (PI103, PI401), the host fell silent before (PI401), one
+        client tried many ports or hosts (a scan), or many addresses sent SYNs at once (a flood).
+    Means: a rule on the way, or on the server's host, drops what is sent to the port: the client learns nothing and
+        waits until it gives up. Where nothing of the host is heard, it may be down or the address may be wrong as well.
+    Do:
+        Network: look for the rule that drops; one that rejects would tell clients at once.
+        Server: see with `tcpdump` whether the SYNs arrive; if they do, its own firewall drops them.
+        Client: check address and port.
+    Else: the answers were lost, or take a way that the capture does not see.
+    Source: RFC 9293, 3.10.7.3; nmap's reference guide ("filtered"); RFC 1122, 4.2.3.5.
+    """
+    silent = [place for place in case.anomalies_of("PF101") if case.anomalies[place].severity > Severity.INFO]
+    flows = case.flows_of(silent)
+    if not len(flows):
+        return ()
+    found = sorted(_blocked(case, flows), key=lambda each: -len(each.flows))[:MAX_PATHS]
+    return [_explanation(case, each) for each in found]
+
+
+class _Blocked(NamedTuple):
+    """Attempts that vanished: because of their port, of their client, or of a host that is never heard."""
+
+    flows: IntArray
+    why: Literal["port", "client", "host"]
+    works: IntArray
+
+
+def _blocked(case: Case, flows: IntArray) -> Iterator[_Blocked]:
+    f = case.tables.flows
+    clients, servers = host_keys(case.tables, CLIENT), host_keys(case.tables, SERVER)
+    for attempts in case.by_host(flows, SERVER).at_least(1):
+        host = servers[attempts[0]]
+        heard = [np.flatnonzero((which == host) & (side(f, e, "packets") > 0))
+                 for e, which in zip(SIDES, (clients, servers), strict=True)]  # fmt: skip
+        if not any(map(len, heard)):
+            yield _Blocked(attempts, "host", np.zeros(0, dtype=np.int64))
+            continue
+        answered = heard[SERVER].astype(np.int64)
+        closed: list[IntArray] = []
+        for each in case.by_server(attempts).at_least(1):
+            same = answered[among(server_keys(case.tables)[answered], server_keys(case.tables)[each[:1]])]
+            if len(same):
+                yield from _of_clients(case, each, same)
+            else:
+                closed.append(each)
+        if not closed:
+            continue
+        every = np.sort(np.concatenate(closed))
+        first = int(f["start_ns"][every].min())
+        alive = max(int(side(f, e, "last_ns")[heard[e]].max(initial=-1)) for e in SIDES)
+        if alive > first:
+            late = answered[side(f, SERVER, "last_ns")[answered] > first]
+            yield _Blocked(every, "port", late)
+
+
+def _of_clients(case: Case, attempts: IntArray, answered: IntArray) -> Iterator[_Blocked]:
+    """Clients that one port never answers, while it answers others all the time."""
+    f = case.tables.flows
+    clients = host_keys(case.tables, CLIENT)
+    alike = attempts[~among(clients[attempts], np.unique(clients[answered]))]
+    chosen = [each for each in group(alike, clients[alike]).at_least(_TRIED)]
+    if not chosen:
+        return
+    every = np.sort(np.concatenate(chosen))
+    first, last = int(f["start_ns"][every].min()), int(side(f, CLIENT, "last_ns")[every].max())
+    meanwhile = answered[(f["start_ns"][answered] >= first) & (f["start_ns"][answered] <= last)]
+    # Others must have had no trouble with it: a full queue turns away whoever comes.
+    again = count_marks(case.tables, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
+    failed = len(attempts) > len(every)
+    if len(meanwhile) >= _TRIED and not failed and not np.any(again[meanwhile] > 0):
+        yield _Blocked(every, "client", meanwhile)
+
+
+def _explanation(case: Case, found: _Blocked) -> Explanation:
+    flows, tables = found.flows, case.tables
+    f = tables.flows
+    start = int(f["start_ns"][flows].min())
+    syns = int(side(f, CLIENT, "syns")[flows].sum())
+    clients, host = case.hosts(flows, CLIENT), tables.ip(int(flows[0]), SERVER)
+    where, path = _where(case, flows), path_of(case, flows)
+    frames = case.frames("first_frame", flows)
+    span = duration(int(side(f, CLIENT, "last_ns")[flows].max()) - start)
+    return Explanation(
+        severity=Severity.MEDIUM if syns >= _INSISTED else Severity.LOW,
+        confidence=POSSIBLE if found.why == "host" else LIKELY,
+        headline=_headline(found, host, where, listed(clients, 2), time_of_day(start)),
+        blame=Blame("endpoint", where, "server") if found.why == "host" else blamed(path),
+        start_ns=start,
+        end_ns=int(f["end_ns"][flows].max()),
+        flows=named(flows),
+        count=len(flows),
+        hosts=(host, *clients)[:20],
+        explains=frozenset(case.anomalies_of(flows=flows)),
+        why=(
+            Observation(
+                f"{counted(syns, 'SYN')} of {counted(len(flows), 'attempt')} to {where} had no answer over "
+                f"{span}{in_frames(frames)}",
+                frames,
+            ),
+            _contrast(case, found, host),
+        ),
+        against=_against(case, found, host),
+        remedy=_remedy(found, path, host, where, listed(clients, 2)),
+    )
+
+
+def _where(case: Case, flows: IntArray) -> str:
+    ports = np.unique(case.column("server_port")[flows]).tolist()
+    if len(ports) == 1:
+        return case.tables.server(int(flows[0]))
+    return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
+
+
+def _headline(found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
+    tries = counted(len(found.flows), "attempt")
+    if found.why == "host":
+        return f"{where} does not answer: {host} is down, the address is wrong, or what {whose} sends it is dropped; " \
+               f"{tries} since {since}."  # fmt: skip
+    if found.why == "client":
+        return f"What {whose} sends to {where} is dropped: {tries} since {since} had no answer, while others are served."
+    return f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {host} answers " \
+           "otherwise."  # fmt: skip
+
+
+def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
+    if found.why == "host":
+        return Observation(f"nothing of {host} is in this capture, on any port")
+    works = found.works
+    frames = case.frames("server_first_frame", works)
+    if found.why == "client":
+        whom = listed(case.hosts(works, CLIENT), 3)
+        text = f"meanwhile the same port accepted {counted(len(works), 'connection')} of {whom} at the first SYN"
+        return Observation(text + in_frames(frames), frames)
+    if not len(works):
+        return Observation(f"meanwhile {host} was heard as a client of others")
+    ports = np.unique(case.column("server_port")[works]).tolist()
+    return Observation(
+        f"meanwhile {host} was heard on {counted(len(works), 'connection')} to port "
+        f"{listed([str(port) for port in ports], 4)}{in_frames(frames)}",
+        frames,
+    )
+
+
+def _against(case: Case, found: _Blocked, host: str) -> tuple[str, ...]:
+    against = []
+    if found.why == "port":
+        against.append(f"a program on {host} whose queue of connections is full from the beginning looks the same")
+    if quality(case.tables).two_way == 0:
+        against.append("no answer of anybody is in this capture: it may lack that direction")
+    return tuple(against)
+
+
+def _remedy(found: _Blocked, path: str, host: str, where: str, whose: str) -> tuple[Remedy, ...]:
+    port = where.rpartition(":")[2] if "(" not in where else "PORT"
+    arrives = f"see with `tcpdump -ni any tcp port {port}` on {host} whether the SYNs arrive"
+    if found.why == "host":
+        return (
+            Remedy("Client", f"check that {host} is the right address, e.g. in DNS and in its configuration"),
+            Remedy("Server", f"see whether {host} is up; if so, {arrives[4:]}"),
+            Remedy("Network", f"look for a rule or a missing route on {path}"),
+        )
+    return (
+        Remedy("Server", f"{arrives}: if they do, its own firewall drops them (`nft list ruleset`, `iptables -L -n -v`)"),
+        Remedy("Network", f"if they do not, look on {path} for the rule that drops {whose} to {where}; let it reject "
+               "instead (`reject with tcp reset`), so that clients learn at once"),
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""Attempts to connect that a device rejected, or the host's own firewall: by a RST in the host's name, or by ICMP."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.groups import host_keys
+from pcapflow.anomalies.model import IntArray
+from pcapflow.anomalies.opening.icmp import icmp_errors
+from pcapflow.anomalies.opening.scans import scanned
+from pcapflow.anomalies.resets.causes import resets
+from pcapflow.diagnosis.case import Case
+from pcapflow.diagnosis.icmp_messages import Message, messages
+from pcapflow.tcp.states import SERVER
+
+PROHIBITED: Final = {4: (3 << 8 | 9, 3 << 8 | 10, 3 << 8 | 13), 6: (1 << 8 | 1, 1 << 8 | 5, 1 << 8 | 6)}
+"""Types and codes by which a filter says that it is one (RFC 1812, 5.2.7.1; RFC 4443, 3.1)."""
+PORT_UNREACHABLE: Final = {4: 3 << 8 | 3, 6: 1 << 8 | 4}
+"""What a filter says that rejects without more ado; the TCP of a host answers by a RST instead."""
+
+
+class Rejection(NamedTuple):
+    """Connections to one host that were rejected by the same sender in the same way.
+
+    Attributes:
+        flows: the connections, in order of number.
+        sender: the address of the ICMP messages; "" where RSTs with another TTL than the host's were drawn.
+        told: the ICMP messages.
+    """
+
+    flows: IntArray
+    sender: str
+    told: tuple[Message, ...]
+
+
+def forged_refusals(case: Case) -> IntArray:
+    """Attempts that were refused by a RST whose TTL is one that the server's host has nowhere else."""
+    found = resets(case.tables, case.config)
+    flows = found.flows[found.refused & found.foreign]
+    return flows[~scanned(case.tables, case.config)[flows]]
+
+
+def rejections(case: Case) -> list[Rejection]:
+    """All of a capture, those of one server's host and one sender together."""
+    found = [Rejection(flows, "", ()) for flows in case.by_host(forged_refusals(case), SERVER).at_least(1)]
+    errors = icmp_errors(case.tables, case.config)
+    flows = errors.flows[errors.fatal & ~scanned(case.tables, case.config)[errors.flows]]
+    for each in case.by_host(np.sort(flows), SERVER).at_least(1):
+        by_sender: dict[str, list[Message]] = {}
+        first: dict[int, str] = {}
+        for message in messages(case, each):
+            # Of further messages about a connection the sender is not kept; it is the same as a rule.
+            sender = first.setdefault(message.flow, message.sender)
+            if sender and _rejects(case, message):
+                by_sender.setdefault(sender, []).append(message)
+        for sender, told in by_sender.items():
+            members = np.unique(np.array([message.flow for message in told], dtype=np.int64))
+            found.append(Rejection(members, sender, tuple(told)))
+    return found
+
+
+def _rejects(case: Case, message: Message) -> bool:
+    """Whether it says that something filters, or says that a host cannot be reached which others reach."""
+    if message.value in PROHIBITED[message.family] or message.value == PORT_UNREACHABLE[message.family]:
+        return True
+    if message.value >> 8 not in (3, 1) or (message.family == 4 and message.value == (3 << 8 | 4)):
+        return False
+    f = case.tables.flows
+    peer = host_keys(case.tables, 1 - message.told)[message.flow]
+    return any(
+        np.any((host_keys(case.tables, endpoint) == peer) & (side(f, endpoint, "last_ns") > message.time_ns))
+        for endpoint in SIDES
+    )
+
+
+def accepted(case: Case, flows: IntArray) -> IntArray:
+    """All connections that the server's host of these accepted, on any port."""
+    host = host_keys(case.tables, SERVER)
+    syn_acks = side(case.tables.flows, SERVER, "syns") > 0
+    return indices((host == host[flows[0]]) & syn_acks)

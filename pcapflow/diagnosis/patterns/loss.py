@@ -20,6 +20,7 @@ from pcapflow.diagnosis.holes import filled_late
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.silences import silences
 from pcapflow.diagnosis.events import events_of
 from pcapflow.tcp import marks
 from pcapflow.text.phrases import counted, duration, listed, number
@@ -107,6 +108,8 @@ def _told_otherwise(case: Case) -> BoolArray:
     mask = case.mask(case.flows_of(case.anomalies_of("PF405")))
     for event in events_of(case):
         mask[event.flows] = True
+    silent = silences(case.tables, case.config)
+    mask[silent.flows[(silent.back_ns < 0) & (silent.again >= case.config.vanished_retries)]] = True
     return mask
 
 

@@ -1,4 +1,4 @@
-"""Holes in what one side sent that were filled by a segment sent again: lost before the tap, so that it was seen once."""
+"""Holes in what one side sent, filled by a segment that was sent again: lost before the tap, it is seen once only."""
 
 from __future__ import annotations
 

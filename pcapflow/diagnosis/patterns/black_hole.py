@@ -169,9 +169,7 @@ def _repeated(case: Case, repeats: dict[int, list[Mark]], sender: int) -> list[O
     return found
 
 
-def _passes(
-    case: Case, everyone: IntArray, flows: IntArray, sender: int, passed: int, passed_flow: int
-) -> Observation:
+def _passes(case: Case, everyone: IntArray, flows: IntArray, sender: int, passed: int, passed_flow: int) -> Observation:
     f = case.tables.flows
     others = everyone[~among(everyone, flows)]
     small = others[(side(f, 1 - sender, "acked")[others] > 1)]
@@ -204,6 +202,6 @@ def _remedy(path: str, sending: str, family: int) -> tuple[Remedy, ...]:
                f"or clamp the MSS at the narrow link: `{table} -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j "
                "TCPMSS --clamp-mss-to-pmtu`"),
         Remedy("Server", f"as long as the path is not mended, set `net.ipv4.tcp_mtu_probing=1` on {sending} (0 unless "
-               "set; it holds for IPv6 as well), or lower the MTU of its interface, e.g. to 1280, which every link that "
-               "carries IPv6 takes"),
+               "set; it holds for IPv6 as well), or lower the MTU of its interface, e.g. to 1280, which every link "
+               "that carries IPv6 takes"),
     )  # fmt: skip

@@ -94,7 +94,7 @@ def _of_clients(case: Case, attempts: IntArray, answered: IntArray) -> Iterator[
     f = case.tables.flows
     clients = host_keys(case.tables, CLIENT)
     alike = attempts[~among(clients[attempts], np.unique(clients[answered]))]
-    chosen = [each for each in group(alike, clients[alike]).at_least(_TRIED)]
+    chosen = group(alike, clients[alike]).at_least(_TRIED)
     if not chosen:
         return
     every = np.sort(np.concatenate(chosen))
@@ -150,12 +150,18 @@ def _where(case: Case, flows: IntArray) -> str:
 def _headline(found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
     tries = counted(len(found.flows), "attempt")
     if found.why == "host":
-        return f"{where} does not answer: {host} is down, the address is wrong, or what {whose} sends it is dropped; " \
-               f"{tries} since {since}."  # fmt: skip
+        return (
+            f"{where} does not answer: {host} is down, the address is wrong, or what {whose} sends it is dropped; "
+            f"{tries} since {since}."
+        )
     if found.why == "client":
-        return f"What {whose} sends to {where} is dropped: {tries} since {since} had no answer, while others are served."
-    return f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {host} answers " \
-           "otherwise."  # fmt: skip
+        return (
+            f"What {whose} sends to {where} is dropped: {tries} since {since} had no answer, while others are served."
+        )
+    return (
+        f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {host} answers "
+        "otherwise."
+    )
 
 
 def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
@@ -196,7 +202,7 @@ def _remedy(found: _Blocked, path: str, host: str, where: str, whose: str) -> tu
             Remedy("Network", f"look for a rule or a missing route on {path}"),
         )
     return (
-        Remedy("Server", f"{arrives}: if they do, its own firewall drops them (`nft list ruleset`, `iptables -L -n -v`)"),
+        Remedy("Server", f"{arrives}: if they do, its own firewall drops them (`nft list ruleset`, `iptables -L -n`)"),
         Remedy("Network", f"if they do not, look on {path} for the rule that drops {whose} to {where}; let it reject "
                "instead (`reject with tcp reset`), so that clients learn at once"),
     )  # fmt: skip

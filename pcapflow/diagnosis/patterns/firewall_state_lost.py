@@ -122,7 +122,7 @@ def _judge(case: Case, lost: _Lost, everyone: IntArray) -> Explanation | None:
     if len(lost.flows) < 2:
         return None
     f = case.tables.flows
-    first, last = int(lost.asked_ns.min()), int(lost.asked_ns.max())
+    last = int(lost.asked_ns.max())
     heard = int(lost.heard_ns.max())
     others = everyone[~among(everyone, lost.flows)]
     opened = Moments(case.tables).established_ns
@@ -156,7 +156,7 @@ def _is_busy(case: Case, lost: _Lost, others: IntArray) -> bool:
 def _explanation(case: Case, lost: _Lost, after: IntArray, survived: IntArray) -> Explanation:
     flows, tables = lost.flows, case.tables
     path = path_of(case, flows[:1])
-    heard, first = int(lost.heard_ns.max()), int(lost.asked_ns.min())
+    heard, asked = int(lost.heard_ns.max()), int(lost.asked_ns.min())
     end = int(case.column("end_ns")[flows].max())
     reset = int(np.count_nonzero(lost.reset))
     how = "drew RSTs that are not the peer's" if reset == len(flows) else "fell silent"
@@ -178,7 +178,7 @@ def _explanation(case: Case, lost: _Lost, after: IntArray, survived: IntArray) -
         why=(
             *_deaths(case, lost),
             Observation(
-                f"one moment fits all of them: the last answer came {duration(max(first - heard, 0))} before the first "
+                f"one moment fits all of them: the last answer came {duration(max(asked - heard, 0))} before the first "
                 f"question that had none, and they had been silent for at most "
                 f"{duration(int((lost.asked_ns - lost.heard_ns).max()))}"
             ),
@@ -206,8 +206,8 @@ def _deaths(case: Case, lost: _Lost) -> list[Observation]:
         frames = proof(cited)
         found.append(
             Observation(
-                f"on {counted(len(silent), 'connection')} what was sent from {time_of_day(int(lost.asked_ns.min()))} on "
-                f"was never answered, and sent again{in_frames(frames)}",
+                f"on {counted(len(silent), 'connection')} what was sent from {time_of_day(int(lost.asked_ns.min()))} "
+                f"on was never answered, and sent again{in_frames(frames)}",
                 frames,
             )
         )

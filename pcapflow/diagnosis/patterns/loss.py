@@ -16,12 +16,12 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Sever
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.anomalies.transfer.shares import sent_again
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.events import events_of
 from pcapflow.diagnosis.holes import filled_late
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.silences import silences
-from pcapflow.diagnosis.events import events_of
 from pcapflow.tcp import marks
 from pcapflow.text.phrases import counted, duration, listed, number
 from pcapflow.text.times import time_of_day
@@ -185,14 +185,17 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
         sender, receiver = case.tables.ip(int(flows[0]), which), case.tables.ip(int(flows[0]), 1 - which)
         low, high = wilson(lost, sent)
         short = f"{lost / sent:.1%} of the segments from {sender} to {receiver} ({number(lost)} of {number(sent)})"
-        how = [text for count, text in ((again, f"{number(again)} were sent again"),
-                                        (needless, f"{number(needless)} of these needlessly"),
-                                        (late, f"{number(late)} came late, having been lost before the capture"))
-               if count]  # fmt: skip
-        found.append((short, f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed(how)}: "
-                             f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} "
-                             "(95% interval)"))  # fmt: skip
-    return sorted(found, key=lambda each: -len(each[1]))
+        ways = (
+            (again, f"{number(again)} were sent again"),
+            (needless, f"{number(needless)} of these needlessly"),
+            (late, f"{number(late)} came late, having been lost before the capture"),
+        )
+        figures = (
+            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed([text for n, text in ways if n])}: "
+            f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% interval)"
+        )
+        found.append((lost / sent, short, figures))
+    return [(short, figures) for _, short, figures in sorted(found, reverse=True)]
 
 
 def _repeats(case: Case, flows: IntArray) -> tuple[IntArray, tuple[int, ...]]:

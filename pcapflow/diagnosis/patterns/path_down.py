@@ -122,8 +122,8 @@ def _recovery(parts: list[Event], back_ns: int) -> list[Observation]:
     spread, longest = duration(int(np.ptp(answered))), duration(int((answered - asked).max()))
     return [
         Observation(
-            f"all of them recovered within {spread}; the longest of them waited {longest}, since the pauses between two "
-            "tries double"
+            f"all of them recovered within {spread}; the longest of them waited {longest}, since the pauses between "
+            "two tries double"
         )
     ]
 

@@ -126,7 +126,8 @@ def _still_shut(case: Case, flows: IntArray, reader: int) -> IntArray:
     for place, kinds in enumerate(((marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK), opened)):
         rows = np.flatnonzero(np.isin(m["mark"], kinds) & (m["endpoint"] == reader))
         last[place, m["flow"][rows]] = m["time_ns"][rows]
-    return flows[(last[0][flows] >= 0) & (last[1][flows] < last[0][flows])]
+    shut: IntArray = flows[(last[0][flows] >= 0) & (last[1][flows] < last[0][flows])]
+    return shut
 
 
 def _observations(case: Case, flows: IntArray, reader: int) -> list[Observation]:

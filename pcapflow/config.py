@@ -30,7 +30,9 @@ class Config:
             one, that make a flood.
         scan_ports: ports that one client tries in vain before its attempts are called a scan.
         overflow_flows: connections of one server whose final ACK it did not take that make an overflow.
-        time_wait_many: TIME_WAITs of one host at once that are worth telling.
+        time_wait_many: TIME_WAITs of one host that are a rate whatever way they came.
+        closing_turns: connections that must have followed one another, each opened and closed, before the rate at which
+            they do is taken to go on: a burst of parallel ones is one event.
         ephemeral_ports: ports a client has for connections to one server; 32768 to 60999 on Linux.
         idle_s: a silence at least this long is a cause to consider when the next packet draws a RST.
         timeout_s: a shorter silence before a close or a failure is no time-out: programs think for as long.
@@ -70,6 +72,7 @@ class Config:
     scan_ports: int = 20
     overflow_flows: int = 3
     time_wait_many: int = 1000
+    closing_turns: int = 50
     ephemeral_ports: int = 28_232
     idle_s: float = 50.0
     timeout_s: float = 0.5

@@ -7,6 +7,9 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +17,7 @@ import pytest
 
 from pcapflow.batch.stop import Stop
 from pcapflow.batch.workers import Lost, run_in_workers
-from tests.processes import ASCII, Running, slow_capture, until
+from tests.processes import ASCII, PATIENCE_S, Running, slow_capture, until
 from tests.samples import CLOSED, capture
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
@@ -227,10 +230,11 @@ def test_tshark_ends_with_the_process_that_started_it(slow: Path, tmp_path: Path
 # The pool itself
 
 
-def work(task: int) -> int:
+def work(task: int, before_writing: Callable[[], object]) -> int:
     """What the pool calls in the tests: it doubles, but for one task that kills its process."""
     if task == 3:
         os.kill(os.getpid(), signal.SIGKILL)
+    before_writing()
     with tempfile.NamedTemporaryFile(delete=False) as file:
         file.write(b"left behind")
     return 2 * task
@@ -248,6 +252,56 @@ def test_each_task_gets_its_own_result(workers: int, own_temporary_directory: Pa
     assert isinstance(results.pop(3), Lost)
     assert results == {task: 2 * task for task in range(8) if task != 3}
     assert list(own_temporary_directory.iterdir()) == []
+
+
+def write_slowly(task: Path, before_writing: Callable[[], object]) -> str:
+    """Writes two files a while apart; one task never comes to write."""
+    begun, written = task / "begun", task / "written"
+    if task.name == "not yet":
+        begun.touch()
+        time.sleep(PATIENCE_S)
+    before_writing()
+    begun.touch()
+    time.sleep(1)
+    written.touch()
+    return task.name
+
+
+def test_an_interrupt_waits_for_who_writes_and_for_nobody_else(tmp_path: Path) -> None:
+    tasks = [tmp_path / name for name in ("writing", "not yet", "waiting")]
+    for task in tasks:
+        task.mkdir()
+
+    def interrupt() -> None:
+        until(lambda: (tasks[0] / "begun").exists() and (tasks[1] / "begun").exists())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    with Stop() as stop:
+        thread.start()
+        started = time.monotonic()
+        results = [result for _, result in run_in_workers(write_slowly, tasks, 2, stop)]
+        assert time.monotonic() - started < PATIENCE_S
+        thread.join()
+        assert (results, stop.signal) == (["writing"], signal.SIGINT)
+    assert sorted(path.parent.name for path in tmp_path.glob("*/written")) == ["writing"]
+    assert sorted(path.parent.name for path in tmp_path.glob("*/begun")) == ["not yet", "writing"]
+
+
+@pytest.mark.parametrize(("writes", "done"), [(False, []), (True, [True])], ids=["before", "after it began to write"])
+def test_an_interrupt_of_work_in_this_process_ends_it_unless_it_writes(writes: bool, done: list[bool]) -> None:
+    with Stop() as stop, stop.noting():
+
+        def interrupted() -> bool:
+            if writes:
+                stop.note_from_here()
+            signal.raise_signal(signal.SIGINT)
+            return True
+
+        assert list(stop.ending(interrupted)) == done
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            stop.ending(lambda: signal.raise_signal(signal.SIGINT))
 
 
 def test_who_stops_asking_ends_the_processes() -> None:

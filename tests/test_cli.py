@@ -235,7 +235,7 @@ def test_what_fired_is_not_hidden_by_what_cannot_be_read(shell: Shell, bad: Path
 def test_a_word_that_is_no_gate_is_told_what_there_is(shell: Shell, bad: Path) -> None:
     done = shell("analyze", bad, "--fail-on", "hihg")
     assert done.status == 2
-    assert "severities are info, low, medium, high; codes are PI105, " in done.stderr
+    assert "severities are info, low, medium, high; codes are PI101, " in done.stderr
 
 
 def test_a_clean_capture_never_fails(shell: Shell, closed: Path) -> None:

@@ -125,7 +125,7 @@ def test_tshark_needs_a_thread(shared: Path) -> None:
     assert (status, err) == (3, f"pcapflow: {path}: tshark cannot be started: can't start new thread\n")
 
 
-def work(task: int) -> int:
+def work(task: int, before_writing: Callable[[], object]) -> int:  # noqa: ARG001 -- as the pool calls it
     """Doubles a task; one costs its process, and its parent every further one."""
     if task == 3:
         resource.prlimit(os.getppid(), resource.RLIMIT_NPROC, (1, 1))

@@ -35,15 +35,17 @@ _KINDS: Final = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Job:
-    """What is the same for every capture of a batch; calling it with a path and a stem analyses one."""
+    """What is the same for every capture of a batch; calling it with the path and the stem of one analyses that."""
 
     output: Path
     reader: Engine
     config: Config
     payload: bool
 
-    def __call__(self, task: tuple[str, str]) -> Outcome:
-        return analyse_one(*task, self.output, self.reader, self.config, payload=self.payload)
+    def __call__(self, task: tuple[str, str], before_writing: Callable[[], object]) -> Outcome:
+        return analyse_one(
+            *task, self.output, self.reader, self.config, payload=self.payload, before_writing=before_writing
+        )
 
 
 def find_captures(paths: Iterable[str], output: Path) -> tuple[list[str], list[CaptureError]]:
@@ -99,8 +101,8 @@ def analyse_all(
 ) -> Iterator[Outcome]:
     """Analyses captures and writes ``STEM.html`` and ``STEM.json`` of each into ``output``; yields them as they end.
 
-    Other processes do it, one where there is one capture: when ``stop`` notes a signal they are ended at once, and no
-    more than what was finished is yielded.
+    Other processes do it, one where there is one capture: when ``stop`` notes a signal they are ended at once, but for
+    those that write already, and no more than what is written is yielded.
 
     Args:
         captures: their paths.
@@ -125,16 +127,32 @@ def analyse_all(
 
 
 def analyse_one(
-    path: str, name: str, output: Path, reader: Engine, config: Config, *, payload: bool = False
+    path: str,
+    name: str,
+    output: Path,
+    reader: Engine,
+    config: Config,
+    *,
+    payload: bool = False,
+    before_writing: Callable[[], object] | None = None,
 ) -> Outcome:
-    """Analyses one capture and writes its report and JSON; whatever goes wrong is part of the outcome."""
+    """Analyses one capture and writes its report and JSON; whatever goes wrong is part of the outcome.
+
+    Args:
+        path, name: the capture, and what the names of its outputs begin with.
+        output, reader, config, payload: see :func:`analyse_all`.
+        before_writing: is called when both outputs are made and nothing is written; nothing will be if it raises.
+    """
     try:
         from pcapflow.analysis import analyze
         from pcapflow.export.json import document
 
         analysis = analyze(path, reader=reader, config=config, jobs=1, payload=payload)
         members = document(analysis)
-        _write_both(output / name, analysis.to_html(), _json(members))
+        page, data = analysis.to_html(), _json(members)
+        if before_writing is not None:
+            before_writing()
+        _write_both(output / name, page, data)
     except CaptureError as error:
         return Outcome(path, name, "", error.reason, {})
     except OutputError as error:

@@ -7,11 +7,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 if TYPE_CHECKING:
     import socket
 
+_T = TypeVar("_T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 SIGNAL_STATUS: Final = 128
 """Added to a signal's number it is the exit status that shells give."""
@@ -84,21 +85,31 @@ class Stop:
         finally:
             self._is_noting = False
 
-    @contextlib.contextmanager
-    def ending(self) -> Iterator[None]:
-        """Within :meth:`noting`: the first signal is noted, and ends what is done here."""
+    def ending(self, work: Callable[[], _T]) -> tuple[_T, ...]:
+        """Within :meth:`noting`: does work that the first signal ends, until it calls :meth:`note_from_here`.
+
+        Returns:
+            What the work came to; nothing where a signal ended it.
+        """
+        result: tuple[_T, ...] = ()
         self._is_noting = False
         try:
-            yield
+            result = (work(),)
         except (KeyboardInterrupt, Terminated):
-            if self._raised is None:
+            if self._raised is None or self.signal:
                 raise
         finally:
             self._is_noting = True
-        if self._raised is not None:
-            # Or some library has taken it for a fault of its own.
-            self.signal = signal.SIGINT if isinstance(self._raised, KeyboardInterrupt) else signal.SIGTERM
-            self._raised = None
+        if self._raised is None or self.signal:
+            return result
+        # Or some library has taken it for a fault of its own.
+        self.signal = signal.SIGINT if isinstance(self._raised, KeyboardInterrupt) else signal.SIGTERM
+        self._raised = None
+        return ()
+
+    def note_from_here(self) -> None:
+        """From now on the first signal is noted again."""
+        self._is_noting = True
 
     def check(self) -> None:
         """Raises again what a signal raised and some library took for a fault of its own, such as a failed import.

@@ -38,6 +38,10 @@ class Lost:
     """In place of a result: as many processes as a task may cost were killed with it."""
 
 
+class _Ready:
+    """From a process: it is about to write what its task came to."""
+
+
 class _Unstarted(NamedTuple):
     """In place of a result: a process ends before it has begun, for want of a thread."""
 
@@ -46,16 +50,22 @@ class _Unstarted(NamedTuple):
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Worker(Generic[Task]):
-    """One process; ``task`` is empty, or the one that it works on; ``tries`` counts the processes it was given to."""
+    """One process.
+
+    Attributes:
+        task: empty, or the one that it works on; ``tries`` counts the processes that one was given to.
+        is_writing: whether it was let write what its task came to.
+    """
 
     process: SpawnProcess
     pipe: Connection[Any, Any]
     task: tuple[Task, ...] = ()
     tries: int = 0
+    is_writing: bool = False
 
 
 def run_in_workers(
-    function: Callable[[Task], Result],
+    function: Callable[[Task, Callable[[], object]], Result],
     tasks: Iterable[Task],
     workers: int,
     stop: Stop,
@@ -65,15 +75,17 @@ def run_in_workers(
     """Calls a function for each task in other processes; yields each task with its result, as they end.
 
     A task that is lost with its process, which the system kills for want of memory as a rule, is tried once more in a
-    fresh one. When ``stop`` notes a signal all processes are ended at once, and no more than what was finished is
-    yielded. They end with this process too, however it ends, and what they started ends with them.
+    fresh one. When ``stop`` notes a signal the processes are ended at once, but for those that write already what their
+    task came to: what is written is yielded. They end with this process too, however it ends, and what they started
+    ends with them.
 
     Where the system gives no further process, or a process no thread, those that there are do the work; where it gives
     none, this process does it, and the signal ends the task at hand.
 
     Args:
-        function: what every process calls; it must be picklable, and should raise nothing: an exception ends its
-            process, and the task is lost.
+        function: what every process calls with a task, and with what it must call itself before it writes anything that
+            is to stay; it must be picklable, and should raise nothing: an exception ends its process, and the task is
+            lost.
         tasks: picklable; each goes to the process that is free first.
         workers: processes at most.
         stop: notes the signals, where the caller has entered it.
@@ -101,22 +113,24 @@ def run_in_workers(
                         waiting.appendleft((task, tries + 1))
                     else:
                         yield task, result
+            while pool.is_writing:
+                for task, _, result in pool.results(stop):
+                    if not isinstance(result, (Lost, _Unstarted)):
+                        yield task, result
         is_finished = not stop.signal
     finally:
         pool.end(at_once=not is_finished)
 
 
 def _here(
-    function: Callable[[Task], Result], task: Task, tries: int, stop: Stop
+    function: Callable[[Task, Callable[[], object]], Result], task: Task, tries: int, stop: Stop
 ) -> Iterator[tuple[Task, Result | Lost]]:
     """Does a task in this process; yields nothing where a signal ended it."""
     if tries > 1:
         # What a process was killed for must not be the end of this one.
         yield task, Lost()
         return
-    with stop.ending():
-        result = function(task)
-    if not stop.signal:
+    for result in stop.ending(lambda: function(task, stop.note_from_here)):
         yield task, result
 
 
@@ -125,7 +139,7 @@ class _Pool(Generic[Task, Result]):
 
     def __init__(
         self,
-        function: Callable[[Task], Result],
+        function: Callable[[Task, Callable[[], object]], Result],
         prepare: Callable[[], object] | None,
         workers: int,
         say: Callable[[str], object] | None,
@@ -142,6 +156,11 @@ class _Pool(Generic[Task, Result]):
     def is_busy(self) -> bool:
         """Whether any process has a task."""
         return any(worker.task for worker in self._workers)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether any process writes what its task came to."""
+        return any(worker.is_writing for worker in self._workers)
 
     @property
     def has_room(self) -> bool:
@@ -178,14 +197,21 @@ class _Pool(Generic[Task, Result]):
         stop.drain()
         found: list[tuple[Task, int, Result | Lost | _Unstarted]] = []
         for worker in [w for w in self._workers if w.pipe in ready or w.process.sentinel in ready]:
-            result: Result | Lost | _Unstarted
+            result: Result | Lost | _Unstarted | _Ready
             try:
                 # What it sent before it ended counts.
                 result = worker.pipe.recv() if worker.pipe.poll() else Lost()
             except (EOFError, OSError):
                 result = Lost()
+            if isinstance(result, _Ready):
+                if not stop.signal:
+                    worker.is_writing = True
+                    with contextlib.suppress(OSError):
+                        worker.pipe.send(result)
+                continue
             found += [(task, worker.tries, result) for task in worker.task]
             worker.task = ()
+            worker.is_writing = False
             if isinstance(result, (Lost, _Unstarted)) or worker.process.sentinel in ready:
                 self._remove(worker)
             if isinstance(result, _Unstarted):
@@ -252,7 +278,7 @@ class _Pool(Generic[Task, Result]):
 
 
 def _serve(
-    function: Callable[[Task], Result],
+    function: Callable[[Task, Callable[[], object]], Result],
     prepare: Callable[[], object] | None,
     pipe: Connection[Any, Any],
     scratch: str,
@@ -271,9 +297,14 @@ def _serve(
     if prepare is not None:
         prepare()
     tempfile.tempdir = scratch
+
+    def wait_for_leave() -> None:
+        pipe.send(_Ready())
+        pipe.recv()
+
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            pipe.send(function(pipe.recv()))
+            pipe.send(function(pipe.recv(), wait_for_leave))
 
 
 def _end_with_parent(scratch: str) -> None:

@@ -32,7 +32,7 @@ ALL: Final = 0.9
 MAX_SERVERS: Final = 500
 """Servers that are looked at, those with the most refusals or closes first."""
 MAX_RUNS: Final = 20
-"""Times that one server is told to have been away."""
+"""Times that one server is told to have been away at most."""
 FEW_RUNS: Final = 2
 """A server that refuses more often than this between connections that it accepts, while others go on, is one that
 chooses."""
@@ -117,6 +117,8 @@ def _refusing(service: Service) -> Iterator[Outage]:
         accepted = accepted[np.argsort(service.accepted_ns[accepted], kind="stable")]
         runs = np.searchsorted(service.accepted_ns[accepted], service.refused_ns[refusals])
         places = np.unique(runs)
+        if len(places) > MAX_RUNS and len(refusals) < 2 * len(places):
+            continue  # one here and one there, all the time
         for place in places[:MAX_RUNS].tolist():
             outage = _away(service, flows, refusals[runs == place], accepted, place)
             if outage is not None and _is_meant(service, outage, len(places), len(accepted), len(refusals)):

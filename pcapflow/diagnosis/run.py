@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from pcapflow.anomalies.codes import is_about_capture
 from pcapflow.anomalies.lookup.cache import clear
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Anomaly, Confidence, Severity
 from pcapflow.config import Config
@@ -112,8 +113,11 @@ def _note_alternative(candidate: _Candidate, weight: float, accepted: Sequence[_
 
 
 def _rank(choice: _Accepted) -> tuple[float, ...]:
+    """What went wrong first, then what the capture lacks, then what is harmless; the worst of each first."""
     told = choice.candidate.explanation
-    return (-told.severity, -choice.weight, -told.count, told.start_ns)
+    about_capture = is_about_capture(choice.candidate.pattern.code)
+    part = 2 if told.severity is Severity.INFO else int(about_capture)
+    return (part, -told.severity, -choice.weight, -told.count, told.start_ns)
 
 
 def _incident(number: int, choice: _Accepted, payload: Payload) -> Incident:

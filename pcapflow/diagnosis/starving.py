@@ -131,6 +131,8 @@ class _View:
 @cached_per_tables
 def starving(tables: Tables, config: Config) -> tuple[Starving, ...]:
     """All listeners of the capture that do not accept in time."""
+    if not np.any(side(tables.flows, CLIENT, "bytes") > 0):
+        return ()  # nobody asked for anything: SYNs alone
     view = _View(tables, config)
     keys = server_keys(tables)
     away = np.flatnonzero(view.is_turned_away)

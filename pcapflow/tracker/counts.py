@@ -163,16 +163,22 @@ def count_data(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
     """Counts a segment with payload in units of the MSS: a card that merges segments makes one record of forty.
 
     Repeats of one segment after another say that the path is silent, not which share it loses: only the first counts.
+    What is sent again in smaller segments, as an ICMP error asked, was not lost by chance and counts not at all.
     """
-    units: i64 = 1
-    if s.payload_len > flow.mss:
-        units += (s.payload_len - 1) // flow.mss
+    units: i64 = in_segments(flow, s.payload_len)
     if marks & RETRANSMISSIONS:
-        if s.seq == x.again_seq:
+        if s.seq == x.again_seq or (x.too_big_rel >= 0 and x.rel(s.seq) < x.too_big_rel):
             return
         x.again_seq = s.seq
         x.data_segments_again += units
     x.data_segments += units
+
+
+def in_segments(flow: Flow, payload_len: i64) -> i64:
+    """How many segments of the MSS this much payload takes."""
+    if payload_len <= flow.mss:
+        return 1
+    return (payload_len - 1) // flow.mss + 1
 
 
 def note_window(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:

@@ -39,8 +39,8 @@ class Endpoint:
         syn_seen_ns, syn_seen_frame: a SYN or SYN-ACK of the peer passed and this endpoint has not answered; -1 none.
         incoming: the peer's FIN on its way; the blank before one passes.
         inferred: a FIN of its own that was lost before the tap; the blank without.
-        hole_bytes, hole_start_rel, hole_end_rel: bytes that it must have sent and that have not passed, and between
-            which numbers they are.
+        hole_bytes, hole_start_rel, hole_end_rel, hole_ns: bytes that it must have sent and that have not passed,
+            between which numbers they are, and since when.
         last_ns, last_frame: its last segment; -1 none. A RST has no place in ``last_frame``.
         last_needs_ack_ns: when it last sent something that calls for an acknowledgment; -1 never.
         data_ns, first_data_ns: when it last sent new data, and when first; -1 never.
@@ -53,9 +53,10 @@ class Endpoint:
         timed_rel, timed_ns: the number whose ACK is timed, and since when; -1 none.
     what the tables count:
         packets, payload_bytes: all it sent.
-        data_segments, data_segments_again: its payload in units of the MSS, and how many of these were sent again;
-            further repeats of one and the same segment count for neither.
+        data_segments, data_segments_again: its payload in units of the MSS, and how many of these were sent again,
+            what was lost before the tap among them; further repeats of one and the same segment count for neither.
         again_seq: the raw sequence number of its last repeat; -1 none.
+        too_big_rel: its ``next_rel`` when an ICMP error told it last that its segments were too big; -1 never.
         first_frame: its first segment; -1 none.
         history_seen: Zeek's letters that it has earned, as bits.
         zero_since_ns, zero_since_frame: since when its window is shut; -1 open.
@@ -175,6 +176,7 @@ class Endpoint:
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
+        self.hole_ns: i64 = 0
         # What only the tables tell of it.
         self.hi: i64 = hi
         self.lo: i64 = lo
@@ -182,6 +184,7 @@ class Endpoint:
         self.retransmitted: i64 = 0
         self.data_segments_again: i64 = 0
         self.again_seq: i64 = -1
+        self.too_big_rel: i64 = -1
         self.after_fin: i64 = 0
         self.unseen: i64 = 0
         self.unseen_end_rel: i64 = -1

@@ -42,18 +42,18 @@ from pcapflow.reader.segment_batch import (
     shard_of,
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
-from pcapflow.tcp.marks import MARK_ICMP_UNREACHABLE, PORT_REUSE
+from pcapflow.tcp.marks import MARK_ICMP_UNREACHABLE
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.tracker.closed_queue import MAX_CLOSED, ClosedConnections
 from pcapflow.tracker.end_of_capture import settle
-from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.eviction import EvictionOrder
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flow_log import ROWS, FlowLog
-from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, TAG, WRITTEN, ConnectionIndex
+from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, WRITTEN, ConnectionIndex
 from pcapflow.tracker.late import LateSegments
 from pcapflow.tracker.log import MarkLog, TransitionLog
-from pcapflow.tracker.pending import NO_FIN, NO_ICMP_ERROR, NO_INFERENCE, NO_RESET, IcmpError
+from pcapflow.tracker.new_flows import NewFlows
+from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.quoted_tuples import QuotedTuples
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
@@ -89,12 +89,12 @@ class FlowTable:
         self.quoted = QuotedTuples()
         self.last_ns: i64 = -1
         self.evicted: i64 = 0
-        self._marks_per_flow: i64 = marks_per_flow
         self._max_open: i64 = max(max_open_flows, 1)
         self._rto_ns: i64 = rto_ns
         self._shard: i64 = shard
         self._open_count: i64 = 0
         self._index = ConnectionIndex()
+        self._new = NewFlows(self._index, self.transitions, self.marks, marks_per_flow)
         self._syn_cache = SynCache()
         self._live: list[Flow | None] = []
         self._free: vec[i64] = vec[i64]()
@@ -300,37 +300,11 @@ class FlowTable:
         if before is None and flags & (SYN | ACK | FIN | RST) == SYN and fits(batch, row):
             self._index.move(number, self._syn_cache.add(batch, row, is_reuse) << 2 | IN_SYN_CACHE)
             return None
-        flow = self._flow(number, cells[row + COL_FRAME], cells[row + COL_TIME_NS], cells[row + COL_VLAN], is_reuse)
+        frame: i64 = cells[row + COL_FRAME]
+        flow = self._new.make(number, frame, cells[row + COL_TIME_NS], cells[row + COL_VLAN], is_reuse)
         self._follow(flow)
         flow.roles_assumed = roles_assumed
         flow.before = before
-        return flow
-
-    def _flow(self, number: i64, frame: i64, time_ns: i64, vlan: i64, is_reuse: bool) -> Flow:
-        """A flow that has yet to see its first segment."""
-        index = self._index
-        tag: i64 = index.cell(number, TAG)
-        client = Endpoint(
-            CLIENT, index.cell(number, 0), index.cell(number, 1), (tag >> 16) & 0xFFFF, NO_FIN, NO_INFERENCE
-        )
-        server = Endpoint(SERVER, index.cell(number, 2), index.cell(number, 3), tag & 0xFFFF, NO_FIN, NO_INFERENCE)
-        flow = Flow(
-            number,
-            client,
-            server,
-            (tag >> 20) & IS_IPV6 != 0,
-            frame,
-            time_ns,
-            self.transitions,
-            self.marks,
-            self._marks_per_flow,
-            NO_RESET,
-            NO_ICMP_ERROR,
-        )
-        flow.vlan = vlan
-        flow.tunnel = tag >> 33
-        if is_reuse:
-            flow.mark(frame, time_ns, client, PORT_REUSE, 0)
         return flow
 
     def _follow(self, flow: Flow) -> None:
@@ -346,7 +320,7 @@ class FlowTable:
     def _replayed(self, number: i64, row: i64) -> Flow:
         """The flow of a connection in the SYN cache; its row there is still to be dropped."""
         cache = self._syn_cache
-        flow = self._flow(number, cache.frame(row), cache.time_ns(row), cache.vlan(row), cache.is_reuse(row))
+        flow = self._new.make(number, cache.frame(row), cache.time_ns(row), cache.vlan(row), cache.is_reuse(row))
         cache.replay(row, flow)
         return flow
 

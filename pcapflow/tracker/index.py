@@ -47,10 +47,15 @@ class ConnectionIndex:
         self._slots: vec[i64] = vec[i64]([0] * FIRST_SLOTS)
         self._mask: i64 = FIRST_SLOTS - 1
         self._used: i64 = 0
-        # Of the tuple that was looked for last: its hash, its slot, and its connection, -1 where there was none.
+        # The tuple that was looked for last: its hash, its slot, what was found, and its ends.
         self._hashed: i64 = 0
         self._slot: i64 = 0
         self._recent: i64 = -1
+        self._src_hi: i64 = 0
+        self._src_lo: i64 = 0
+        self._dst_hi: i64 = 0
+        self._dst_lo: i64 = 0
+        self._forward: i64 = 0
         # Odd multipliers nobody outside can know: a capture cannot be made to fill one chain.
         self._k1: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
         self._k2: i64 = int.from_bytes(os.urandom(4), "big") >> 1 | 1
@@ -87,45 +92,49 @@ class ConnectionIndex:
         """
         forward: i64 = ports | tag
         backward: i64 = (ports & M16) << 16 | ports >> 16 | tag
-        number: i64 = self._recent
-        direction: i64 = -1
         # Segments of one connection come several in a row.
-        if number >= 0:
-            direction = self._direction(number, src_hi, src_lo, dst_hi, dst_lo, forward, backward)
-        if direction < 0:
-            hashed: i64 = (self.hash(src_hi, src_lo, ports >> 16) + self.hash(dst_hi, dst_lo, ports & M16)) & M31
-            self._hashed = hashed
-            slots = self._slots
-            slot: i64 = hashed & self._mask
-            number = -1
-            entry: i64 = slots[slot]
-            while entry != 0:
-                if entry >> 32 == hashed:
-                    direction = self._direction((entry & M32) - 1, src_hi, src_lo, dst_hi, dst_lo, forward, backward)
-                    if direction >= 0:
-                        number = (entry & M32) - 1
-                        break
-                slot = (slot + 1) & self._mask
-                entry = slots[slot]
-            self._slot = slot
-            self._recent = number
-            if number < 0:
-                return -1
-        return number << 1 | direction
+        if self._recent >= 0:
+            if src_lo == self._src_lo and dst_lo == self._dst_lo:
+                if forward == self._forward and src_hi == self._src_hi and dst_hi == self._dst_hi:
+                    return self._recent
+            if src_lo == self._dst_lo and dst_lo == self._src_lo:
+                if backward == self._forward and src_hi == self._dst_hi and dst_hi == self._src_hi:
+                    return self._recent ^ 1
+        hashed: i64 = (self.hash(src_hi, src_lo, ports >> 16) + self.hash(dst_hi, dst_lo, ports & M16)) & M31
+        found: i64 = self._look_up(hashed, src_hi, src_lo, dst_hi, dst_lo, forward, backward)
+        self._hashed = hashed
+        self._recent = found
+        if found >= 0:
+            self._src_hi = src_hi
+            self._src_lo = src_lo
+            self._dst_hi = dst_hi
+            self._dst_lo = dst_lo
+            self._forward = forward
+        return found
 
-    def _direction(
-        self, number: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64
+    def _look_up(
+        self, hashed: i64, src_hi: i64, src_lo: i64, dst_hi: i64, dst_lo: i64, forward: i64, backward: i64
     ) -> i64:
-        """1 where the source is the client of this connection, 0 where it is the server; -1: it is another tuple."""
+        slots = self._slots
         rows = self._rows
-        at: i64 = number * WIDTH
-        tag: i64 = rows[at + TAG]
-        if tag == forward and rows[at + 1] == src_lo and rows[at + 3] == dst_lo:
-            if rows[at] == src_hi and rows[at + 2] == dst_hi:
-                return 1
-        if tag == backward and rows[at + 1] == dst_lo and rows[at + 3] == src_lo:
-            if rows[at] == dst_hi and rows[at + 2] == src_hi:
-                return 0
+        slot: i64 = hashed & self._mask
+        entry: i64 = slots[slot]
+        while entry != 0:
+            if entry >> 32 == hashed:
+                number: i64 = (entry & M32) - 1
+                at: i64 = number * WIDTH
+                tag: i64 = rows[at + TAG]
+                if tag == forward and rows[at + 1] == src_lo and rows[at + 3] == dst_lo:
+                    if rows[at] == src_hi and rows[at + 2] == dst_hi:
+                        self._slot = slot
+                        return number << 1 | 1
+                if tag == backward and rows[at + 1] == dst_lo and rows[at + 3] == src_lo:
+                    if rows[at] == dst_hi and rows[at + 2] == src_hi:
+                        self._slot = slot
+                        return number << 1
+            slot = (slot + 1) & self._mask
+            entry = slots[slot]
+        self._slot = slot
         return -1
 
     def add(self, client_hi: i64, client_lo: i64, server_hi: i64, server_lo: i64, tag: i64, place: i64) -> i64:

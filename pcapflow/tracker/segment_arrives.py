@@ -39,6 +39,10 @@ from pcapflow.tracker.wireshark import wireshark_marks
 
 FAR: Final = 1 << 30
 """A sequence number this far from all others of its sender is not of this connection (the largest window)."""
+FRAGMENTATION_NEEDED: Final = 3 << 8 | 4
+"""Type and code of the ICMP error that tells a path's MTU (RFC 1191, 4)."""
+PACKET_TOO_BIG: Final = 2
+"""The type of the ICMPv6 error that does (RFC 4443, 3.2)."""
 
 
 def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
@@ -102,7 +106,7 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
             fin_arrived(flow, x, ASSUMED, False)
         waiting_ack_arrived(flow, x)
         flow.take(x, RST_RX, closed_ns, closed_frame, ASSUMED)
-    move_on(x, y, s)
+    move_on(flow, x, y, s)
 
     if s.has_ack:
         ack_passed(flow, x, y, s)
@@ -119,6 +123,8 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
 def icmp_error_arrives(flow: Flow, x: Endpoint, y: Endpoint, error: IcmpError, code: i64) -> None:
     """Takes an ICMP error that quotes a segment of ``x`` to ``y``; ``code`` is ``type << 8 | code``."""
     flow.mark(error.frame, error.time_ns, x, MARK_ICMP_UNREACHABLE, code)
+    if code == FRAGMENTATION_NEEDED or (flow.is_ipv6 and code >> 8 == PACKET_TOO_BIG):
+        x.too_big_rel = x.next_rel
     if flow.icmp_error.frame < 0 or y.last_ns > flow.icmp_error.time_ns:
         flow.icmp_error = error
 

@@ -8,6 +8,7 @@ from pcapflow.reader.segment_batch import TLS_ALERT
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_DATA_AFTER_FIN, MARK_FIN_REPEATED
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLOSED, FIN_RX, FIN_TX, PROVEN, SENT, TIME_WAIT
 from pcapflow.tracker.conversation import begin_close, speak
+from pcapflow.tracker.counts import in_segments
 from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.pending import NO_INFERENCE, InferredFin
@@ -122,18 +123,19 @@ def infer_fin(flow: Flow, x: Endpoint, basis: i64, crossed: bool) -> None:
     x.inferred = NO_INFERENCE
 
 
-def move_on(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+def move_on(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """Follows how far ``x`` has come in its sequence numbers, and which of them have not passed."""
     if s.end_rel > x.next_rel:
         _new_numbers(x, y, s)
     elif s.end_rel > s.rel:
-        _old_numbers(x, y, s)
+        _old_numbers(flow, x, y, s)
 
 
 def _new_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if s.rel > x.next_rel and x.packets > 1:
         if x.hole_bytes == 0:
             x.hole_start_rel = x.next_rel
+            x.hole_ns = s.time_ns
         x.hole_end_rel = s.rel
         x.hole_bytes += s.rel - x.next_rel
         if s.payload_len == 0 and x.fin_rel < 0:
@@ -145,7 +147,7 @@ def _new_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         x.timed_ns = s.time_ns
 
 
-def _old_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+def _old_numbers(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if x.timed_rel >= 0 and s.rel < x.timed_rel and not s.is_copy:
         # Which of the two an ACK answers cannot be known (Karn's algorithm, RFC 6298, 3).
         x.timed_rel = -1
@@ -163,3 +165,18 @@ def _old_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         filled: i64 = min(s.end_rel, x.hole_end_rel) - max(s.rel, x.hole_start_rel)
         if filled > 0:
             x.hole_bytes = max(x.hole_bytes - filled, 0)
+            if s.payload_len > 0 and s.seq != x.again_seq and _answers_report(x, y, s):
+                # It was lost before the tap, and is seen here once only.
+                x.again_seq = s.seq
+                x.data_segments_again += in_segments(flow, filled)
+
+
+def _answers_report(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
+    """Whether a segment that fills a gap was sent again, and not overtaken on its way or in the capture.
+
+    Then ``y`` had reported the gap, which takes it as long as it takes to reach ``y``, and it comes later than any
+    answer of ``x`` could.
+    """
+    if y.acked_rel < x.hole_start_rel or y.last_ns < x.hole_ns:
+        return False
+    return y.rtt_ns >= 0 and s.time_ns - x.hole_ns >= y.rtt_ns

@@ -385,6 +385,14 @@ def test_the_first_packet_after_350_s_draws_a_rst() -> None:
     assert (only(found, "PF301").cause, only(found, "PF301").severity) == ("idle-timeout", Severity.INFO)
 
 
+def test_a_device_that_answers_after_a_silence_is_known_by_its_ttl() -> None:
+    capture = Told(seconds=400)
+    _silence(capture, 350.4)
+    capture.flows[0].columns["reset_ttl"] = 63
+
+    assert "the RST's TTL is 63, that of the other packets of 10.0.0.5 64" in only(capture.anomalies(), "PF305").detail
+
+
 def test_a_silence_like_no_usual_time_out_is_only_possible() -> None:
     capture = Told(seconds=400)
     _silence(capture, 97.0)

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pcapflow.anomalies.model import Severity
+from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.config import Config
 from pcapflow.tcp import marks as m
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLIENT, FIN_RX, RST_RX, SERVER
@@ -224,6 +224,94 @@ def test_slow_closes_of_a_busy_server_in_a_short_capture() -> None:
     assert "PF204" not in codes(capture.anomalies())
 
 
+def _ended(first: int, ending: str) -> list[Anomaly]:
+    """A connection half closed for 75 s, and then ended by the side that had not closed, or for it."""
+    capture = Told(seconds=100)
+    flow = _half_closed(capture.flow(), first)
+    last = 1 - first
+    if ending == "late FIN":
+        flow.fin(last, 76.0).takes_fin(first, 76.001)
+    elif ending == "data and a FIN":
+        flow.data(last, 76.0).fin(last, 76.1).takes_fin(first, 76.101)
+    elif ending == "data that draws a RST":
+        flow.data(last, 76.0, acked=False).reset(first, 76.001, passive=True, pending=100)
+        flow.columns |= {"pause_ns": 75 * 10**9, "pause_end_ns": flow.ns(76.0)}
+    else:
+        flow.reset(last, 76.0)
+    return capture.anomalies()
+
+
+@fires("PF203")
+@pytest.mark.parametrize("first", [CLIENT, SERVER])
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("late FIN", "until it closed (frame 6)"),
+        ("data that draws a RST", "reset the connection (frame 7)"),
+        ("a RST", "until it reset the connection (frame 6)"),
+    ],
+)
+def test_a_long_wait_in_close_wait_is_told_though_it_ended(first: int, ending: str, words: str) -> None:
+    row = only(_ended(first, ending), "PF203")
+
+    assert (row.endpoint, row.severity) == (1 - first, Severity.LOW)
+    assert "sent neither data nor a FIN of its own for 75 s, until" in row.detail
+    assert row.detail.endswith(words)
+
+
+@spares("PF203")
+def test_a_half_close_whose_answer_took_long_was_no_wait() -> None:
+    assert "PF203" not in codes(_ended(CLIENT, "data and a FIN"))
+
+
+@spares("PF203")
+def test_a_close_that_was_owed_for_less_is_not_told() -> None:
+    capture = Told(seconds=100)
+    _half_closed(capture.flow()).fin(SERVER, 50.0).takes_fin(CLIENT, 50.001)
+
+    assert "PF203" not in codes(capture.anomalies())
+
+
+def _all_end(apart: float, *, ends: float = 20.0, answer: bool = False) -> list[Anomaly]:
+    """A client with a pool of twelve connections that its server closed one after another; it ends after 20 s."""
+    capture = Told(seconds=30)
+    for i in range(12):
+        flow = _half_closed(capture.flow(client=f"10.0.0.1:{1000 + i}"), SERVER, 1.0 + apart * i)
+        if answer:
+            flow.data(CLIENT, ends - 2)
+        flow.fin(CLIENT, ends + i / 1e4).takes_fin(SERVER, ends + 0.01 + i / 1e4)
+    return capture.anomalies()
+
+
+@fires("PF204")
+def test_a_leak_of_a_client_that_ended_with_its_process() -> None:
+    found = _all_end(0.5)
+    row = only(found, "PF204")
+
+    assert (row.count, row.endpoint, row.severity, row.confidence) == (12, CLIENT, Severity.MEDIUM, "likely")
+    assert row.detail == (
+        "10.0.0.1 did not close its connections: 12 of 12 to 10.0.0.5:80 were in CLOSE_WAIT until 14:02:31 UTC, when "
+        "they ended together within 1.1 ms, 12 at the peak; on all it had had the server's FIN for 13.5 s or longer "
+        "and sent none of its own, on the oldest for 19 s, since 14:02:12 UTC"
+    )
+
+
+@spares("PF204")
+def test_connections_that_were_closed_in_one_moment_and_ended_in_one_moment() -> None:
+    """A server that restarts, and the pool that looks a while later."""
+    assert "PF204" not in codes(_all_end(0.01))
+
+
+@spares("PF204")
+def test_connections_that_end_together_soon_after_their_peer_closed() -> None:
+    assert "PF204" not in codes(_all_end(0.15, ends=3.0))
+
+
+@spares("PF204")
+def test_connections_that_end_together_and_still_sent_data() -> None:
+    assert "PF204" not in codes(_all_end(0.5, answer=True))
+
+
 @fires("PF205")
 def test_a_fin_that_nobody_acknowledges() -> None:
     capture = Told(seconds=5)
@@ -314,26 +402,120 @@ def test_a_repeat_of_data_below_the_fin() -> None:
     assert "PF208" not in codes(capture.anomalies())
 
 
+def _short(capture: Told, number: int, every: float, *, first: int = CLIENT, server: str = "10.0.0.5:80") -> None:
+    """Connections one after another, each closed at once by this side."""
+    for i in range(number):
+        flow = capture.flow(client=f"10.0.0.1:{1000 + i}", server=server, at=i * every).opens()
+        flow.closes(first, 0.0025)
+
+
 @fires("PF209")
-def test_many_time_waits_at_once() -> None:
+def test_a_server_that_closes_first_and_fast() -> None:
     capture = Told()
-    for i in range(12):
-        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i).opens().closes(CLIENT, 0.1)
+    _short(capture, 12, 1.0, first=SERVER)
 
-    row = only(capture.anomalies(Config(time_wait_many=10)), "PF209")
+    row = only(capture.anomalies(Config(time_wait_many=10, ephemeral_ports=50)), "PF209")
 
-    assert (row.count, row.endpoint) == (12, CLIENT)
-    assert "10.0.0.1 closed 12 connections first, as the client" in row.detail
-    assert "up to 12 were in TIME_WAIT at once" in row.detail
+    assert (row.count, row.endpoint, row.severity) == (12, SERVER, Severity.LOW)
+    assert row.detail == (
+        "10.0.0.5 closed 12 connections first, as the server, 12 within 11 s, 1.1 a second; at 60 s each, up to 12 "
+        "were in TIME_WAIT at once (14:02:22 UTC), and 65 would be at that rate, where a client has 50 ports for one "
+        "server"
+    )
 
 
-@spares("PF209")
-def test_as_many_time_waits_one_after_another() -> None:
-    capture = Told(seconds=2000)
-    for i in range(12):
-        capture.flow(client=f"10.0.0.1:{1000 + i}", at=i * 61).opens().closes(CLIENT, 0.1)
+@fires("PF209", "PF210")
+def test_what_a_client_leaves_in_time_wait_is_told_by_the_ports_it_has_left() -> None:
+    """2,500 in 0.3 s use up 28,232 ports in 3.4 s."""
+    capture = Told(seconds=0.4)
+    _short(capture, 2500, 0.294 / 2499)
 
-    assert "PF209" not in codes(capture.anomalies(Config(time_wait_many=10)))
+    found = capture.anomalies()
+    crowd, ports = only(found, "PF209"), only(found, "PF210")
+
+    assert (ports.severity, ports.endpoint, crowd.severity) == (Severity.MEDIUM, CLIENT, Severity.INFO)
+    assert ports.detail == (
+        "10.0.0.1 had 2,500 ports in use towards 10.0.0.5:80 at 14:02:11 UTC, open or in TIME_WAIT, 8.9% of 28,232; it "
+        "closed 2,500 within 300 ms, 8,347 a second: at that rate the 28,232 ports are used up in 3.4 s, before the "
+        "first TIME_WAIT ends"
+    )
+    assert crowd.detail.endswith("PF210 tells what it leads to")
+
+
+def test_a_burst_that_did_not_go_on_weighs_less() -> None:
+    capture = Told(seconds=60)
+    _short(capture, 2500, 0.294 / 2499)
+
+    row = only(capture.anomalies(), "PF210")
+
+    assert row.severity == Severity.LOW
+    assert row.detail.endswith("; it did not go on so")
+
+
+def test_a_rate_that_takes_most_of_the_ports_and_not_all() -> None:
+    capture = Told(seconds=4)
+    _short(capture, 1200, 1 / 300)
+
+    row = only(capture.anomalies(), "PF210")
+
+    assert row.severity == Severity.LOW
+    assert "at that rate 64% of its ports are always in TIME_WAIT" in row.detail
+
+
+@spares("PF209", "PF210")
+def test_a_thousand_time_waits_at_eight_a_second_are_health() -> None:
+    capture = Told(seconds=130)
+    _short(capture, 1000, 1 / 8)
+
+    assert capture.anomalies() == []
+
+
+def test_a_loop_of_few_connections_is_told_with_little_weight() -> None:
+    capture = Told(seconds=0.4)
+    _short(capture, 60, 0.006)
+
+    row = only(capture.anomalies(Config(ephemeral_ports=8000)), "PF210")
+
+    assert row.severity == Severity.LOW
+    assert "60 ports in use towards 10.0.0.5:80 at 14:02:11 UTC, open or in TIME_WAIT, 0.8% of 8,000" in row.detail
+    assert "it closed 60 within 360 ms, 167 a second: at that rate the 8,000 ports are used up in 47.9 s" in row.detail
+
+
+@spares("PF209", "PF210")
+def test_a_loop_of_few_connections_that_ended_led_nowhere() -> None:
+    capture = Told(seconds=70)
+    _short(capture, 60, 0.006)
+
+    assert capture.anomalies(Config(ephemeral_ports=8000)) == []
+
+
+@spares("PF209", "PF210")
+def test_parallel_connections_that_end_at_once_are_no_rate() -> None:
+    capture = Told(seconds=0.1)
+    _short(capture, 60, 0.0001)
+
+    assert capture.anomalies() == []
+
+
+@spares("PF209", "PF210")
+def test_a_pool_that_closes_its_old_connections_at_once_is_no_rate() -> None:
+    capture = Told(seconds=61)
+    for i in range(1100):
+        capture.flow(client=f"10.0.0.1:{1000 + i}").opens().closes(CLIENT, 60 + i / 1e4)
+
+    assert capture.anomalies() == []
+
+
+@spares("PF210")
+def test_the_ports_of_each_server_are_counted_apart() -> None:
+    capture = Told(seconds=7)
+    for n in range(4):
+        _short(capture, 600, 1 / 100, server=f"10.0.0.{10 + n}:80")
+
+    found = capture.anomalies()
+
+    assert "PF210" not in codes(found)
+    assert only(found, "PF209").severity == Severity.INFO
 
 
 @fires("PF210")
@@ -398,6 +580,19 @@ def test_a_rst_accepted_in_time_wait() -> None:
     row = only(capture.anomalies(), "PF212")
 
     assert (row.frames, row.severity) == ((7, 8), Severity.INFO)
+
+
+def test_a_rst_in_time_wait_with_another_ttl_is_laid_at_nobodys_door() -> None:
+    capture = Told()
+    flow = capture.flow().opens().closes(CLIENT, 1.0).mark(m.MARK_RESET_AFTER_CLOSE, SERVER, 2.0, 255)
+    flow.step(CLIENT, RST_RX, 2.0, 8)
+
+    row = only(capture.anomalies(), "PF212")
+
+    assert row.endpoint == -1
+    assert row.detail.endswith(
+        "the RST's TTL is 255, that of its other packets 64: a device on the way may have sent it"
+    )
 
 
 @spares("PF212")

@@ -123,7 +123,7 @@ SPEAKS = [
         f"{OPEN} \n 10 > F. 1:1 ack 1 \n 11 < F. 1:1 ack 1 \n 20 > . 2:2 ack 2 \n 21 < . 2:2 ack 2",
     ),
     Case("PF208", f"{HALF_CLOSED} \n 20 > P. 2:22 ack 1"),
-    Case("PF209", CLOSED, flows=3, config=Config(time_wait_many=3)),
+    Case("PF209", CLOSED, flows=3, config=Config(time_wait_many=3, ephemeral_ports=1000)),
     Case("PF210", OPEN, flows=3, config=Config(ephemeral_ports=4)),
     Case(
         "PF211",
@@ -132,6 +132,7 @@ SPEAKS = [
     Case("PF212", f"{CLOSED} \n 20 < R 2:2"),
     Case("PF301", f"{ASKED} \n 20 > R. 6:6 ack 1"),
     Case("PF302", f"{ASKED} \n 20 < P. 1:1001 ack 6 \n 21 > R. 6:6 ack 1"),
+    Case("PF302", f"{HALF_CLOSED} \n 20 < P. 1:15 ack 2 \n 21 > R 2:2"),
     Case("PF303", f"{ASKED} \n 20 < R 900000:900000 \n 300 > P. 6:11 ack 1 \n 301 < . 1:1 ack 11"),
     Case(
         "PF304",
@@ -194,6 +195,8 @@ SILENT = [
     Case("PF206", CLOSED),
     Case("PF207", CLOSED),
     Case("PF208", f"{OPEN} \n 5 > P. 1:6 ack 1 \n 10 > F. 6:6 ack 1 \n 210 > P. 1:6 ack 1 \n 211 < . 1:1 ack 7"),
+    Case("PF209", CLOSED, flows=3, apart_ms=5000, config=Config(time_wait_many=3, ephemeral_ports=1000)),
+    Case("PF210", CLOSED, flows=3, apart_ms=5000, config=Config(time_wait_many=3, ephemeral_ports=1000)),
     Case("PF211", f"{CLOSED} \n 65000 > S 70000:70000 \n 65001 < S. 90000:90000 ack 70001"),
     Case("PF212", f"{CLOSED} \n 20 < R 900000:900000"),
     Case("PF301", f"{ASKED} \n 20 < R 900000:900000 \n 300 > P. 6:11 ack 1 \n 301 < . 1:1 ack 11"),
@@ -245,7 +248,7 @@ def _changed(row: Row, words: dict[str, int], port: int, later_ns: int) -> Row:
         row,
         time_ns=row.time_ns + later_ns,
         segment=segment,
-        flags=ICMP_QUOTE if "icmp" in words else 0,
+        flags=ICMP_QUOTE if "icmp" in words else row.flags,
         syn_options=row.syn_options | words.get("mss", 0),
     )
 

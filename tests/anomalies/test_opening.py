@@ -331,6 +331,21 @@ def test_several_final_acks_not_taken_by_one_server() -> None:
     )
 
 
+@fires("PF106")
+@pytest.mark.parametrize("ttl", [64, 255])
+def test_final_acks_that_draw_a_rst(ttl: int) -> None:
+    """Of the server, whose SYN-ACK has a TTL of 64, or of a device on the way."""
+    capture = Told()
+    for i in range(3):
+        flow = capture.flow(client=f"10.0.0.{1 + i}:1000").syn().syn_ack()
+        flow.columns["completeness"] |= 4
+        flow.reset(SERVER, 0.003, reset_ttl=ttl)
+
+    found = told(capture.anomalies(), "PF106")
+
+    assert ["sent a RST on 3" in row.detail for row in found] == ([True] if ttl == 64 else [])
+
+
 @spares("PF106")
 def test_one_final_ack_not_taken_is_a_lost_packet() -> None:
     capture = Told()

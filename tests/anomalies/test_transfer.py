@@ -102,7 +102,7 @@ def test_every_tenth_segment_sent_again() -> None:
 
 def _sent(capture: Told, segments: int, *, again: int) -> None:
     flow = capture.flow(server_data_segments=segments, server_data_segments_again=again).opens()
-    flow.mark(m.RETRANSMISSION, SERVER, 1.0, 1448)
+    flow.mark(m.RETRANSMISSION, SERVER, 1.0, 1448).data(CLIENT, 2.0)
 
 
 @fires("PF404")
@@ -136,6 +136,28 @@ def test_a_share_that_may_be_an_ordinary_one(segments: int, again: int) -> None:
     _sent(capture, segments, again=again)
 
     assert "PF404" not in codes(capture.anomalies())
+
+
+@spares("PF404")
+def test_repeats_that_nothing_answers_are_silence_and_no_share() -> None:
+    capture = Told()
+    flow = capture.flow(server_data_segments=10, server_data_segments_again=5).opens()
+    for n in range(5):
+        flow.mark(m.RETRANSMISSION, SERVER, 1.0 + n, 1000 + n)
+
+    assert codes(capture.anomalies()) == {"PF402"}
+
+
+@spares("PF404")
+def test_what_a_black_hole_swallows_is_no_share() -> None:
+    capture = Told()
+    flow = capture.flow(client_mss=1460, server_mss=1460, server_data_segments=20, server_data_segments_again=6).opens()
+    flow.data(SERVER, 0.6, 1448, acked=False)
+    for n in range(4):
+        flow.mark(m.RETRANSMISSION, SERVER, 1.0 + n, 1448)
+    flow.columns["client_last_ns"] = flow.ns(9.0)
+
+    assert codes(capture.anomalies()) == {"PF405"}
 
 
 @fires("PF405")

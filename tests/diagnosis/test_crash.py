@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pcapflow.anomalies.model import Severity
+from pcapflow.payload.said import Said
+from pcapflow.tcp.states import SERVER
 from tests.anomalies.cases import fires, spares
 from tests.diagnosis.cases import incidents, only, told
 from tests.diagnosis.outages import ANSWERED, asked, at, idle, lasting, refusals, unaccepted
@@ -171,3 +173,15 @@ def test_a_goodbye_of_the_client_is_no_request() -> None:
     ]
 
     assert not told(incidents(connections, end_ms=60_000), "crash")
+
+
+def test_the_words_with_which_a_server_ended_its_connections_are_told() -> None:
+    connections = [at(0, asked(4000, 900), 40_000), at(700, idle(3301), 40_001), at(5000, ANSWERED, 41_000)]
+    word = Said(
+        flow=1, protocol="postgres", what="postgres: WARNING 57P02 crash of another server process",
+        error="crash of another server process", error_code="57P02", error_by=SERVER, error_frame=9,
+    )  # fmt: skip
+
+    crash = only(incidents(connections, end_ms=60_000, said=[word]), "crash")
+    told_words = [observation for observation in crash.why if "57P02" in observation.text]
+    assert [observation.frames for observation in told_words] == [(9,)]

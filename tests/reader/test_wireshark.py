@@ -138,6 +138,30 @@ def test_headers_options_quotes_and_fragments_give_the_same_rows(tmp_path: Path)
     assert assert_same(write(tmp_path / "headers.pcap", frames)) == 13
 
 
+def test_tls_alerts_give_the_same_rows(tmp_path: Path) -> None:
+    """Whole, among other data, cut by the snap length, and behind options."""
+    alert = bytes.fromhex("15030300020100")
+    times = b"\x01\x01\x08\x0a" + bytes([0, 0, 0, 1, 0, 0, 0, 2])
+    frames = [
+        ethernet(ipv4(tcp(alert))),
+        ethernet(ipv6(tcp(alert, options=times))),
+        ethernet(ipv4(tcp(alert + b"x"))),
+        ethernet(ipv4(tcp(b"SELECT 1 + 1;\n", sport=443))),
+        ethernet(ipv4(tcp(bytes.fromhex("1703030013") + bytes(19)))),
+        ethernet(ipv4(tcp(b""))) + alert,
+    ]
+    assert assert_same(write(tmp_path / "alerts.pcap", frames)) == len(frames)
+    cut = [frame[:58] for frame in frames[2:5]]
+    path = tmp_path / "cut.pcapng"
+    section = Section()
+    for frame, kept in zip(frames[2:5], cut, strict=True):
+        number = section.interface(snaplen=58)
+        block = struct.pack("<IIIII", number, 0, 58, 58, len(frame)) + kept + bytes(-58 % 4)
+        section.block(6, block)
+    path.write_bytes(section.to_bytes())
+    assert assert_same(path) == len(cut)
+
+
 def test_frames_that_were_cut_give_the_same_rows(tmp_path: Path) -> None:
     """Cut after the header, inside its options, after them and inside the payload."""
     times = b"\x01\x01\x08\x0a" + bytes([0, 0, 0, 1, 0, 0, 0, 2])

@@ -1,13 +1,15 @@
-"""PF210: a client that uses up its ports."""
+"""PF210: a client that uses up its ports, or would."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from pcapflow.anomalies.cite import proof
-from pcapflow.anomalies.hits import no_hits, per_group
+from pcapflow.anomalies.closing.rates import Rate, busiest
+from pcapflow.anomalies.hits import per_group
+from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, peak, server_keys
 from pcapflow.anomalies.lookup.timeline import (
@@ -23,16 +25,59 @@ from pcapflow.tcp.states import (
     CLOSED,
     TIME_WAIT,
 )
-from pcapflow.text.phrases import counted
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
+
+PRESSING: Final = 0.5
+"""A client that has, or is about to have, half its ports in use is worth telling."""
 
 
 class Busy(NamedTuple):
-    """Connections of one client to one server and port, and how many of its ports they held at most, since when."""
+    """Connections of one client to one server and port.
+
+    Attributes:
+        flows: the connections.
+        top, when_ns: how many ports they held at most, and since when.
+        rate: how fast they went into TIME_WAIT; None where there were too few to tell.
+    """
 
     flows: IntArray
     top: int
     when_ns: int
+    rate: Rate | None
+
+
+@cached_per_tables
+def busy_clients(tables: Tables, config: Config) -> list[Busy]:
+    """Clients that use up their ports towards one server, or would at the rate at which they close."""
+    f = tables.flows
+    half = max(int(config.ephemeral_ports * PRESSING), 1)
+    least = min(half, max(min(config.closing_turns, config.time_wait_many), 2))
+    # An attempt that nobody answers gives its port back soon.
+    opened = indices((f["completeness"] & COMPLETE_ACK) > 0)
+    if len(opened) < least:
+        return []
+    owners = group_keys(host_keys(tables, CLIENT)[opened], server_keys(tables)[opened])
+    pairs = group(opened, owners).at_least(least)
+    waits = last_times(tables, CLIENT, new=TIME_WAIT) if pairs else f["end_ns"]
+    busy = []
+    for flows in pairs:
+        state = f["client_state"][flows]
+        until = np.where(state == CLOSED, f["end_ns"][flows], tables.capture.last_ns + 1)
+        until = np.where(state == TIME_WAIT, waits[flows] + to_ns(config.msl2_s), until)
+        top, when = peak(f["start_ns"][flows], np.maximum(until, f["start_ns"][flows] + 1))
+        closed = flows[waits[flows] >= 0]
+        rate = busiest(f["start_ns"][closed], waits[closed], config)
+        if top >= half or (rate is not None and _presses(tables, config, rate)):
+            busy.append(Busy(flows, top, when, rate))
+    return busy
+
+
+def _presses(tables: Tables, config: Config, rate: Rate) -> bool:
+    """Whether a rate is worth telling: that of a few connections only as long as nothing shows that it did not last."""
+    return rate.share(config) >= PRESSING and (
+        rate.number >= config.time_wait_many or not _is_over(tables, config, rate)
+    )
 
 
 @rule(
@@ -43,53 +88,74 @@ class Busy(NamedTuple):
     lead=Lead("{who} [is|are] running out of ports"),
 )
 def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
-    """One client has nearly all its ephemeral ports in use towards one server and port.
+    """One client uses up its ephemeral ports towards one server and port, or would at the rate at which it closes.
 
     Means: each connection, open or in TIME_WAIT, occupies one of the client's ports for that server address and port.
-        When none is left, connect() fails with "cannot assign requested address" until a TIME_WAIT ends.
+        When none is left, connect() fails with "cannot assign requested address" until a TIME_WAIT ends. A steady rate
+        holds as many ports as connections close within a TIME_WAIT: below 470 a second, 28,232 ports are enough.
     Do:
         Client: pool and reuse connections; widen `net.ipv4.ip_local_port_range`, allow `net.ipv4.tcp_tw_reuse`, or use
             more source addresses.
         Server: listen on more addresses or ports, or let idle connections live longer.
-    Else: behind a NAT the ports counted here are those of the NAT, whose range may be smaller or shared.
-    Source: RFC 6056; the number of ports is the setting ephemeral_ports (Linux: 32768 to 60999).
+    Else: behind a NAT the ports counted here are those of the NAT, whose range may be smaller or shared. A burst that
+        is over leads nowhere, and is told with less weight.
+    Source: RFC 6056; the number of ports is the setting ephemeral_ports (Linux: 32768 to 60999), how long each is held
+        the setting msl2_s.
     """
     f = tables.flows
-    least = max(config.ephemeral_ports // 2, 1)
-    # An attempt that nobody answers gives its port back soon.
-    opened = indices((f["completeness"] & COMPLETE_ACK) > 0)
-    if len(opened) < least:
-        return no_hits()
-    owners = group_keys(host_keys(tables, CLIENT)[opened], server_keys(tables)[opened])
-    pairs = group(opened, owners).at_least(least)
-    waits = last_times(tables, CLIENT, new=TIME_WAIT) if pairs else f["end_ns"]
-    busy = []
-    for flows in pairs:
-        state = f["client_state"][flows]
-        until = np.where(state == CLOSED, f["end_ns"][flows], tables.capture.last_ns + 1)
-        until = np.where(state == TIME_WAIT, waits[flows] + to_ns(config.msl2_s), until)
-        top, when = peak(f["start_ns"][flows], np.maximum(until, f["start_ns"][flows] + 1))
-        if top >= least:
-            busy.append(Busy(flows, top, when))
+    busy = busy_clients(tables, config)
 
     def finding(client: Busy) -> Finding:
-        flows, top, when = client
-        share = top / config.ephemeral_ports
+        flows, top, when, rate = client
+        share = top / max(config.ephemeral_ports, 1)
         first = int(flows[0])
-        severity = Severity.HIGH if share >= 0.95 else Severity.MEDIUM if share >= 0.75 else Severity.LOW
+        percent = f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+        detail = (
+            f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
+            f"at {time_of_day(when)}, open or in TIME_WAIT, {percent} of {config.ephemeral_ports:,}"
+        )
         return Finding(
-            severity=severity,
+            severity=_pressure(tables, config, client),
             endpoint=CLIENT,
-            time_ns=when,
+            time_ns=when if share >= PRESSING or rate is None else rate.start_ns,
             frames=proof(f["first_frame"][flows[:8]].tolist()),
-            detail=(
-                f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
-                f"at {time_of_day(when)}, open or in TIME_WAIT, {share:.0%} of {config.ephemeral_ports:,}"
-            ),
+            detail=f"{detail}{_leads_to(tables, config, rate)}",
             confidence=LIKELY,
             alternatives=("the client's port range is wider, or it reuses TIME_WAIT ports",),
             count=len(flows),
             flows=tuple(flows[:MAX_FLOWS].tolist()),
         )
 
-    return per_group(busy, finding, weight=[client.top for client in busy])
+    weight = [_pressure(tables, config, client) * 1e12 + client.top for client in busy]
+    return per_group(busy, finding, weight=weight)
+
+
+def _pressure(tables: Tables, config: Config, client: Busy) -> Severity:
+    share = client.top / max(config.ephemeral_ports, 1)
+    if share >= 0.95:
+        return Severity.HIGH
+    rate = client.rate
+    runs_out = rate is not None and rate.number >= config.time_wait_many and rate.share(config) >= 1
+    if share >= 0.75 or (rate is not None and runs_out and not _is_over(tables, config, rate)):
+        return Severity.MEDIUM
+    return Severity.LOW
+
+
+def _is_over(tables: Tables, config: Config, rate: Rate) -> bool:
+    """Whether the capture goes on, past the moment when no port would have been left, at no such rate."""
+    return tables.capture.last_ns > rate.start_ns + max(rate.exhaustion_ns(config), 2 * rate.span_ns)
+
+
+def _leads_to(tables: Tables, config: Config, rate: Rate | None) -> str:
+    """What a rate leads to, as the end of a sentence."""
+    if rate is None or rate.share(config) < PRESSING:
+        return ""
+    text = f"; it closed {rate.words()}"
+    if rate.share(config) >= 1:
+        text += (
+            f": at that rate the {config.ephemeral_ports:,} ports are used up in "
+            f"{duration(rate.exhaustion_ns(config))}, before the first TIME_WAIT ends"
+        )
+    else:
+        text += f": at that rate {rate.share(config):.0%} of its ports are always in TIME_WAIT"
+    return f"{text}; it did not go on so" if _is_over(tables, config, rate) else text

@@ -7,15 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, proof
+from pcapflow.anomalies.closing.ports import PRESSING, busy_clients
+from pcapflow.anomalies.closing.rates import Rate, busiest
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
 from pcapflow.anomalies.lookup.groups import group, host_keys, peak
 from pcapflow.anomalies.lookup.timeline import (
     Story,
 )
-from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.marks import MARK_RESET_AFTER_CLOSE
 from pcapflow.tcp.states import (
     CLIENT,
     ENDPOINT_NAMES,
@@ -28,9 +32,10 @@ from pcapflow.text.times import time_of_day, to_ns
 
 
 class Crowd(NamedTuple):
-    """Rows of ``transitions`` into TIME_WAIT at one host, and how many held at once at most, since when."""
+    """Rows of ``transitions`` into TIME_WAIT at one host, how fast they came, and how many held at once at most."""
 
     members: IntArray
+    rate: Rate
     top: int
     when_ns: int
 
@@ -43,46 +48,56 @@ class Crowd(NamedTuple):
     lead=Lead("TIME_WAIT piles up at {who}"),
 )
 def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
-    """Many connections of one host are in TIME_WAIT at once.
+    """A host closes connections so fast that it keeps as many in TIME_WAIT as a client has ports.
 
     Means: this host closes first, and so keeps each connection in TIME_WAIT for two maximum segment lifetimes (60 s on
-        Linux). TIME_WAIT is right and cheap; in these numbers it says that connections are short and many.
+        Linux). TIME_WAIT is right and cheap, and a steady rate keeps as many as close within that time. So many that
+        half of a client's ports towards one server would be taken say that connections are short and many.
     Do:
         Client: keep connections alive and pool them; `net.ipv4.tcp_tw_reuse` lets a client reuse its own ports after a
             second.
         Server: let clients close first, or keep connections open longer; SO_REUSEADDR lets it restart at once.
-    Else: not a fault as such; a client that runs out of ports shows PF210.
+    Else: not a fault as such, whatever the number: a thousand at eight a second are health. A client that runs out of
+        ports shows PF210.
     Source: RFC 9293, 3.4.2 and 3.6.1; the duration is the setting msl2_s, since TIME_WAIT's end is not on the wire.
     """
     t = tables.transitions
     rows = np.flatnonzero(t["new"] == TIME_WAIT)
-    if len(rows) < config.time_wait_many:
+    least = max(config.time_wait_many, 2)
+    if len(rows) < least:
         return no_hits()
     flows, endpoints = t["flow"][rows], t["endpoint"][rows].astype(np.int64)
     hosts = np.where(endpoints == CLIENT, host_keys(tables, CLIENT)[flows], host_keys(tables, SERVER)[flows])
-    crowds = group(np.arange(len(rows)), hosts).at_least(config.time_wait_many)
-    peaks = [peak(t["time_ns"][rows[c]], t["time_ns"][rows[c]] + to_ns(config.msl2_s)) for c in crowds]
-    many_at_once = [
-        Crowd(members, *most) for members, most in zip(crowds, peaks, strict=True) if most[0] >= config.time_wait_many
-    ]
+    many = []
+    for members in group(np.arange(len(rows)), hosts).at_least(least):
+        times = t["time_ns"][rows[members]]
+        rate = busiest(tables.flows["start_ns"][flows[members]], times, config)
+        if rate is not None and rate.share(config) >= PRESSING:
+            many.append(Crowd(members, rate, *peak(times, times + to_ns(config.msl2_s))))
+    told = np.zeros(len(tables.flows), dtype=bool)
+    for client in busy_clients(tables, config):
+        told[client.flows] = True
+
+    def shown_by_ports(crowd: IntArray) -> bool:
+        return bool(told[flows[crowd]].mean() > 0.5)
 
     def finding(host: Crowd) -> Finding:
-        crowd, top, when = host
+        crowd, rate, top, when = host
         as_client = int(np.count_nonzero(endpoints[crowd] == CLIENT))
         endpoint = CLIENT if as_client * 2 >= len(crowd) else SERVER
         first = int(flows[crowd[0]])
         who = tables.ip(first, int(endpoints[crowd[0]]))
-        entered = t["time_ns"][rows[crowd]]
-        span = max(int(entered.max() - entered.min()), 1)
+        part = "; PF210 tells what it leads to" if shown_by_ports(crowd) else ""
         return Finding(
-            severity=Severity.LOW if top >= 10 * config.time_wait_many else Severity.INFO,
+            severity=Severity.LOW if rate.share(config) >= 1 and not part else Severity.INFO,
             endpoint=endpoint,
-            time_ns=int(entered.min()),
+            time_ns=rate.start_ns,
             frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
             detail=(
                 f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
-                f"{len(crowd) / (span / 1e9):,.1f} a second; at {duration(to_ns(config.msl2_s))} each, up to "
-                f"{top:,} were in TIME_WAIT at once ({time_of_day(when)})"
+                f"{rate.words()}; at {duration(to_ns(config.msl2_s))} each, up to {top:,} were in TIME_WAIT at once "
+                f"({time_of_day(when)}), and {rate.at_once(config):,} would be at that rate, where a client has "
+                f"{config.ephemeral_ports:,} ports for one server{part}"
             ),
             confidence=LIKELY,
             alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
@@ -90,7 +105,8 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
             flows=tuple(flows[crowd[:MAX_FLOWS]].tolist()),
         )
 
-    return per_group(many_at_once, finding, weight=[crowd.top for crowd in many_at_once])
+    weight = [host.top + 1e12 * (host.rate.share(config) >= 1 and not shown_by_ports(host.members)) for host in many]
+    return per_group(many, finding, weight=weight)
 
 
 @rule(
@@ -117,22 +133,28 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     t = tables.transitions
     rows = np.flatnonzero((t["old"] == TIME_WAIT) & (t["event"] == RST_RX))
     flows = t["flow"][rows]
+    usual_ttl = usual_ttls(tables, flows, 1 - t["endpoint"][rows].astype(np.int64))
 
     def finding(story: Story, hit: Hit) -> Finding:
         row, flow, _ = hit
         endpoint = int(t["endpoint"][rows[row]])
         frame, when = int(t["frame"][rows[row]]), int(t["time_ns"][rows[row]])
         entered = story.step(flow, endpoint, new=TIME_WAIT)
+        ttl = next((mark.value for mark in story.marks(flow, MARK_RESET_AFTER_CLOSE) if mark.frame == frame), -1)
+        usual = int(usual_ttl[row])
+        foreign = usual >= 0 and ttl > 0 and ttl != usual
+        whose = f"; the RST's TTL is {ttl}, that of its other packets {usual}: a device on the way may have sent it"
         after = duration(when - entered.time_ns) if entered else "a while"
         return Finding(
             severity=Severity.INFO,
             flow=flow,
-            endpoint=1 - endpoint,
+            endpoint=NOBODY if foreign else 1 - endpoint,
             time_ns=when,
             frames=proof([entered.frame if entered else 0, frame]),
             detail=(
                 f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
                 f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
+                f"{whose if foreign else ''}"
             ),
             confidence=LIKELY,
             alternatives=("the endpoint ignores resets in TIME_WAIT",),

@@ -14,9 +14,8 @@ from pcapflow.anomalies.lookup.timeline import (
 from pcapflow.anomalies.model import IntArray, Severity
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
-from pcapflow.tcp.states import (
-    CLOSE_WAIT,
-)
+from pcapflow.tcp.flags import ACK
+from pcapflow.tcp.states import CLOSE_WAIT, RST_RX
 from pcapflow.text.times import to_ns
 
 SHORT_WAIT_S = 10.0
@@ -24,7 +23,7 @@ SHORT_WAIT_S = 10.0
 
 
 class Waiting(NamedTuple):
-    """Endpoints that wait in one state at the end of the capture; parallel columns."""
+    """Endpoints that wait in one state, to the end of the capture or until they leave it; parallel columns."""
 
     flows: IntArray
     endpoints: IntArray
@@ -61,12 +60,45 @@ def waiting_in(tables: Tables, config: Config, state: int, *, peer_data: bool) -
         flows = indices(here & (entered >= 0) & (end_ns - since >= patience))
         parts.append(Waiting(flows, np.full(len(flows), endpoint), entered[flows], end_ns - since[flows]))
     if not parts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Waiting(nothing, nothing, nothing, nothing)
+        return _nobody()
     return Waiting(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _nobody() -> Waiting:
+    nothing = np.zeros(0, dtype=np.int64)
+    return Waiting(nothing, nothing, nothing, nothing)
 
 
 @cached_per_tables
 def unclosed(tables: Tables, config: Config) -> Waiting:
     """Endpoints in CLOSE_WAIT at the end of the capture whose application owes a close."""
     return waiting_in(tables, config, CLOSE_WAIT, peer_data=False)
+
+
+@cached_per_tables
+def ended_waits(tables: Tables, config: Config) -> Waiting:
+    """Endpoints that owed a close for ``stuck_s`` or longer in CLOSE_WAIT, and left it by a late FIN or a RST.
+
+    What ends in data and a FIN was a half-close whose answer took long. Only where the data drew a RST from nobody's
+    socket had the other side given up meanwhile.
+    """
+    f = tables.flows
+    parts = []
+    for endpoint in SIDES:
+        entered, left = (last_times(tables, endpoint, **{way: CLOSE_WAIT}) for way in ("new", "old"))
+        flows = indices((entered >= 0) & (left - entered >= to_ns(config.stuck_s)))
+        if not len(flows):
+            continue
+        began, ended = entered[flows], left[flows]
+        reset = last_times(tables, endpoint, old=CLOSE_WAIT, event=RST_RX)[flows] == ended
+        void = reset & (f["reset_ns"][flows] == ended) & ((f["reset_flags"][flows] & ACK) == 0)
+        spoke = side(f, endpoint, "data_ns")[flows] > began
+        pause_end = f["pause_end_ns"][flows]
+        paused = np.where((pause_end > began) & (pause_end <= ended), pause_end, began)
+        until = np.where(~spoke, ended, np.where(void, paused, began))
+        long = until - began >= to_ns(config.stuck_s)
+        flows, waited = flows[long], (until - began)[long]
+        parts.append(Waiting(flows, np.full(len(flows), endpoint), entered[flows], waited))
+    if not parts:
+        return _nobody()
+    return Waiting(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -224,6 +224,14 @@ def resets(tables: Tables, config: Config) -> Resets:
     )
 
 
+def foreign_resets(tables: Tables, config: Config) -> BoolArray:
+    """For each flow whether it was reset with a TTL that the RST's sender has nowhere else."""
+    found = resets(tables, config)
+    foreign = np.zeros(len(tables.flows), dtype=bool)
+    foreign[found.flows[found.foreign]] = True
+    return foreign
+
+
 def foreign_ttl(tables: Tables, found: Resets, row: int) -> str:
     """What a RST's TTL says against its sender, as the end of a sentence; nothing where it says nothing."""
     if not found.foreign[row]:

@@ -14,6 +14,7 @@ from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Finding, Hits,
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     IDLE_TIMEOUT,
+    foreign_ttl,
     resets,
 )
 from pcapflow.anomalies.resets.signs import USUAL_TIMEOUTS_S, usual_timeout
@@ -68,6 +69,7 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
             reset = int(f["reset_frame"][flow])
             outcome = "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
             when, frames = int(f["reset_ns"][flow]), [first, reset]
+            outcome += foreign_ttl(tables, found, int(by_reset[row]))
         else:
             again = story.marks(flow, *_REPEATS, endpoint=speaker, after_ns=int(f["idle_end_ns"][flow]))
             outcome = f"was not answered, nor were {counted(len(again), 'repeat')} of it{in_frames(frames_of(again))}"

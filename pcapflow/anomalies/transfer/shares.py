@@ -8,6 +8,7 @@ import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import side
+from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import IntArray
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.config import Config
@@ -38,10 +39,14 @@ def sent_again(tables: Tables, config: Config, endpoint: int) -> Shares:
     """What each flow's side sent, and sent again because it did not arrive or was not acknowledged.
 
     What it sent again because a router said by ICMP that it is too large counts for neither: that is how TCP finds the
-    path's MTU (RFC 1191, 6.5), and no loss.
+    path's MTU (RFC 1191, 6.5), and no loss. Nor do repeats after its peer was heard for the last time: they say that
+    the peer is gone, not which share of the segments gets lost.
     """
     f = tables.flows
     sent, again = side(f, endpoint, "data_segments"), side(f, endpoint, "data_segments_again")
+    unanswered = count_marks(tables, *REPEATS, endpoint=endpoint, after_ns=side(f, 1 - endpoint, "last_ns"), least=1)
+    trailing = np.minimum(again, unanswered)
+    sent, again = sent - trailing, again - trailing
     smaller = _sent_smaller(tables, config, endpoint)
     if smaller is not None:
         smaller = np.minimum(smaller, again)

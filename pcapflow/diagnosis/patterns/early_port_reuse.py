@@ -41,7 +41,7 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
     places = case.anomalies_of("PF211")
     harmed = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     met = challenged(case.tables)
-    flows = case.flows_of(harmed)
+    flows = case.flows_of([*harmed, *case.anomalies_of("PF107")])
     explanations = []
     for of_server in case.by_server(flows).at_least(1):
         for members in case.by_host(of_server, CLIENT).at_least(1):
@@ -69,7 +69,7 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
     worst = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     frames = case.frames("first_frame", reused)
     return Explanation(
-        severity=max(case.anomalies[place].severity for place in worst),
+        severity=max((case.anomalies[place].severity for place in worst), default=Severity.INFO),
         confidence=LIKELY,
         headline=(
             f"{client} reuses ports that {server} still remembers: of {counted(len(everyone), 'connection')} "
@@ -88,7 +88,10 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
                 f"forgotten{in_frames(frames)}",
                 frames,
             ),
-            *(Observation(case.anomalies[place].detail, case.anomalies[place].frames) for place in worst[:3]),
+            *(
+                Observation(case.anomalies[place].detail, case.anomalies[place].frames)
+                for place in (worst or case.anomalies_of("PF107", flows=everyone))[:3]
+            ),
             Observation(f"its {counted(len(everyone), 'connection')} came from {counted(ports, 'port')}"),
         ),
         against=("an older connection of the same ports may be open at the server instead of in TIME_WAIT",),

@@ -202,7 +202,7 @@ def _remedy(found: _Blocked, path: str, host: str, where: str, whose: str) -> tu
             Remedy("Network", f"look for a rule or a missing route on {path}"),
         )
     return (
-        Remedy("Server", f"{arrives}: if they do, its own firewall drops them (`nft list ruleset`, `iptables -L -n`)"),
+        Remedy("Server", f"{arrives}: if they do, its own firewall drops them (`nft list ruleset`, `iptables -L`)"),
         Remedy("Network", f"if they do not, look on {path} for the rule that drops {whose} to {where}; let it reject "
                "instead (`reject with tcp reset`), so that clients learn at once"),
     )  # fmt: skip

@@ -28,7 +28,7 @@ _INSISTED: Final = 3
 
 @pattern("PI404", "firewall-rejects", title="A firewall rejects connections")
 def firewall_rejects(case: Case) -> Sequence[Explanation]:
-    """A device on the path, or the firewall of the server's host, rejects connections to some ports or of some hosts.
+    """Something on the path, or a firewall of the server's host, rejects connections to some ports or of some hosts.
 
     Seen: attempts that drew a RST in the server's name with another TTL (hop limit) than all else of its host, or an
         ICMP error that says that it is prohibited, that the port cannot be reached, or that a host cannot be reached

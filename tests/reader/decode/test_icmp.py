@@ -19,12 +19,14 @@ def test_an_icmp_error_gives_the_head_of_what_it_quotes() -> None:
     assert row.flags & ICMP_QUOTE
     assert (row.src, row.dst, row.sport, row.dport, row.seq) == (CLIENT, SERVER, 50_000, 80, 4_000_000_000)
     assert (row.window, row.payload_len) == (3 << 8 | 13, 20)
+    assert (row.tsval, row.tsecr) == (0, 0xCB00_7109)
 
 
 def test_an_icmpv6_error_likewise() -> None:
     row = one(ethernet(unreachable("2001:db8::9", QUOTED6, code=4)))
     assert (row.flags, row.window, row.seq) == (ICMP_QUOTE | IS_IPV6, 1 << 8 | 4, 4_000_000_000)
     assert (row.src, row.dst) == (CLIENT6, SERVER6)
+    assert (row.tsval, row.tsecr) == (0x2001_0DB8 << 32, 9)
 
 
 def test_a_quote_of_eight_bytes_is_enough_and_of_seven_is_not() -> None:

@@ -1,0 +1,84 @@
+"""PI202: a client that uses up its ports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.closing.ports import Busy, busy_clients
+from pcapflow.anomalies.model import LIKELY, Severity
+from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.phrases import counted, number, roughly
+from pcapflow.text.times import time_of_day
+
+_OWN: Final = "PF210"
+_CONSEQUENCES: Final = ("PF209", "PF210")
+
+
+@pattern("PI202", "port-pressure", title="A client that uses up its ports")
+def port_pressure(case: Case) -> Sequence[Explanation]:
+    """A client opens a connection for each request and closes it first, faster than its ports come back.
+
+    Seen: connections of one client to one server and port that go into TIME_WAIT at the client, at a rate that fills
+        half of its ports or more before the first TIME_WAIT ends.
+    Unless: the rate is one that the range of ports carries for ever (below 470 a second for 28,232 ports and 60 s), or
+        the server closes first (then TIME_WAIT is there, and costs no port of the client).
+    Means: when no port is left, connect() fails with "cannot assign requested address" until a TIME_WAIT ends.
+    Do:
+        Client: keep connections open and reuse them; `net.ipv4.tcp_tw_reuse=1` and a wider
+            `net.ipv4.ip_local_port_range` put it off.
+        Server: answer with keep-alive, or listen on more addresses or ports.
+    Else: a burst that is over before the ports are.
+    Source: RFC 9293, 3.6.1; RFC 6056; Linux __inet_hash_connect.
+    """
+    places = case.anomalies_of(_OWN)
+    busy = {frozenset(client.flows.tolist()): client for client in busy_clients(case.tables, case.config)}
+    explanations = []
+    for place in places:
+        flows = case.anomalies[place].flows
+        client = next((each for members, each in busy.items() if members.issuperset(flows)), None)
+        if client is not None:
+            explanations.append(_explanation(case, place, client))
+    return explanations
+
+
+def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
+    anomaly = case.anomalies[place]
+    flows, tables, ports = busy.flows, case.tables, case.config.ephemeral_ports
+    client, server = tables.ip(int(flows[0]), CLIENT), tables.server(int(flows[0]))
+    starts = case.column("start_ns")[flows]
+    first = int(starts.min())
+    rate = busy.rate
+    if rate is None:
+        pace = f"{number(busy.top)} of its {number(ports)} ports are in use at once"
+    else:
+        pace = (
+            f"{rate.per_s:,.0f} a second go into TIME_WAIT, and at that rate its {number(ports)} ports are used up "
+            f"within {roughly(rate.exhaustion_ns(case.config))}"
+        )
+    return Explanation(
+        severity=max(anomaly.severity, Severity.LOW),
+        confidence=LIKELY,
+        headline=(
+            f"{client} opens a connection to {server} for each request and closes it first: "
+            f"{counted(len(flows), 'connection')} since {time_of_day(first)}; {pace}."
+        ),
+        blame=Blame("host", client, "client"),
+        start_ns=first,
+        end_ns=int(case.column("end_ns")[flows].max()),
+        flows=named(flows),
+        count=len(flows),
+        hosts=(client, tables.ip(int(flows[0]), SERVER)),
+        explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
+        why=(Observation(f"{anomaly.detail}{in_frames(anomaly.frames)}", anomaly.frames),),
+        against=anomaly.alternatives,
+        remedy=(
+            Remedy("Client", f"keep connections to {server} open and reuse them (a pool, HTTP keep-alive); until then "
+                             "`net.ipv4.tcp_tw_reuse=1` and a wider `net.ipv4.ip_local_port_range` put it off"),
+            Remedy("Server", "let clients keep their connections (keep-alive), or listen on more addresses or ports"),
+        ),
+    )  # fmt: skip

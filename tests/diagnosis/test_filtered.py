@@ -1,0 +1,52 @@
+"""PI405 filtered."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.anomalies.cases import fires, spares
+from tests.diagnosis.cases import OPEN, incidents, only, repeated, told
+from tests.ladders import ISNS
+
+WORKS = f"""{OPEN}
+      5  > P.  1:101    ack 1
+      6  < P.  1:201    ack 101
+      7  > .   101:101  ack 201
+"""
+UNANSWERED = """
+      0  > S   0:0
+   1000  > S   0:0
+   3000  > S   0:0
+   7000  > S   0:0
+"""
+OTHER_PORT = ("198.51.100.2", 6380)
+
+
+@fires("PI405")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_a_port_that_never_answers_at_a_host_that_does_is_filtered(isn: tuple[int, int]) -> None:
+    found = incidents(
+        [
+            *repeated(WORKS, 8, apart_ms=1000),
+            *repeated(UNANSWERED, 3, at_ms=500, apart_ms=700, first_port=50_000, server=OTHER_PORT),
+        ],
+        end_ms=20_000,
+        isn=isn,
+    )
+
+    dropped = only(found, "filtered")
+    assert dropped.headline.startswith("What is sent to ")
+    assert "6380" in dropped.headline
+    assert "while 198.51.100.2 answers otherwise" in dropped.headline
+
+
+@fires("PI405")
+def test_a_host_that_is_never_heard_may_be_down_as_well() -> None:
+    found = incidents(repeated(UNANSWERED, 3, apart_ms=500), end_ms=20_000)
+
+    assert "is down, the address is wrong, or what 192.0.2.1 sends it is dropped" in only(found, "filtered").headline
+
+
+@spares("PI405")
+def test_attempts_that_are_answered_are_not_filtered() -> None:
+    assert not told(incidents(repeated(WORKS, 8, apart_ms=1000), end_ms=20_000), "filtered")

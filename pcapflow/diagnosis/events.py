@@ -25,7 +25,7 @@ MAX_HOSTS: Final = 20
 """Hosts that are looked at: those that most connections asked in vain."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Event:
     """Silences of several connections that began, or held, in the same moment.
 

@@ -83,7 +83,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
     is_server = 2 * int(np.count_nonzero(host_keys(case.tables, SERVER)[flows] == event.peer)) > len(flows)
     return Explanation(
         severity=_severity(event, flows, is_server=is_server),
-        confidence=LIKELY if others or told or len(askers) > 1 else POSSIBLE,
+        confidence=LIKELY if others or told or len(askers) > 1 or event.back_ns >= 0 else POSSIBLE,
         headline=_headline(event, peer, len(flows) - attempts, attempts, end),
         blame=Blame("host", peer, "server" if is_server else "client"),
         start_ns=event.since_ns,
@@ -100,7 +100,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
             *_others(others),
         ),
         against=()
-        if others
+        if others or event.back_ns >= 0
         else (
             f"{path_between(askers, (peer,))} is cut: no other host is heard meanwhile that would tell the two apart",
         ),

@@ -202,27 +202,3 @@ def test_a_full_size_segment_that_got_through_in_the_end() -> None:
         flow.mark(m.RETRANSMISSION, SERVER, 1.0 + n, 1448)
 
     assert "PF405" not in codes(capture.anomalies())
-
-
-@spares("PF404")
-def test_what_a_router_calls_too_large_is_sent_again_in_smaller_pieces() -> None:
-    capture = Told()
-    flow = capture.flow(server_data_segments=30, server_data_segments_again=12).opens()
-    flow.mark(m.MARK_ICMP_UNREACHABLE, SERVER, 1.0, 3 * 256 + 4, counted=False)
-    for n in range(12):
-        flow.mark(m.RETRANSMISSION, SERVER, 1.001 + n / 1000, 1248)
-    flow.data(CLIENT, 6.0, 80)
-
-    assert "PF404" not in codes(capture.anomalies())
-
-
-@fires("PF404")
-def test_what_is_sent_again_long_after_such_a_message_is_lost() -> None:
-    capture = Told()
-    flow = capture.flow(server_data_segments=30, server_data_segments_again=12).opens()
-    flow.mark(m.MARK_ICMP_UNREACHABLE, SERVER, 1.0, 3 * 256 + 4, counted=False)
-    for n in range(12):
-        flow.mark(m.RETRANSMISSION, SERVER, 5.0 + n / 1000, 1248)
-    flow.data(CLIENT, 6.0, 80)
-
-    assert "sent 12 of 30 segments" in only(capture.anomalies(), "PF404").detail

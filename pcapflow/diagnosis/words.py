@@ -35,10 +35,7 @@ def _observation(text: str, members: list[Said], total: int, *, is_error: bool) 
     frames = tuple(
         sorted(said.error_frame or said.answer_frame or said.request_frame for said in members)[:_MOST_FRAMES]
     )
-    verb = "said" if is_error else "was asked and answered"
-    share = (
-        f"on {counted(total, 'connection')}"
-        if len(members) == total
-        else f"on {number(len(members))} of {number(total)}"
-    )
-    return Observation(f"{share} this {verb}: {text}{in_frames(frames)}", frames)
+    read = counted(total, "connection")
+    share = f"{read} whose words were read" if len(members) == total else f"{number(len(members))} of the {read} read"
+    verb = "this error came" if is_error else "this was said"
+    return Observation(f"on {share} {verb}: {text}{in_frames(frames)}", frames)

@@ -23,8 +23,8 @@ from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, number
 from pcapflow.text.times import time_of_day, to_ns
 
-_LATE: Final = 1.5
-"""A silence this much longer than those that connections outlived before may be what the device minds."""
+_USUAL_PAUSES: Final = 3
+"""A pause of so many times the usual one is no pause of a connection at work."""
 _CONSEQUENCES: Final = ("PF205", "PF301", "PF302", "PF304", "PF305", "PF402", "PF403", "PF404")
 
 
@@ -52,7 +52,7 @@ def firewall_state_lost(case: Case) -> Sequence[Explanation]:
         through any more, or draws a RST with a TTL that is not the peer's; and connections of the same pair that are
         opened afterwards and answered.
     Unless: new connections fail as well (then the path or the host is down), the connections had been idle for longer
-        than others outlived (then their time in the table was over, PI303), as many went on through that moment, or
+        than they used to be (then their time in the table was over, PI303), as many went on through that moment, or
         the RSTs bear the TTL of the peer (then it was restarted).
     Means: a firewall, NAT or load balancer was restarted, failed over without its table, or had it flushed or
         overflow: it takes segments of connections whose beginning it has not seen for invalid.
@@ -80,7 +80,7 @@ def _silent(case: Case) -> _Cut:
     """Connections at work on which one side asked in vain for good."""
     found = silences(case.tables, case.config)
     busy = (found.back_ns < 0) & (found.heard_ns >= 0)
-    busy &= found.asked_ns - found.heard_ns < to_ns(case.config.idle_s)
+    busy &= _at_work(case, found.flows, found.heard_ns, found.asked_ns)
     busy &= (case.column("server_bytes")[found.flows] > 0) & (case.column("client_bytes")[found.flows] > 0)
     rows = np.flatnonzero(busy)
     # Both sides of one connection may ask: the first counts.
@@ -95,7 +95,17 @@ def _reset(case: Case) -> _Cut:
     rows = np.flatnonzero(
         found.foreign & ~found.refused & ~found.opening & ~found.sender_closed & (heard >= 0) & (heard < found.times_ns)
     )
+    rows = rows[_at_work(case, found.flows[rows], heard[rows], found.times_ns[rows])]
     return _Cut(found.flows[rows], heard[rows], found.times_ns[rows], by_reset=True)
+
+
+def _at_work(case: Case, flows: IntArray, heard_ns: IntArray, asked_ns: IntArray) -> np.ndarray:
+    """Whether the pause before each was found dead was one that it had made before: it had not been idle."""
+    f = case.tables.flows
+    exchanges = np.maximum(f["turns"][flows] // 2, 1)
+    usual = np.maximum((heard_ns - f["start_ns"][flows]) // exchanges, to_ns(case.config.timeout_s))
+    at_work: np.ndarray = asked_ns - heard_ns <= _USUAL_PAUSES * usual
+    return at_work
 
 
 def _explanations(case: Case, cut: _Cut, keys: IntArray) -> Iterator[Explanation]:
@@ -117,22 +127,9 @@ def _explanations(case: Case, cut: _Cut, keys: IntArray) -> Iterator[Explanation
         return
     others = path[~among(path, cut.flows)]
     went_on = (f["start_ns"][others] < since) & (closes(case.tables, case.config).said_ns[others] > cut.asked_ns.max())
-    if np.count_nonzero(went_on) >= len(cut.flows) or not _is_busy(case, cut, others):
+    if np.count_nonzero(went_on) >= len(cut.flows):
         return
     yield _explanation(case, cut, works, since, until)
-
-
-def _is_busy(case: Case, cut: _Cut, others: IntArray) -> bool:
-    """Whether connections between the two outlived silences about as long as those before the moment (else PI303)."""
-    f = case.tables.flows
-    gaps = np.sort(cut.asked_ns - cut.heard_ns)
-    outlived = int(closes(case.tables, case.config).outlived_ns[others].max(initial=0))
-    # Of those that were lost the longest is not kept; it was no shorter than the average of their pauses.
-    pauses = (f["turns"][cut.flows] - 1) // 2
-    alive = cut.heard_ns - f["start_ns"][cut.flows]
-    average = np.where(pauses > 0, alive // np.maximum(pauses, 1), 0)
-    worked = max(outlived, int(average.max(initial=0)))
-    return int(gaps[len(gaps) // 2]) <= max(_LATE * worked, to_ns(case.config.timeout_s))
 
 
 def _explanation(case: Case, cut: _Cut, works: IntArray, since: int, until: int) -> Explanation:

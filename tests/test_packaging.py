@@ -87,7 +87,7 @@ def analyse(interpreter: Path, place: Path) -> tuple[str, str, bool]:
     capture(place / "a.pcap", NO_FINAL_ACK)
     environment = {**clean_environment(), "PATH": str(interpreter.parent)}
     done = subprocess.run(
-        [interpreter.parent / "pcapflow", "analyze", "a.pcap"],
+        [interpreter.parent / "pcapflow", "analyze", "a.pcap", "--no-payload"],
         cwd=place,
         env=environment,
         capture_output=True,
@@ -136,7 +136,7 @@ def test_a_compiled_wheel_and_every_other_way_give_the_same_report(
 
     pip(python, "uninstall", "--yes", "pcapflow")
     checkout = subprocess.run(
-        [python, "-m", "pcapflow", "analyze", tmp_path / "editable" / "a.pcap", "-o", "-"],
+        [python, "-m", "pcapflow", "analyze", tmp_path / "editable" / "a.pcap", "--no-payload", "-o", "-"],
         cwd=source,
         env=clean_environment(),
         capture_output=True,

@@ -10,7 +10,7 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, side
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.lookup.timeline import Story
-from pcapflow.anomalies.model import IntArray
+from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.events import Event
@@ -58,12 +58,12 @@ def is_established(case: Case, event: Event) -> bool:
     return bool(np.any(~_is_attempt(case, event)))
 
 
-def _is_attempt(case: Case, event: Event) -> np.ndarray:
+def _is_attempt(case: Case, event: Event) -> BoolArray:
     """Which of its silences are attempts to connect."""
     m = case.tables.marks
     tried = np.zeros(len(case), dtype=bool)
     tried[m["flow"][m["mark"] == marks.MARK_SYN_REPEATED]] = True
-    attempt: np.ndarray = (event.silent.heard_ns < 0) & tried[event.silent.flows]
+    attempt: BoolArray = (event.silent.heard_ns < 0) & tried[event.silent.flows]
     attempt &= event.silent.asked_ns == case.column("start_ns")[event.silent.flows]
     return attempt
 

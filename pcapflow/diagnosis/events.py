@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -22,11 +21,11 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.times import to_ns
 
-MAX_HOSTS: Final = 100
+MAX_HOSTS: Final = 20
 """Hosts that are looked at: those that most connections asked in vain."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Event:
     """Silences of several connections that began, or held, in the same moment.
 
@@ -95,32 +94,26 @@ def _of_host(
     """What happened to one host: the whole of it, or else what each of those who asked it did not hear."""
     everywhere = [host_keys(tables, endpoint) == peer for endpoint in SIDES]
     heard = sightings(tables, (everywhere[0], everywhere[1]))
-    gone = functools.partial(_gone, tables.capture.last_ns)
-    for find in (gone, _away):
-        event = find(config, silent.take(rows), heard, peer, "host")
+    others = np.where(everywhere[CLIENT], host_keys(tables, SERVER), host_keys(tables, CLIENT))
+    for find in (_gone, _away):
+        event = find(config, silent.take(rows), heard.times_ns, peer, "host")
         if event is not None:
             yield event
             continue
-        for each in group(rows, askers[rows]).at_least(2):
-            asker = int(askers[each[0]])
-            between = [everywhere[e] & (host_keys(tables, 1 - e) == asker) for e in SIDES]
-            heard_by = sightings(tables, (between[0], between[1]))
-            event = find(config, silent.take(each), heard_by, peer, "path")
+        for each in sorted(group(rows, askers[rows]).at_least(2), key=len, reverse=True)[:MAX_HOSTS]:
+            between = heard.times_ns[others[heard.flows] == askers[each[0]]]
+            event = find(config, silent.take(each), between, peer, "path")
             if event is not None:
                 yield event
 
 
-def _gone(
-    end_ns: int, config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"]
-) -> Event | None:
+def _gone(config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"]) -> Event | None:
     """Nothing came any more although several asked."""
     if not len(heard):
         return None
     last = int(heard[-1])
     lost = silent.take(np.flatnonzero((silent.back_ns < 0) & (silent.last_ns > last)))
     if len(np.unique(lost.flows)) < 2 or int(lost.last_ns.max()) - last < to_ns(config.syn_timeout_s):
-        return None
-    if end_ns - last < to_ns(config.syn_timeout_s):
         return None
     # One that was found dead after its neighbours had gone on is another thing.
     lost = lost.take(np.flatnonzero(lost.asked_ns >= last - to_ns(config.rto_s)))

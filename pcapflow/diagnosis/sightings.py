@@ -1,6 +1,8 @@
-"""When hosts were heard, as far as the tables know: first and last segments, states and marks of each connection."""
+"""When hosts were heard, as far as the tables know: by the times, states and marks of each connection."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,26 +14,42 @@ from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, FIN_TX, SERVER, SYN_ACK_RX
 
 
-def sightings(tables: Tables, heard: tuple[BoolArray, BoolArray]) -> IntArray:
-    """Times at which a host is known to have been heard, in order.
+class Sightings(NamedTuple):
+    """Times at which a host is known to have been heard, in order, and the connection of each."""
+
+    times_ns: IntArray
+    flows: IntArray
+
+
+def sightings(tables: Tables, heard: tuple[BoolArray, BoolArray]) -> Sightings:
+    """When a host is known to have been heard.
 
     Args:
         tables: of the capture.
         heard: for client and server the flows on which that side is the host.
     """
     f, m = tables.flows, tables.marks
-    found = []
+    times: list[IntArray] = []
+    flows: list[IntArray] = []
+
+    def seen(column: IntArray, where: IntArray) -> None:
+        times.append(column[where])
+        flows.append(where)
+
     for endpoint in SIDES:
-        flows = np.flatnonzero(heard[endpoint])
-        found += [side(f, endpoint, name)[flows] for name in ("last_ns", "data_ns", "first_data_ns")]
-        found.append(last_times(tables, endpoint, event=FIN_TX)[flows])
-        found.append(f["idle_end_ns"][flows[f["idle_endpoint"][flows] == endpoint]])
-        found.append(f["reset_ns"][flows[f["reset_by"][flows] == endpoint]])
+        mine = np.flatnonzero(heard[endpoint])
+        for name in ("last_ns", "data_ns", "first_data_ns"):
+            seen(side(f, endpoint, name), mine)
+        seen(last_times(tables, endpoint, event=FIN_TX), mine)
+        seen(f["idle_end_ns"], mine[f["idle_endpoint"][mine] == endpoint])
+        seen(f["reset_ns"], mine[f["reset_by"][mine] == endpoint])
         rows = np.flatnonzero((m["endpoint"] == endpoint) & (m["mark"] != marks.MARK_ICMP_UNREACHABLE))
-        found.append(m["time_ns"][rows[heard[endpoint][m["flow"][rows]]]])
-    opened = np.flatnonzero(heard[SERVER])
-    found.append(last_times(tables, CLIENT, event=SYN_ACK_RX)[opened])
-    clients = np.flatnonzero(heard[CLIENT])
-    found.append(f["start_ns"][clients[f["midstream"][clients] == 0]])
-    times = np.concatenate(found).astype(np.int64)
-    return np.sort(times[times >= 0])
+        rows = rows[heard[endpoint][m["flow"][rows]]]
+        times.append(m["time_ns"][rows])
+        flows.append(m["flow"][rows])
+    seen(last_times(tables, CLIENT, event=SYN_ACK_RX), np.flatnonzero(heard[SERVER]))
+    seen(f["start_ns"], np.flatnonzero(heard[CLIENT] & (f["midstream"] == 0)))
+    when, where = np.concatenate(times).astype(np.int64), np.concatenate(flows).astype(np.int64)
+    order = np.argsort(when, kind="stable")
+    order = order[when[order] >= 0]
+    return Sightings(when[order], where[order])

@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.lookup.columns import chosen
+from pcapflow.anomalies.lookup.columns import side
 from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.event_words import askers_of, concerned
 from pcapflow.diagnosis.events import Event
 from pcapflow.diagnosis.icmp_messages import messages
+from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.times import to_ns
 
 _NO_ROUTE: Final = {4: (3 << 8 | 0, 3 << 8 | 6, 11 << 8), 6: (1 << 8, 3 << 8)}
@@ -43,8 +44,7 @@ def together(case: Case, event: Event, events: Sequence[Event]) -> list[Event]:
 def forgot(case: Case, event: Event) -> bool:
     """Whether the host, when it was back, answered by RSTs what belonged to the connections of before."""
     f = case.tables.flows
-    silent = event.silent
-    peers = 1 - silent.askers
-    reset = (f["reset_by"][silent.flows] == peers) & (f["reset_ns"][silent.flows] >= silent.last_ns - 1)
-    said = chosen(f, np.bincount(silent.flows, weights=peers, minlength=len(f)).clip(0, 1).astype(np.int64), "data_ns")
-    return bool(np.any(reset & (said[silent.flows] < silent.asked_ns)))
+    flows, peers = event.silent.flows, 1 - event.silent.askers
+    said = np.where(peers == CLIENT, side(f, CLIENT, "data_ns")[flows], side(f, SERVER, "data_ns")[flows])
+    reset = (f["reset_by"][flows] == peers) & (f["reset_ns"][flows] >= event.silent.last_ns)
+    return bool(np.any(reset & (said < event.silent.asked_ns)))

@@ -16,10 +16,12 @@ from pcapflow.config import Config
 from pcapflow.diagnosis.model import Incident
 from pcapflow.diagnosis.run import diagnose
 from pcapflow.payload.said import Payload, Said
+from pcapflow.reader.segment_batch import ICMP_QUOTE
 from tests.ladders import CLIENT, ISNS, SERVER, Row, _row, run
 
 _TTL = re.compile(r"\bttl (\d+)")
 _MSS = re.compile(r"\bmss (\d+)")
+_ICMP = re.compile(r"\bicmp (\d+)")
 
 OPEN = """
       0  > S   0:0
@@ -34,7 +36,8 @@ class Connection:
     """One connection of a capture.
 
     Attributes:
-        ladder: its rungs, as in :mod:`tests.ladders`; a rung may also have ``ttl``, and a SYN ``mss``.
+        ladder: its rungs, as in :mod:`tests.ladders`; a rung may also have ``ttl``, a SYN ``mss``, and one that
+            a router quotes in an ICMP error has ``icmp``, the error's type times 256 and code.
         at_ms: when its rung at 0 ms happens, after the beginning of the capture.
         client, server: address and port.
     """
@@ -49,8 +52,11 @@ class Connection:
         return [self._row(rung, isn) for rung in self.ladder.splitlines() if rung.strip()]
 
     def _row(self, rung: str, isn: tuple[int, int]) -> Row:
-        ttl, mss = _TTL.search(rung), _MSS.search(rung)
-        row = _row(_MSS.sub("", _TTL.sub("", rung)), isn, self.client, self.server)
+        ttl, mss, icmp = _TTL.search(rung), _MSS.search(rung), _ICMP.search(rung)
+        row = _row(_ICMP.sub("", _MSS.sub("", _TTL.sub("", rung))), isn, self.client, self.server)
+        if icmp:
+            segment = dataclasses.replace(row.segment, window=int(icmp[1]))
+            row = dataclasses.replace(row, segment=segment, flags=ICMP_QUOTE)
         return dataclasses.replace(
             row,
             time_ns=row.time_ns + round(self.at_ms * 1e6),

@@ -79,3 +79,21 @@ def test_one_connection_alone_is_no_table() -> None:
     found = incidents([Connection(SILENT), *repeated(WORKS, 3, at_ms=5000, first_port=50_000)], end_ms=20_000)
 
     assert not told(found, "firewall-state-lost")
+
+
+@spares("PI403")
+def test_connections_that_had_been_idle_for_longer_than_others_outlived_ran_into_a_time_out() -> None:
+    idle = SILENT
+    for at in (2100, 2300, 2700, 3500, 5100, 8300):
+        idle = idle.replace(f"   {at}  >", f"   {at + 20_000}  >")
+    found = incidents([*repeated(idle, 4, apart_ms=120), *repeated(WORKS, 3, at_ms=25_000, first_port=50_000)])
+
+    assert not told(found, "firewall-state-lost")
+
+
+@spares("PI403")
+def test_where_as_many_connections_went_on_no_table_was_lost() -> None:
+    goes_on = f"{AT_WORK} 3100 > P. 201:301 ack 401 \n 3101 < P. 401:501 ack 301 \n 3102 > . 301:301 ack 501"
+    found = incidents([*capture(SILENT), *repeated(goes_on, 5, first_port=60_000)], end_ms=20_000)
+
+    assert not told(found, "firewall-state-lost")

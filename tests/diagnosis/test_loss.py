@@ -2,47 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from pcapflow.anomalies.model import Severity
 from tests.anomalies.cases import fires, spares
-from tests.diagnosis.cases import OPEN, Connection, incidents, only, told
+from tests.diagnosis.cases import OPEN, Connection, incidents, only, repeated, told
 from tests.ladders import ISNS
 
 
-def download(segments: int, lost: range) -> str:
-    """A download of so many segments, of which some are sent again 220 ms after they were sent first."""
-    rungs = [OPEN, "3 > P. 1:101 ack 1", "4 < . 1:1 ack 101"]
-    ms = 10.0
-    for number in range(segments):
-        start = 1 + 1000 * number
-        rungs.append(f"{ms:g} < . {start}:{start + 1000} ack 101 ")
-        if number in lost:
-            ms += 220
-            rungs.append(f"{ms:g} < . {start}:{start + 1000} ack 101 ")
-        rungs.append(f"{ms + 1:g} > . 101:101 ack {start + 1000}")
-        ms += 5
-    return "\n".join(rungs).replace("0 > S   0:0", "0 > S 0:0 mss 1000").replace("1 < S.  0:0", "1 < S. 0:0 mss 1000")
+def download(segments: int, lost: Iterable[int] = (), *, icmp: bool = False, copies: bool = False) -> str:
+    """A server sends segments of 100 bytes every 10 ms, of which some are sent again 300 ms later."""
+    rungs, missing = [f"{OPEN} 10 > P. 1:11 ack 1"], set(lost)
+    at = 20.0
+    for n in range(segments):
+        first, last = 1 + 100 * n, 101 + 100 * n
+        rungs.append(f"{at} < P. {first}:{last} ack 11 id {1000 + n}")
+        if n in missing:
+            if icmp:
+                rungs.append(f"{at + 1} < P. {first}:{last} ack 11 icmp 772")
+            at += 0.5 if copies else 300
+            rungs.append(f"{at} < P. {first}:{last} ack 11 id {1000 + n if copies else 5000 + n}")
+        rungs.append(f"{at + 4} > . 11:11 ack {last}")
+        at += 10
+    return "\n".join(rungs)
 
 
 @fires("PI406")
 @pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
-def test_a_share_of_lost_segments_is_told_with_its_direction_and_interval(isn: tuple[int, int]) -> None:
-    found = incidents([Connection(download(80, range(0, 80, 5)))], isn=isn)
+def test_a_share_of_the_segments_of_one_direction_is_lost(isn: tuple[int, int]) -> None:
+    found = incidents(repeated(download(100, (10, 35, 60, 85)), 2, apart_ms=5000), isn=isn)
 
-    loss = only(found, "loss")
-    assert loss.headline.startswith("The path between 192.0.2.1 and 198.51.100.2 loses packets: 16.7% of the segments")
-    assert "from 198.51.100.2 to 192.0.2.1 (16 of 96)" in loss.headline
-    assert loss.blame.kind == "path"
-    assert loss.severity is Severity.MEDIUM
-    assert any("95% interval" in seen.text for seen in loss.why)
+    lossy = only(found, "loss")
+    assert lossy.headline.startswith(
+        "The path between 192.0.2.1 and 198.51.100.2 loses packets: 3.8% of the segments from 198.51.100.2 to "
+        "192.0.2.1 (8 of 208), since "
+    )
+    assert lossy.blame.text == "the path between 192.0.2.1 and 198.51.100.2"
+    assert lossy.severity is Severity.LOW
+    assert "at least 2.0% and at most 7.4% (95% interval)" in lossy.why[0].text
+
+
+@fires("PI406")
+def test_heavy_loss_is_medium_and_explains_the_card_of_its_connection() -> None:
+    found = incidents([Connection(download(60, range(5, 60, 5)))])
+
+    lossy = only(found, "loss")
+    assert lossy.severity is Severity.MEDIUM
+    assert lossy.explains
+
+
+@fires("PI406")
+def test_what_was_lost_before_the_capture_comes_late_and_once() -> None:
+    rungs = [f"{OPEN} 10 > P. 1:11 ack 1 \n 10.5 < P. 1:101 ack 11 \n 10.6 > . 11:11 ack 101"]
+    at, offset = 20, 101
+    for n in range(40):
+        # A round trip takes 0.5 ms: what fills a hole sooner was only out of order.
+        rungs.append(f"{at} < P. {offset + 100}:{offset + 200} ack 11")
+        rungs.append(f"{at + 0.1} > . 11:11 ack {offset}")
+        rungs.append(f"{at + (1 if n < 5 else 0.2)} < P. {offset}:{offset + 100} ack 11")
+        rungs.append(f"{at + 2.1} > . 11:11 ack {offset + 200}")
+        at, offset = at + 10, offset + 200
+    lossy = only(incidents([Connection("\n".join(rungs))]), "loss")
+
+    assert "5 were sent again: 6.2% were lost" in lossy.why[0].text
 
 
 @spares("PI406")
-def test_one_lost_segment_is_no_lossy_path() -> None:
-    assert not told(incidents([Connection(download(80, range(40, 41)))]), "loss")
+@pytest.mark.parametrize(
+    "ladder",
+    [download(100, (50,)), download(100, (10, 40, 70), copies=True), download(60, range(5, 60, 5), icmp=True)],
+    ids=["one lost segment", "copies that the capture made", "sent again because they are too large"],
+)
+def test_repeats_with_another_cause_are_no_loss(ladder: str) -> None:
+    found = incidents([Connection(ladder)])
+
+    assert not told(found, "loss")
 
 
 @spares("PI406")
-def test_a_transfer_without_loss_is_quiet() -> None:
-    assert incidents([Connection(download(80, range(0)))]) == []
+def test_a_path_that_is_out_for_a_while_is_no_share() -> None:
+    stalls = f"""{OPEN}
+     10  > P.  1:11   ack 1
+     11  < P.  1:21   ack 11
+    500  > P.  11:21  ack 21
+    700  > P.  11:21  ack 21
+   1100  > P.  11:21  ack 21
+   1900  > P.  11:21  ack 21
+   3500  > P.  11:21  ack 21
+   3501  < P.  21:41  ack 21
+"""
+    assert not told(incidents(repeated(stalls, 6, apart_ms=20)), "loss")

@@ -46,7 +46,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     f = tables.flows
     per_side, shares = [], []
     for endpoint in SIDES:
-        sent, again = sent_again(tables, config, endpoint)
+        sent, again = sent_again(tables, endpoint)
         flows = indices((again >= max(config.retransmission_segments, 1)) & ~in_black_hole(tables, config, endpoint))
         least = wilson_low(again[flows], sent[flows])
         heavy = least * 100 >= config.retransmission_percent
@@ -59,7 +59,7 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
         row, flow, endpoint = hit
         again = story.marks(flow, *REPEATS, marks.OUT_OF_ORDER, endpoint=endpoint)
         needless = len(story.marks(flow, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint))
-        counts = sent_again(tables, config, endpoint)
+        counts = sent_again(tables, endpoint)
         number, sent = int(counts.again[flow]), int(counts.sent[flow])
         low, high = wilson(number, sent)
         spurious = f", at least {needless:,} of them needlessly" if needless else ""

@@ -199,7 +199,7 @@ def _remedy(path: str, sending: str, family: int) -> tuple[Remedy, ...]:
         Remedy("Network", f"let the ICMP message through that says that a packet is too large ({message}) on {path}, "
                f"or clamp the MSS at the narrow link: `{table} -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j "
                "TCPMSS --clamp-mss-to-pmtu`"),
-        Remedy("Server", f"until the path is mended, set `net.ipv4.tcp_mtu_probing=1` on {sending} (0 unless set; "
-               "it holds for IPv6 as well), or lower the MTU of its interface, e.g. to 1280, which every link "
+        Remedy("Server", f"as long as the path is not mended, set `net.ipv4.tcp_mtu_probing=1` on {sending} (0 unless "
+               "set; it holds for IPv6 as well), or lower the MTU of its interface, e.g. to 1280, which every link "
                "that carries IPv6 takes"),
     )  # fmt: skip

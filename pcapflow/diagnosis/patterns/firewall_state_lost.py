@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import chosen
+from pcapflow.anomalies.lookup.columns import among, chosen
 from pcapflow.anomalies.lookup.groups import group
 from pcapflow.anomalies.model import LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.causes import resets
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle import closes
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
@@ -22,9 +23,9 @@ from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, number
 from pcapflow.text.times import time_of_day, to_ns
 
-_USUAL_PAUSES = 3
+_USUAL_PAUSES: Final = 3
 """A pause of so many times the usual one is no pause of a connection at work."""
-_CONSEQUENCES = ("PF205", "PF301", "PF302", "PF304", "PF305", "PF402", "PF403", "PF404")
+_CONSEQUENCES: Final = ("PF205", "PF301", "PF302", "PF304", "PF305", "PF402", "PF403", "PF404")
 
 
 class _Cut(NamedTuple):
@@ -50,8 +51,9 @@ def firewall_state_lost(case: Case) -> Sequence[Explanation]:
     Seen: several connections of one pair of hosts that were at work up to one moment, and of which no segment gets
         through any more, or draws a RST with a TTL that is not the peer's; and connections of the same pair that are
         opened afterwards and answered.
-    Unless: new connections fail as well (then the path or the host is down), the connections had been idle (then their
-        time in the table was over, PI303), or the RSTs bear the TTL of the peer (then it was restarted).
+    Unless: new connections fail as well (then the path or the host is down), the connections had been idle for longer
+        than they used to be (then their time in the table was over, PI303), as many went on through that moment, or
+        the RSTs bear the TTL of the peer (then it was restarted).
     Means: a firewall, NAT or load balancer was restarted, failed over without its table, or had it flushed or
         overflow: it takes segments of connections whose beginning it has not seen for invalid.
     Do:
@@ -108,10 +110,11 @@ def _at_work(case: Case, flows: IntArray, heard_ns: IntArray, asked_ns: IntArray
 
 def _explanations(case: Case, cut: _Cut, keys: IntArray) -> Iterator[Explanation]:
     # The moment before which the most of them worked, and after which they did not.
-    moments = cut.asked_ns
-    fits = (cut.heard_ns[None, :] <= moments[:, None]) & (cut.asked_ns[None, :] >= moments[:, None])
-    best = int(np.argmax(fits.sum(axis=1)))
-    cut = _taken(cut, np.flatnonzero(fits[best]))
+    times = np.concatenate((cut.heard_ns, cut.asked_ns))
+    steps = np.repeat([1, -1], len(cut.flows))
+    order = np.lexsort((-steps, times))
+    moment = int(times[order][np.argmax(np.cumsum(steps[order]))])
+    cut = _taken(cut, np.flatnonzero((cut.heard_ns <= moment) & (cut.asked_ns >= moment)))
     if len(cut.flows) < 2:
         return
     since, until = int(cut.heard_ns.max()), int(cut.asked_ns.min())
@@ -121,6 +124,10 @@ def _explanations(case: Case, cut: _Cut, keys: IntArray) -> Iterator[Explanation
     opened = (f["completeness"][later] & (COMPLETE_SYN_ACK | COMPLETE_ACK)) == COMPLETE_SYN_ACK | COMPLETE_ACK
     works = later[opened & (f["server_bytes"][later] > 0)]
     if not len(works) or 2 * len(works) < len(later):
+        return
+    others = path[~among(path, cut.flows)]
+    went_on = (f["start_ns"][others] < since) & (closes(case.tables, case.config).said_ns[others] > cut.asked_ns.max())
+    if np.count_nonzero(went_on) >= len(cut.flows):
         return
     yield _explanation(case, cut, works, since, until)
 

@@ -76,13 +76,14 @@ def _explanation(case: Case, event: Event) -> Explanation:
     flows = concerned(case, event)
     peer, askers = peer_of(case, event), askers_of(case, event)
     told = messages(case, flows, after_ns=event.since_ns)
+    router = (*senders(told), "the last router before it")[0]
     attempts = count_attempts(case, event, flows)
     others = others_heard(case, event)
     end = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     is_server = 2 * int(np.count_nonzero(host_keys(case.tables, SERVER)[flows] == event.peer)) > len(flows)
     return Explanation(
         severity=_severity(event, flows, is_server=is_server),
-        confidence=LIKELY if others or told or len(askers) > 1 else POSSIBLE,
+        confidence=LIKELY if others or told or len(askers) > 1 or event.back_ns >= 0 else POSSIBLE,
         headline=_headline(event, peer, len(flows) - attempts, attempts, end),
         blame=Blame("host", peer, "server" if is_server else "client"),
         start_ns=event.since_ns,
@@ -99,7 +100,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
             *_others(others),
         ),
         against=()
-        if others
+        if others or event.back_ns >= 0
         else (
             f"{path_between(askers, (peer,))} is cut: no other host is heard meanwhile that would tell the two apart",
         ),
@@ -111,8 +112,8 @@ def _explanation(case: Case, event: Event) -> Explanation:
             ),
             Remedy(
                 "Network",
-                f"look whether {senders(told)[0] if told and senders(told) else 'the last router'} has {peer} in its "
-                "neighbour table: `ip neigh show`, and whether its switch port is up",
+                f"look whether {router} has {peer} in its "
+                " neighbour table: `ip neigh show`, and whether its switch port is up",
             ),
             Remedy(
                 "Client" if is_server else "Server",

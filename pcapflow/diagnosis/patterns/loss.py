@@ -17,10 +17,10 @@ from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.anomalies.transfer.shares import sent_again
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.events import events_of
-from pcapflow.diagnosis.holes import filled_late
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.silences import silences
 from pcapflow.tcp import marks
 from pcapflow.text.phrases import counted, duration, listed, number
 from pcapflow.text.times import time_of_day
@@ -81,25 +81,23 @@ def loss(case: Case) -> Sequence[Explanation]:
 class _Counts(NamedTuple):
     """Segments of one side of each flow: all of them, and those that were lost.
 
-    ``again`` were sent again, ``needless`` of them although they had arrived, and ``late`` were lost before the tap.
+    ``again`` were sent again, what was lost before the tap among them, and ``needless`` of them had arrived.
     """
 
     sent: IntArray
     again: IntArray
     needless: IntArray
-    late: IntArray
 
     @property
     def lost(self) -> IntArray:
-        return self.again - self.needless + self.late
+        return self.again - self.needless
 
 
 def _counts(case: Case, endpoint: int) -> _Counts:
-    sent, again = sent_again(case.tables, case.config, endpoint)
+    sent, again = sent_again(case.tables, endpoint)
     needless = np.minimum(count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint), again)
-    late = filled_late(case.tables, endpoint)
     spared = _told_otherwise(case)
-    return _Counts(*(np.where(spared, 0, column) for column in (sent, again, needless, late)))
+    return _Counts(*(np.where(spared, 0, column) for column in (sent, again, needless)))
 
 
 def _told_otherwise(case: Case) -> BoolArray:
@@ -107,6 +105,8 @@ def _told_otherwise(case: Case) -> BoolArray:
     mask = case.mask(case.flows_of(case.anomalies_of("PF405")))
     for event in events_of(case):
         mask[event.flows] = True
+    silent = silences(case.tables, case.config)
+    mask[silent.flows[(silent.back_ns < 0) & (silent.again >= case.config.vanished_retries)]] = True
     return mask
 
 
@@ -131,7 +131,7 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
     order = np.argsort(-(sides[0].lost + sides[1].lost)[lossy], kind="stable")
     return Explanation(
         severity=Severity.MEDIUM if is_heavy else Severity.LOW,
-        confidence=CERTAIN if sum(int(each.late[flows].sum()) for each in sides) or _asked_for(case, lossy) else LIKELY,
+        confidence=CERTAIN if _asked_for(case, lossy) else LIKELY,
         headline=f"{path[0].upper()}{path[1:]} loses packets: {listed([text for text, _ in directions])}, since "
                  f"{time_of_day(first)}.",
         blame=blamed(path),
@@ -171,27 +171,27 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
         key = hosts[which][flows[0]]
         if which and hosts[0][flows[0]] == key:
             break
-        totals = np.zeros(4, dtype=np.int64)
+        totals = np.zeros(3, dtype=np.int64)
         for endpoint in SIDES:
             mine = flows[hosts[endpoint][flows] == key]
             totals += np.array([int(column[mine].sum()) for column in sides[endpoint]])
-        sent, again, needless, late = totals.tolist()
-        lost = again - needless + late
+        sent, again, needless = totals.tolist()
+        lost = again - needless
         if not lost:
             continue
         sender, receiver = case.tables.ip(int(flows[0]), which), case.tables.ip(int(flows[0]), 1 - which)
         low, high = wilson(lost, sent)
         short = f"{lost / sent:.1%} of the segments from {sender} to {receiver} ({number(lost)} of {number(sent)})"
-        how = [text for count, text in ((again, f"{number(again)} were sent again"),
-                                        (needless, f"{number(needless)} of these needlessly"),
-                                        (late, f"{number(late)} came late, having been lost before the capture"))
-               if count]  # fmt: skip
-        whole = (
-            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed(how)}: {lost / sent:.1%} were lost, at "
-            f"least {low:.1%} and at most {high:.1%} (95% interval)"
+        ways = (
+            (again, f"{number(again)} were sent again"),
+            (needless, f"{number(needless)} of these needlessly"),
         )
-        found.append((short, whole))
-    return sorted(found, key=lambda each: -len(each[1]))
+        figures = (
+            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed([text for n, text in ways if n])}: "
+            f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% interval)"
+        )
+        found.append((lost / sent, short, figures))
+    return [(short, figures) for _, short, figures in sorted(found, reverse=True)]
 
 
 def _repeats(case: Case, flows: IntArray) -> tuple[IntArray, tuple[int, ...]]:

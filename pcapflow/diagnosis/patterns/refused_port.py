@@ -29,7 +29,8 @@ def refused_port(case: Case) -> Sequence[Explanation]:
 
     Seen: SYNs to one address and port that were answered with a RST of that host, and no SYN-ACK from it.
     Unless: the port accepted a connection before or afterwards (then it was restarted or crashed), the RST has another
-        TTL than the host's other packets (a device answers for it, PI404), or one client tried many ports (a scan).
+        TTL than the host's other packets (then a device answers for it, PI404), or one client tried many ports (a
+        scan).
     Means: the program is not running, listens on another port, or only on another address (such as 127.0.0.1).
     Do:
         Server: look with `ss -ltn` whether the program listens on this address and port, and start it or mend its

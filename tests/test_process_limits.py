@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from tests.samples import CLOSED, NO_FINAL_ACK, capture
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
+_users = itertools.count()
 IS_ROOT = os.name == "posix" and os.geteuid() == 0
 NAMES = ["a.pcap", "b.pcap", "c.pcap", "d.pcap"]
 NO_PROCESS = "pcapflow: no further process could be started "
@@ -31,7 +33,8 @@ ALONE = "(Resource temporarily unavailable): the batch goes on with this one alo
 
 def limited(processes: int) -> Callable[[], None]:
     """Makes a child an unprivileged user's, who may have so many processes and threads: of root none are counted."""
-    user = 54_000 + os.getpid() % 1000
+    # Never the same twice: a process of another test that is still ending would count.
+    user = 50_000 + (os.getpid() * 64 + next(_users)) % 10_000
 
     def before_it_begins() -> None:
         as_at_a_shell()

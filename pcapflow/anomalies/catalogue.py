@@ -5,10 +5,22 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from typing import Final
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Final, Protocol, TypeVar
 
 from pcapflow.anomalies import capture, closing, opening, resets, transfer
 from pcapflow.anomalies.rule import Rule
+
+
+class _Coded(Protocol):
+    """What has a code."""
+
+    @property
+    def code(self) -> str: ...
+
+
+_Entry = TypeVar("_Entry", bound=_Coded)
 
 FAMILIES: Final = (opening, closing, resets, transfer, capture)
 """The packages whose modules are looked through for rules."""
@@ -21,13 +33,22 @@ def catalogue() -> tuple[Rule, ...]:
     Raises:
         ValueError: two rules have the same code.
     """
-    rules: dict[str, Rule] = {}
-    for family in FAMILIES:
-        for module in pkgutil.iter_modules(family.__path__, f"{family.__name__}."):
+    return tuple(rule for _, rule in sorted(declared(FAMILIES, Rule).items()))
+
+
+def declared(packages: Iterable[ModuleType], kind: type[_Entry]) -> dict[str, _Entry]:
+    """What the modules of some packages declare of one kind, a rule or a pattern, by code.
+
+    Raises:
+        ValueError: two have the same code.
+    """
+    found: dict[str, _Entry] = {}
+    for package in packages:
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             for value in vars(importlib.import_module(module.name)).values():
-                if isinstance(value, Rule) and rules.setdefault(value.code, value) is not value:
-                    raise ValueError(f"two rules have the code {value.code}")
-    return tuple(rules[code] for code in sorted(rules))
+                if isinstance(value, kind) and found.setdefault(value.code, value) is not value:
+                    raise ValueError(f"two {kind.__name__.lower()}s have the code {value.code}")
+    return found
 
 
 def known_rule(code: str) -> Rule | None:

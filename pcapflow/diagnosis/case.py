@@ -11,7 +11,7 @@ from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_ke
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
-from pcapflow.payload.said import NOTHING, Payload
+from pcapflow.payload.said import NOTHING, Payload, Said
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
@@ -111,6 +111,10 @@ class Case:
         hosts = host_keys(self.tables, CLIENT)
         chosen: IntArray = among[hosts[among] == hosts[flow]]
         return chosen
+
+    def said_to(self, server: str) -> list[Said]:
+        """What was said on connections to one ``address:port``, of those that were looked at."""
+        return [said for said in self.payload.said.values() if self.tables.server(said.flow) == server]
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""

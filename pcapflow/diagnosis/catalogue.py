@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 
 from pcapflow.anomalies.catalogue import catalogue as rules
+from pcapflow.anomalies.catalogue import declared
 from pcapflow.anomalies.rule import Rule
 from pcapflow.diagnosis import patterns
 from pcapflow.diagnosis.pattern import Pattern
@@ -19,12 +18,7 @@ def catalogue() -> tuple[Pattern, ...]:
     Raises:
         ValueError: two patterns have the same code.
     """
-    found: dict[str, Pattern] = {}
-    for module in pkgutil.iter_modules(patterns.__path__, f"{patterns.__name__}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, Pattern) and found.setdefault(value.code, value) is not value:
-                raise ValueError(f"two patterns have the code {value.code}")
-    return tuple(found[code] for code in sorted(found))
+    return tuple(pattern for _, pattern in sorted(declared((patterns,), Pattern).items()))
 
 
 def everything() -> tuple[Pattern | Rule, ...]:

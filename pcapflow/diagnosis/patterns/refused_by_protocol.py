@@ -45,7 +45,7 @@ def _explanation(case: Case, refusal: Refusal, members: list[Said]) -> Explanati
     flows = np.array(sorted(said.flow for said in members), dtype=np.int64)
     first = members[0]
     server = case.tables.server(first.flow)
-    asked = [said for said in case.payload.said.values() if case.tables.server(said.flow) == server]
+    asked = case.said_to(server)
     clients = case.hosts(flows, CLIENT)
     begin = int(case.column("start_ns")[flows].min())
     frames = tuple(sorted(said.error_frame for said in members)[:8])

@@ -112,7 +112,7 @@ def _explanation(case: Case, members: list[Said]) -> Explanation:
     cause = _CAUSES.get(alert, _OTHER)
     side = 1 - first.error_by if cause.side == _WHO_WAS_REFUSED else CLIENT if is_plain else cause.side
     names = list(dict.fromkeys(said.server_name for said in members if said.server_name))
-    asked = [said for said in case.payload.said.values() if case.tables.server(said.flow) == server]
+    asked = case.said_to(server)
     clients = case.hosts(flows, CLIENT)
     begin = int(case.column("start_ns")[flows].min())
     frames = tuple(sorted(said.error_frame for said in members)[:8])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
+from pcapflow.anomalies.lookup.columns import distinct
 from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_keys
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
@@ -15,6 +17,9 @@ from pcapflow.payload.said import NOTHING, Payload, Said
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
+
+_FIRST_LOOK: Final = 1000
+"""So many connections name their hosts as a rule; more are only looked at where these name too few."""
 
 
 class Case:
@@ -118,12 +123,19 @@ class Case:
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""
-        _, first = np.unique(host_keys(self.tables, endpoint)[flows], return_index=True)
-        return tuple(self.tables.ip(int(flows[place]), endpoint) for place in np.sort(first)[:MAX_HOSTS].tolist())
+        keys = host_keys(self.tables, endpoint)
+        size = _FIRST_LOOK
+        while True:
+            groups = group(flows[:size], keys[flows[:size]])
+            if len(groups) >= MAX_HOSTS or size >= len(flows):
+                break
+            size *= 10
+        first = np.sort(groups.members[groups.starts[:-1]])
+        return tuple(self.tables.ip(flow, endpoint) for flow in first[:MAX_HOSTS].tolist())
 
     def count_hosts(self, flows: IntArray, endpoint: int) -> int:
         """How many addresses one side of these connections has."""
-        return len(np.unique(host_keys(self.tables, endpoint)[flows]))
+        return distinct(host_keys(self.tables, endpoint)[flows])
 
     def frames(self, column: str, flows: IntArray) -> tuple[int, ...]:
         """Frames of these connections from a column that holds them, the first few, as evidence."""

@@ -11,7 +11,7 @@ from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, server_keys
-from pcapflow.anomalies.lookup.timeline import Story, last_times
+from pcapflow.anomalies.lookup.timeline import Story, last_times, rows_with
 from pcapflow.anomalies.model import MAX_FRAMES, BoolArray, IntArray
 from pcapflow.anomalies.resets.causes import KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT, resets
 from pcapflow.config import Config
@@ -102,7 +102,7 @@ class Closes:
     def troubled(self) -> BoolArray:
         """Segments were sent again more than once in the silence before the close: it is the network's."""
         t = self._tables.marks
-        rows = np.flatnonzero(np.isin(t["mark"], _REPEATS))
+        rows = rows_with(self._tables, *_REPEATS)
         flows = t["flow"][rows]
         within = (t["time_ns"][rows] >= self.word_ns[flows]) & (t["time_ns"][rows] < self.at_ns[flows])
         troubled: BoolArray = np.bincount(flows[within], minlength=len(self.by)) > 1
@@ -192,7 +192,7 @@ class Closes:
         if not mute.any():
             return mute
         keys = server_keys(self._tables)
-        owed: BoolArray = mute & among(keys, np.unique(keys[greets]))
+        owed: BoolArray = mute & among(keys, keys[greets])
         return owed
 
     @functools.cached_property
@@ -204,7 +204,7 @@ class Closes:
         idle: BoolArray = (self.idle_ns >= to_ns(self._config.timeout_s)) & ~self.owes
         idle &= ~self.troubled & (~self.answer_lost | self.written_to)
         found = resets(self._tables, self._config)
-        idle[found.flows[np.isin(found.causes, (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT))]] = False
+        idle[found.flows[among(found.causes, (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT))]] = False
         return idle
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import among
+from pcapflow.anomalies.lookup.columns import among, unique
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.config import Config
@@ -116,7 +116,7 @@ def _refusing(service: Service) -> Iterator[Outage]:
         accepted = flows[service.accepted_ns[flows] >= 0]
         accepted = accepted[np.argsort(service.accepted_ns[accepted], kind="stable")]
         runs = np.searchsorted(service.accepted_ns[accepted], service.refused_ns[refusals])
-        places = np.unique(runs)
+        places = unique(runs)
         if len(places) > MAX_RUNS and len(refusals) < 2 * len(places):
             continue  # one here and one there, all the time
         for place in places[:MAX_RUNS].tolist():

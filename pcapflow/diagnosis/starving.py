@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import among, side
+from pcapflow.anomalies.lookup.columns import among, side, unique
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
@@ -66,7 +66,7 @@ class Starving:
     @property
     def turned_away(self) -> IntArray:
         """Those that did not get into the queue at once, in order of number."""
-        return np.unique(np.concatenate((self.unheard, self.ignored, self.reset)))
+        return unique(np.concatenate((self.unheard, self.ignored, self.reset)))
 
     @property
     def flows(self) -> IntArray:
@@ -90,7 +90,7 @@ class _View:
         complete = has_syn_ack & ((f["completeness"] & COMPLETE_ACK) > 0) & (f["midstream"] == 0)
         accepted = last_times(tables, CLIENT, event=SYN_ACK_RX)
         self.accepted_ns = np.where(has_syn_ack, np.where(accepted >= 0, accepted, self.start_ns), -1)
-        by_server = np.isin(f["closed_by"], (BY_SERVER, BY_BOTH))
+        by_server = among(f["closed_by"], (BY_SERVER, BY_BOTH))
         close = np.where(f["close_ns"] >= 0, f["close_ns"], tables.capture.last_ns)
         asked = side(f, CLIENT, "first_data_ns")
         acked = side(f, SERVER, "acked") > 1

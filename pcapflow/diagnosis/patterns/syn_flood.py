@@ -55,7 +55,7 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
     clients = host_keys(case.tables, CLIENT)
     everyone = case.same_server(int(flows[0]))
     served = everyone[(case.column("completeness")[everyone] & COMPLETE_ACK) > 0]
-    strangers = flows[~among(clients[flows], np.unique(clients[served]))]
+    strangers = flows[~among(clients[flows], clients[served])]
     answered = int(np.count_nonzero(case.column("completeness")[strangers] & COMPLETE_SYN_ACK))
     sources = case.count_hosts(strangers, CLIENT) if len(strangers) else 0
     starts = np.sort(case.column("start_ns")[strangers])

@@ -124,11 +124,10 @@ class Case:
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""
         keys = host_keys(self.tables, endpoint)
+        if np.all(keys[flows] == keys[flows[:1]]):
+            flows = flows[:1]
         size = _FIRST_LOOK
-        while True:
-            groups = group(flows[:size], keys[flows[:size]])
-            if len(groups) >= MAX_HOSTS or size >= len(flows):
-                break
+        while len(groups := group(flows[:size], keys[flows[:size]])) < MAX_HOSTS and size < len(flows):
             size *= 10
         first = np.sort(groups.members[groups.starts[:-1]])
         return tuple(self.tables.ip(flow, endpoint) for flow in first[:MAX_HOSTS].tolist())

@@ -115,8 +115,12 @@ def _drew_reset(tables: Tables, sender: int) -> tuple[BoolArray, IntArray, BoolA
     """
     f = tables.flows
     peer = 1 - sender
+    by_peer = f["reset_by"] == peer
+    if not by_peer.any():
+        nowhere = np.zeros(len(f), dtype=bool)
+        return nowhere, f["idle_ns"], nowhere
     usual, ttl = side(f, peer, "ttl"), f["reset_ttl"]
-    foreign: BoolArray = (f["reset_by"] == peer) & (usual >= 0) & (ttl >= 0) & (usual != ttl)
+    foreign: BoolArray = by_peer & (usual >= 0) & (ttl >= 0) & (usual != ttl)
     passive = (f["reset_flags"] & ACK == 0) & (f["reset_window"] == 0)
     asked = (side(f, sender, "data_ns") >= f["idle_end_ns"]) | (
         count_marks(tables, marks.KEEP_ALIVE, endpoint=sender, after_ns=f["idle_end_ns"] - 1) > 0
@@ -124,7 +128,7 @@ def _drew_reset(tables: Tables, sender: int) -> tuple[BoolArray, IntArray, BoolA
     answers = asked & (f["idle_endpoint"] == sender) & (f["reset_ns"] >= f["idle_end_ns"])
     answers &= f["reset_ns"] - f["idle_end_ns"] <= _ANSWER_NS
     by_itself = foreign & (f["idle_frame"] == f["reset_frame"])
-    reset: BoolArray = (f["reset_by"] == peer) & ((answers & (foreign | passive)) | by_itself)
+    reset: BoolArray = by_peer & ((answers & (foreign | passive)) | by_itself)
     for endpoint in SIDES:
         reset &= last_times(tables, endpoint, event=FIN_TX) < 0
     return reset, f["idle_ns"], foreign & reset

@@ -209,6 +209,8 @@ def _at_once(service: Service) -> Iterator[Outage]:
     """Connections that a server ended in one moment without a refusal: all of them, or some with their requests."""
     # Some say why before they close, so that the close seems to follow an answer: old connections count whatever ends
     # them, young ones end all the time.
+    if not service.is_ended.any():
+        return
     is_old = service.close_ns - service.start_ns > to_ns(service.config.rto_s)
     is_event = service.is_ended & (service.is_abrupt | is_old)
     chosen = np.flatnonzero(is_event)

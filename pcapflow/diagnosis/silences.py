@@ -74,15 +74,18 @@ def _for_good(tables: Tables, asker: int) -> Silences:
     rows = rows[(m["time_ns"][rows] > heard[m["flow"][rows]]) & (heard[m["flow"][rows]] >= 0)]
     of_flow = m["flow"][rows]
     again = np.bincount(of_flow, minlength=len(f))
-    first, last = np.full(len(f), _NEVER), np.full(len(f), -1)
-    np.minimum.at(first, of_flow, m["time_ns"][rows])
-    np.maximum.at(last, of_flow, m["time_ns"][rows])
-    for moments in (np.where(f["pause_end_ns"] <= said, f["pause_end_ns"], -1), said,
-                    last_times(tables, asker, event=FIN_TX)):  # fmt: skip
-        first = np.minimum(first, np.where(moments > heard, moments, _NEVER))
     unreset = (f["reset_frame"] <= 0) | (f["reset_by"] == asker)
     flows = np.flatnonzero((again >= _LEAST) & unreset & ~quality(tables).unheard)
-    return Silences(flows, np.full(len(flows), asker), heard[flows], first[flows], last[flows], again[flows],
+    if not len(flows):
+        return _none()
+    first_asked, last_asked = np.full(len(f), _NEVER), np.full(len(f), -1)
+    np.minimum.at(first_asked, of_flow, m["time_ns"][rows])
+    np.maximum.at(last_asked, of_flow, m["time_ns"][rows])
+    first, heard, said, pause = first_asked[flows], heard[flows], said[flows], f["pause_end_ns"][flows]
+    fin = last_times(tables, asker, event=FIN_TX)[flows]
+    for moments in (np.where(pause <= said, pause, -1), said, fin):
+        first = np.minimum(first, np.where(moments > heard, moments, _NEVER))
+    return Silences(flows, np.full(len(flows), asker), heard, first, last_asked[flows], again[flows],
                     np.full(len(flows), -1))  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.figures import wilson, wilson_low
-from pcapflow.anomalies.lookup.columns import SIDES, side
+from pcapflow.anomalies.lookup.columns import SIDES, indices, side
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.lookup.timeline import count_marks, rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Severity
@@ -51,6 +51,8 @@ def loss(case: Case) -> Sequence[Explanation]:
     Source: RFC 9293, 3.8.1; RFC 5681; Wilson (1927); Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP
         Congestion Avoidance Algorithm (1997).
     """
+    if not any(side(case.tables.flows, endpoint, "data_segments_again").any() for endpoint in SIDES):
+        return ()
     sides = [_counts(case, endpoint) for endpoint in SIDES]
     lossy = np.flatnonzero((sides[0].lost > 0) | (sides[1].lost > 0))
     if not len(lossy):
@@ -94,8 +96,11 @@ class _Counts(NamedTuple):
 def _counts(case: Case, endpoint: int) -> _Counts:
     sent, again = sent_again(case.tables, endpoint)
     needless = np.minimum(count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint), again)
-    spared = _told_otherwise(case)
-    return _Counts(*(np.where(spared, 0, column) for column in (sent, again, needless, again - needless)))
+    counts = _Counts(sent.copy(), again.copy(), needless, again - needless)
+    spared = indices(_told_otherwise(case))
+    for column in counts:
+        column[spared] = 0
+    return counts
 
 
 def _told_otherwise(case: Case) -> BoolArray:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.lookup.columns import distinct
-from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_keys
+from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_numbers, servers
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
@@ -94,14 +94,9 @@ class Case:
         members[flows] = True
         return members
 
-    @functools.cached_property
-    def servers(self) -> Groups:
-        """All connections by the address and port they were opened to, in order of number."""
-        return self.by_server(np.arange(len(self), dtype=np.int64))
-
     def by_server(self, flows: IntArray) -> Groups:
         """Connections by the address and port they were opened to; in a group they keep their order."""
-        return group(flows, server_keys(self.tables)[flows])
+        return group(flows, server_numbers(self.tables)[flows])
 
     def by_host(self, flows: IntArray, endpoint: int) -> Groups:
         """Connections by the address of one side; in a group they keep their order."""
@@ -109,7 +104,7 @@ class Case:
 
     def same_server(self, flow: int) -> IntArray:
         """All connections to the address and port that this one was opened to, in order of number."""
-        return np.flatnonzero(server_keys(self.tables) == server_keys(self.tables)[flow]).astype(np.int64)
+        return servers(self.tables).of(int(server_numbers(self.tables)[flow]))
 
     def same_client(self, flow: int, among: IntArray) -> IntArray:
         """Those of some connections that the client's host of this one opened."""

@@ -10,7 +10,7 @@ import numpy as np
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import among, indices, side
-from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, server_keys
+from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, server_numbers
 from pcapflow.anomalies.lookup.timeline import Story, last_times, rows_with
 from pcapflow.anomalies.model import MAX_FRAMES, BoolArray, IntArray
 from pcapflow.anomalies.resets.causes import KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT, resets
@@ -191,7 +191,7 @@ class Closes:
         mute: BoolArray = (self.by == CLIENT) & (self.asked_ns < 0) & (self.said_ns < 0)
         if not mute.any():
             return mute
-        keys = server_keys(self._tables)
+        keys = server_numbers(self._tables)
         owed: BoolArray = mute & among(keys, keys[greets])
         return owed
 
@@ -296,7 +296,7 @@ def idle_ends(tables: Tables, config: Config, endpoint: int) -> list[IdleEnd]:
     Where as many connections outlive a longer silence, nothing ends them after this one.
     """
     ends = closes(tables, config)
-    keys = server_keys(tables)
+    keys = server_numbers(tables)
     if endpoint == CLIENT:
         keys = group_keys(host_keys(tables, CLIENT), keys)
     closed = indices(ends.is_idle & (ends.by == endpoint))

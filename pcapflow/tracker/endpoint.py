@@ -20,6 +20,9 @@ TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
 DELAY_NS: Final = 200_000_000
 """A segment that is later than this has been sent again: the shortest retransmission time-out of Linux."""
+NS_PER_S: Final = 1_000_000_000
+LEAST_TICKS: Final = 8
+"""Fewer ticks of a clock do not tell how quick it is."""
 DRIFT: Final = 10_000
 """Two clocks part by less than one in this many, those of sender and capture (100 ppm)."""
 
@@ -47,8 +50,9 @@ class Endpoint:
         goodbye_rel: where the TLS alerts begin that end what it has sent; -1 it did not end with any.
         goodbye_is_sure: the bytes of all of them were seen.
     its clock and its round trips:
-        clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
-            when the segment passed that told this; -1 without.
+        clock_tsval, clock_began_ns: its first time stamp, and when the segment that bore it passed; -1 without.
+        clock_ns, clock_set_ns: when the tap would have seen that stamp at the latest, and when the segment passed that
+            told this.
         rtt_ns, longest_rtt_ns: the shortest and the longest time from its segments to their ACKs; -1 unknown.
         timed_rel, timed_ns: the number whose ACK is timed, and since when; -1 none.
     what the tables count:
@@ -91,6 +95,8 @@ class Endpoint:
             and the one after the last of them, -1 none. Once its end is settled, bytes of payload.
         mss, wscale: what its SYN offers; -1 not seen.
         ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
+        syn_form: of its first SYN: ``window | order << 16``, the window not scaled, and the number of the order of its
+            options (:mod:`pcapflow.tcp.syn_options`); -1 not seen.
         zero_ns, zero_frame: the longest time that its window was shut, and the frame that shut it.
         history_rst_seq: the number of its last RST in Zeek's history; -1 none.
     """
@@ -173,6 +179,7 @@ class Endpoint:
         self.reset_end_rel: i64 = -1
         self.challenge_frame: i64 = -1
         self.challenged_rel: i64 = -1
+        self.clock_began_ns: i64 = 0
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
@@ -192,6 +199,7 @@ class Endpoint:
         self.wscale: i64 = -1
         self.ttl: i64 = -1
         self.timestamps: i64 = -1
+        self.syn_form: i64 = -1
         self.zero_since_frame: i64 = -1
         self.zero_ns: i64 = 0
         self.zero_frame: i64 = -1
@@ -227,6 +235,7 @@ class Endpoint:
         """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""
         if self.clock_tsval < 0:
             self.clock_tsval = tsval
+            self.clock_began_ns = time_ns
             self.clock_ns = time_ns
             self.clock_set_ns = time_ns
         else:
@@ -234,6 +243,19 @@ class Endpoint:
             if clock_ns < self.clock_ns:
                 self.clock_ns = clock_ns
                 self.clock_set_ns = time_ns
+
+    def clock_hz(self) -> i64:
+        """How many times a second the clock of its time stamps ticks; -1 where they are too few or too near to tell.
+
+        Both stamps are rounded down, and either segment may be late: of a second and more that is some percent.
+        """
+        if self.clock_tsval < 0 or self.previous_tsval < 0:
+            return -1
+        ticks: i64 = delta(self.previous_tsval, self.clock_tsval)
+        span_ns: i64 = self.last_ns - self.clock_began_ns
+        if ticks < LEAST_TICKS or span_ns < NS_PER_S:
+            return -1
+        return (ticks * 1000 + span_ns // 2_000_000) // (span_ns // 1_000_000)
 
     def would_pass_ns(self, tsval: i64, time_ns: i64) -> i64:
         """When a segment would have passed the tap at the earliest, had it come as quickly as the quickest.

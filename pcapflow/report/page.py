@@ -95,7 +95,7 @@ def build(
         cards_heading="What else went wrong" if incidents else "What went wrong",
         cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
         notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
-        census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
+        census=census_view(census(tables, config), clock, config.msl2_s),
         connections=connections(tables, _remarks(incidents, told, groups), drawn, clock, config, payload),
         looks=STATE_LOOKS,
         version=__version__,

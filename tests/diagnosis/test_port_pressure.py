@@ -32,7 +32,7 @@ def test_connections_that_close_faster_than_ports_come_back_are_told_with_the_ti
         r"00:00:00 UTC\.",
         pressure.headline,
     )
-    assert pressure.why[0].text.startswith("192.0.2.1 closed 400 within ")
+    assert pressure.why[0].text.startswith("192.0.2.1 closed 400 connections within ")
     assert "at most 400 ports towards 198.51.100.2:80 were in use at once" in pressure.why[1].text
     assert "a burst that ends before the ports do harms nobody" in pressure.against[0]
     assert pressure.blame.text == "client 192.0.2.1"

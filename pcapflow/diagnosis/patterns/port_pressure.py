@@ -92,8 +92,9 @@ def _pace(case: Case, busy: Busy, client: str, server: str) -> str:
 def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
     if busy.rate is not None:
         yield Observation(
-            f"{client} closed {busy.rate.words()}, each of them before {server} did: TIME_WAIT and the port stay with "
-            f"who closes first{in_frames(frames)}", frames,
+            f"{client} closed {counted(busy.rate.number, 'connection')} within {duration(busy.rate.span_ns)}, each of "
+            f"them before {server} did: TIME_WAIT, and with it the port, stays with who closes first"
+            f"{in_frames(frames)}", frames,
         )  # fmt: skip
     share = busy.top / max(case.config.ephemeral_ports, 1)
     yield Observation(

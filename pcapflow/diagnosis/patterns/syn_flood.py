@@ -10,7 +10,7 @@ from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import among, indices
 from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray
-from pcapflow.anomalies.opening.floods import FEW_SOURCES, FLOOD_WINDOW_S, gravity, measured
+from pcapflow.anomalies.opening.floods import FEW_SOURCES, gravity, measured
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
@@ -97,7 +97,7 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
             Remedy(
                 "Server",
                 "keep `net.ipv4.tcp_syncookies=1` and raise `net.ipv4.tcp_max_syn_backlog` above "
-                f"{number(flood.at_once)}: so many came within {FLOOD_WINDOW_S:.0f} s; `nstat -az "
+                f"{number(flood.at_once)}: so many were half open within a minute; `nstat -az "
                 "TcpExtSyncookiesSent TcpExtTCPReqQFullDrop` shows how many were answered by cookies and how many "
                 "were dropped",
             ),

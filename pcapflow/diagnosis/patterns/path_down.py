@@ -175,10 +175,9 @@ def _recovery(parts: list[Event], outage: _Outage | None) -> list[Observation]:
     if outage.frame:
         found.append(
             Observation(
-                f"the last try that had no answer was sent {duration(outage.least_ns)} after the first "
-                f"(frame {outage.frame}); the next ones were answered, at most {duration(outage.most_ns)} after the "
-                "path was last seen to work: the pauses between two tries double, so connections wait longer than the "
-                "path is out",
+                f"the path itself was out for {duration(outage.least_ns)} at least, until the last try without an "
+                f"answer (frame {outage.frame}), and {duration(outage.most_ns)} at most; connections wait longer "
+                "than it lasts, because the pauses between two tries double",
                 (outage.frame,),
             )
         )
@@ -207,7 +206,7 @@ def _against(peers: Sequence[str], back_ns: int, told: Sequence[Message]) -> tup
 def _remedy(path: str, routers: Sequence[str], asked_ns: int, outage: _Outage | None) -> tuple[Remedy, ...]:
     first = f", at {routers[0]} first" if routers else ""
     if outage is not None:
-        wait = f"requests that may wait longer than {duration(outage.waited_ns)} survive such an outage; "
+        wait = f"a request time-out above {duration(outage.waited_ns)} survives such an outage; "
     else:
         wait = "give requests a time-out, so that they fail while somebody still waits for them; "
     return (

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import among
+from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.rejections import accepted, forged_refusals
+from pcapflow.diagnosis.rejections import forged_refusals
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed, number
@@ -23,6 +23,7 @@ from pcapflow.text.times import time_of_day
 _EXPLAINED: Final = ("PF102", "PF301")
 _INSISTED: Final = 3
 """Who tries this often needs the service: it is missed. One or two attempts may be a look whether it is there."""
+_NONE: Final = np.zeros(0, dtype=np.int64)
 _NAMED: Final = 5
 """Ports that are named; more are counted."""
 
@@ -47,15 +48,25 @@ def refused_port(case: Case) -> Sequence[Explanation]:
     refusals = case.flows_of(case.anomalies_of("PF102"))
     refusals = refusals[~among(refusals, forged_refusals(case))]
     explanations = []
+    accepted = _accepted(case, refusals)
+    hosts = host_keys(case.tables, SERVER)
     for of_host in case.by_host(refusals, SERVER).at_least(1):
         ports = [each for each in case.by_server(of_host).at_least(1) if not _has_listener(case, each)]
         ports.sort(key=lambda each: (-len(each), int(each[0])))
-        served = accepted(case, of_host)
+        served = accepted.get(int(hosts[of_host[0]]), _NONE)
         if len(ports) > 1 and (not len(served) or _common_clients(case, ports)):
             explanations.append(_explanation(case, ports, served))
         else:
             explanations += [_explanation(case, [each], served) for each in ports]
     return explanations
+
+
+def _accepted(case: Case, refusals: IntArray) -> dict[int, IntArray]:
+    """By host: the connections that the hosts of these accepted, on whichever port."""
+    hosts = host_keys(case.tables, SERVER)
+    flows = indices(side(case.tables.flows, SERVER, "syns") > 0)
+    flows = flows[among(hosts[flows], hosts[refusals])]
+    return {int(hosts[each[0]]): each for each in case.by_host(flows, SERVER).at_least(1)}
 
 
 def _has_listener(case: Case, flows: IntArray) -> bool:

@@ -15,6 +15,7 @@ from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tables.sorting import in_order
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN, COMPLETE_SYN_ACK
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -55,7 +56,7 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
     clients = host_keys(case.tables, CLIENT)
     everyone = case.same_server(int(flows[0]))
     served = everyone[(case.column("completeness")[everyone] & COMPLETE_ACK) > 0]
-    strangers = flows[~among(clients[flows], np.unique(clients[served]))]
+    strangers = flows[~among(clients[flows], clients[served])]
     answered = int(np.count_nonzero(case.column("completeness")[strangers] & COMPLETE_SYN_ACK))
     sources = case.count_hosts(strangers, CLIENT) if len(strangers) else 0
     tried = everyone[attempts[everyone]]
@@ -64,7 +65,7 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
     flood = measured(case.column("start_ns"), strangers, len(tried))
     if flood.at_once < case.config.flood_hosts:
         return
-    starts = np.sort(case.column("start_ns")[strangers])
+    starts = in_order(case.column("start_ns")[strangers])
     server, first, last = case.tables.server(int(strangers[0])), int(starts[0]), int(starts[-1])
     rate = len(strangers) / max((last - first) / NS_PER_S, 1.0)
     frames = case.frames("first_frame", strangers[:6])

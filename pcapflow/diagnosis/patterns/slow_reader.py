@@ -128,7 +128,8 @@ def _left_open(case: Case, flows: IntArray, start_ns: int) -> IntArray:
     closed_ns = case.column("close_ns")[everyone]
     state = case.column("server_state")[everyone]
     waits = (state == CLOSE_WAIT) & (closed_ns >= start_ns - to_ns(case.config.close_grace_s))
-    return everyone[waits]
+    left: IntArray = everyone[waits]
+    return left
 
 
 def _stands_still(case: Case, idle: IntArray) -> list[Observation]:

@@ -134,6 +134,8 @@ def _is_polled(case: Case, found: _Slow) -> bool:
 
 def _is_wanted(case: Case, found: _Slow) -> bool:
     """Whether the clients asked the server to wait, as far as their words were read."""
+    if not case.payload.said:
+        return False
     slow = found.flows[found.is_slow].tolist()
     requests = [said.request for flow in slow if (said := case.payload.said.get(flow)) and said.request]
     return bool(requests) and all(_WAITS.search(request) for request in requests)

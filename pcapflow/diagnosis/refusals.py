@@ -129,7 +129,12 @@ REFUSALS: Final = (
         "its rate limit says how much it takes", "ask less often, and heed `Retry-After`",
     ),
     Refusal(
-        "http", "502|503", "", True, "it has nobody behind it who could answer",
+        "http", "502", "", True, "the server behind it gave no proper answer",
+        "look at the servers behind it (`show stat` of haproxy, the error log of nginx): do they refuse, reset or close?",
+        "retry with growing pauses",
+    ),
+    Refusal(
+        "http", "503", "", True, "it was overloaded, or no server behind it could answer",
         "look at the servers behind it (`show stat` of haproxy, the error log of nginx): none is up, or all are full",
         "retry with growing pauses, and heed `Retry-After`",
     ),

@@ -18,7 +18,7 @@ from pcapflow.text.phrases import counted, listed, number, were
 from pcapflow.text.times import time_of_day
 
 
-@pattern("PI602", "refused-by-protocol", title="The server refuses in its own words")
+@pattern("PI602", "refused-by-protocol", title="The server refuses and says why")
 def refused_by_protocol(case: Case) -> Sequence[Explanation]:
     """A server accepted connections and then said, in its protocol, that it does not serve them.
 

@@ -143,7 +143,7 @@ def _stands_still(case: Case, idle: IntArray) -> list[Observation]:
 def _in_all(stalled_ns: int, lived_ns: int, connections: int) -> list[Observation]:
     if connections == 1:
         return []
-    return [Observation(f"that is {stalled_ns / lived_ns:.0%} of the time that these connections lasted")]
+    return [Observation(f"that is {stalled_ns / lived_ns:.0%} of the time that all of these connections lasted")]
 
 
 def _span(case: Case, flows: IntArray, reader: int) -> tuple[int, int]:
@@ -178,10 +178,12 @@ def _observations(case: Case, flows: IntArray, reader: int) -> list[Observation]
     story = Story(tables, shown)
     found = []
     for flow in shown.tolist():
+        shut = int(side(f, reader, "zero_frame")[flow])
+        again = [mark.frame for mark in story.marks(flow, *_SHUT, endpoint=reader) if mark.frame > shut]
         frames = proof(
             [
-                int(side(f, reader, "zero_frame")[flow]),
-                *(mark.frame for mark in story.marks(flow, *_SHUT, endpoint=reader)[:3]),
+                shut,
+                *again[:2],
                 *(mark.frame for mark in story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - reader)[:3]),
             ]
         )

@@ -130,7 +130,8 @@ REFUSALS: Final = (
     ),
     Refusal(
         "http", "502", "", True, "the server behind it gave no proper answer",
-        "look at the servers behind it (`show stat` of haproxy, the error log of nginx): do they refuse, reset or close?",
+        "look at the servers behind it, whether they refuse, reset or close (`show stat` of haproxy, the error log of "
+        "nginx)",
         "retry with growing pauses",
     ),
     Refusal(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from pcapflow.anomalies.model import Severity
@@ -102,6 +104,8 @@ def test_a_server_that_was_asked_to_wait_is_not_slow() -> None:
     ]
 
     assert not told(incidents(connections, said=said), "slow-server")
+    as_paths = [dataclasses.replace(each, protocol="http", request="GET /wait") for each in said]
+    assert told(incidents(connections, said=as_paths), "slow-server")
 
 
 @spares("PI104")

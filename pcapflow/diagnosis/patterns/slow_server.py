@@ -44,7 +44,9 @@ _WAITS: Final = re.compile(
     r"\b(?:B[LR]POP|BRPOPLPUSH|BLMOVE|BLMPOP|BZM?POP(?:MIN|MAX)?|XREAD|XREADGROUP|P?SUBSCRIBE|MONITOR|WAIT|LISTEN|"
     r"pg_sleep|SLEEP)\b", re.IGNORECASE,
 )  # fmt: skip
-"""Requests that ask a server to answer later."""
+"""Requests that ask a server to answer later ..."""
+_STORES: Final = ("redis", "postgres", "mysql")
+"""... in the protocols that have them."""
 _LOGS: Final = {
     HTTP: "`$request_time` and `$upstream_response_time` in the log of nginx, `%(L)s` in that of gunicorn",
     MYSQL: "`slow_query_log` and `long_query_time` of MariaDB or MySQL",
@@ -137,8 +139,8 @@ def _is_wanted(case: Case, found: _Slow) -> bool:
     if not case.payload.said:
         return False
     slow = found.flows[found.is_slow].tolist()
-    requests = [said.request for flow in slow if (said := case.payload.said.get(flow)) and said.request]
-    return bool(requests) and all(_WAITS.search(request) for request in requests)
+    asked = [said for flow in slow if (said := case.payload.said.get(flow)) and said.request]
+    return bool(asked) and all(said.protocol in _STORES and _WAITS.search(said.request) for said in asked)
 
 
 def _polling(case: Case, found: _Slow) -> Explanation:

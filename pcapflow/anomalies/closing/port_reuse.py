@@ -19,7 +19,7 @@ from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
-from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SYN_SENT, TIME_WAIT
+from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER, SYN_SENT, TIME_WAIT
 from pcapflow.text.phrases import duration
 from pcapflow.text.times import to_ns
 

@@ -32,7 +32,7 @@ from pcapflow.text.times import time_of_day, to_ns
 
 
 class Crowd(NamedTuple):
-    """Rows of ``transitions`` into TIME_WAIT at one host, its settings, how fast they came, and how many held at once."""
+    """Rows of ``transitions`` into TIME_WAIT at one host, its settings, how fast they came, and how many at once."""
 
     members: IntArray
     config: Config

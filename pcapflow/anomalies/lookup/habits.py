@@ -1,7 +1,7 @@
 """What hosts do that others do not: measured in the capture, or as the configuration says; the rest is assumed.
 
-Rules ask here, and never for a guess at the name of a host's stack: habits that show are measured, and those that do not
-are configured by name (:mod:`pcapflow.stacks`).
+Rules ask here, and never for a guess at the name of a host's stack: habits that show are measured, and those that do
+not are configured by name (:mod:`pcapflow.stacks`).
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         count=len(flows),
         hosts=(client, tables.ip(int(flows[0]), SERVER)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
-        why=tuple(_why(case, busy, client, server, anomaly.frames)),
+        why=tuple(_why(busy, client, server, anomaly.frames)),
         against=(*_burst(case, busy), *anomaly.alternatives),
         remedy=(
             Remedy("Client", f"keep connections to {server} open and reuse them (a pool, HTTP keep-alive); until then "
@@ -82,14 +82,14 @@ def _pace(case: Case, busy: Busy, client: str, server: str) -> str:
         return f"{client} has {number(busy.top)} of its {number(ports)} ports towards {server} in use at once"
     begin = (
         f"{client} closes {rate.per_s:,.0f} connections a second to {server}, and each holds its port in TIME_WAIT for "
-        f"{case.config.msl2_s:g} s: at that rate"
+        f"{busy.config.msl2_s:g} s: at that rate"
     )
-    if rate.share(case.config) >= 1:
+    if rate.share(busy.config) >= 1:
         return f"{begin} its {number(ports)} ports are used up within {roughly(rate.exhaustion_ns(busy.config))}"
-    return f"{begin} {rate.share(case.config):.0%} of its {number(ports)} ports are always taken"
+    return f"{begin} {rate.share(busy.config):.0%} of its {number(ports)} ports are always taken"
 
 
-def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
+def _why(busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
     if busy.rate is not None:
         yield Observation(
             f"{client} closed {counted(busy.rate.number, 'connection')} within {duration(busy.rate.span_ns)}, each of "
@@ -106,5 +106,5 @@ def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ..
 
 def _burst(case: Case, busy: Busy) -> Iterator[str]:
     rate = busy.rate
-    if rate is not None and rate.share(case.config) >= 1 and rate.span_ns < rate.exhaustion_ns(busy.config):
+    if rate is not None and rate.share(busy.config) >= 1 and rate.span_ns < rate.exhaustion_ns(busy.config):
         yield f"it was seen for {duration(rate.span_ns)} only: a burst that ends before the ports do harms nobody"

@@ -56,7 +56,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         severity=max(anomaly.severity, Severity.LOW),
         confidence=LIKELY,
         headline=(
-            f"{_pace(case, busy, client, server)}; seen on {counted(len(flows), 'connection')} since "
+            f"{_pace(busy, client, server)}; seen on {counted(len(flows), 'connection')} since "
             f"{time_of_day(first)}."
         ),
         blame=Blame("host", client, "client"),
@@ -67,7 +67,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         hosts=(client, tables.ip(int(flows[0]), SERVER)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
         why=tuple(_why(busy, client, server, anomaly.frames)),
-        against=(*_burst(case, busy), *anomaly.alternatives),
+        against=(*_burst(busy), *anomaly.alternatives),
         remedy=(
             Remedy("Client", f"keep connections to {server} open and reuse them (a pool, HTTP keep-alive); until then "
                              "`net.ipv4.tcp_tw_reuse=1` and a wider `net.ipv4.ip_local_port_range` put it off"),
@@ -76,7 +76,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
     )  # fmt: skip
 
 
-def _pace(case: Case, busy: Busy, client: str, server: str) -> str:
+def _pace(busy: Busy, client: str, server: str) -> str:
     ports, rate = busy.config.ephemeral_ports, busy.rate
     if rate is None:
         return f"{client} has {number(busy.top)} of its {number(ports)} ports towards {server} in use at once"
@@ -104,7 +104,7 @@ def _why(busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Itera
     )
 
 
-def _burst(case: Case, busy: Busy) -> Iterator[str]:
+def _burst(busy: Busy) -> Iterator[str]:
     rate = busy.rate
     if rate is not None and rate.share(busy.config) >= 1 and rate.span_ns < rate.exhaustion_ns(busy.config):
         yield f"it was seen for {duration(rate.span_ns)} only: a burst that ends before the ports do harms nobody"

@@ -73,6 +73,7 @@ class Endpoint:
         syn_acks: its last SYN carried an ACK.
         syn_seen_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
         permits_sack: its SYN permits selective acknowledgments.
+        clock_is_slow: its time stamps do not count milliseconds: one of them was older than what the segment answers.
     what changes of state look at:
         which: client or server.
         last_row: the row of its last transition in the log; -1 none.
@@ -158,6 +159,7 @@ class Endpoint:
         self.permits_sack = False
         self.goodbye_is_sure = False
         self.ws_first_ack = False
+        self.clock_is_slow = False
         # What changes of state look at.
         self.which: i64 = which
         self.last_row: i64 = -1
@@ -259,18 +261,31 @@ class Endpoint:
             return -1
         return (ticks * 1000 + span_ns // 2_000_000) // (span_ns // 1_000_000)
 
+    def check_clock(self, tsval: i64, time_ns: i64, answers_ns: i64) -> None:
+        """Whether its clock counts milliseconds, by a segment that acknowledges what passed at ``answers_ns``.
+
+        It was sent after that, however slow it was. A clock that ticks every 4 or 10 ms (Linux with HZ=250 or 100, BSD,
+        Windows, lwIP) soon says that it was sent before.
+        """
+        if tsval >= 0 and self.clock_tsval >= 0 and self._by_clock_ns(tsval, time_ns) + TICK_NS < answers_ns:
+            self.clock_is_slow = True
+
     def would_pass_ns(self, tsval: i64, time_ns: i64) -> i64:
         """When a segment would have passed the tap at the earliest, had it come as quickly as the quickest.
 
-        Time stamps are taken to be milliseconds, as they are as a rule (RFC 7323, 5.4, allows for others). Where a
-        segment is late by less than a tick, or by more than any wire delays it, they say nothing, and it was punctual.
+        Time stamps are taken to be milliseconds, as they are as a rule (RFC 7323, 5.4, allows for others), unless they
+        were seen to be others. Where a segment is late by less than a tick, or by more than any wire delays it, they
+        say nothing, and it was punctual.
         """
-        if tsval < 0 or self.clock_tsval < 0:
+        if tsval < 0 or self.clock_tsval < 0 or self.clock_is_slow:
             return time_ns
-        would_ns: i64 = self.clock_ns + delta(tsval, self.clock_tsval) * TICK_NS
-        # A clock that goes slow makes all segments late.
-        would_ns += (time_ns - self.clock_set_ns) // DRIFT
+        would_ns: i64 = self._by_clock_ns(tsval, time_ns)
         return would_ns if TICK_NS <= time_ns - would_ns < DELAY_NS else time_ns
+
+    def _by_clock_ns(self, tsval: i64, time_ns: i64) -> i64:
+        # A clock that goes slow makes all segments late.
+        drift_ns: i64 = (time_ns - self.clock_set_ns) // DRIFT
+        return self.clock_ns + delta(tsval, self.clock_tsval) * TICK_NS + drift_ns
 
     def take(self, log: TransitionLog, flow: i64, event: i64, time_ns: i64, frame: i64, basis: i64) -> bool:
         """Takes the edge of an event, if the state has one, and logs it; the time never lies before the last change."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 from pathlib import Path
 from typing import Any
 
 from pcapflow.errors import ConfigError
-from pcapflow.stacks import ASSUMED, STACKS
+from pcapflow.stacks import STACKS
 from pcapflow.text.escape import path_text, printable
 
 
@@ -60,8 +61,8 @@ class Config:
             oldest, is evicted, and counted.
         report_flows: connections shown in the report.
         report_ladders: ladder diagrams drawn in the report.
-        stack: the TCP stack whose ``msl2_s`` and ``ephemeral_ports`` are assumed of all hosts but those of
-            ``stack_hosts``; a name of :data:`pcapflow.stacks.STACKS`. ``name`` in the table ``[stack]``.
+        stack: the TCP stack whose ``msl2_s`` and ``ephemeral_ports`` hold for all hosts but those of ``stack_hosts``; a
+            name of :data:`pcapflow.stacks.STACKS`, "" where Linux is assumed. ``name`` in the table ``[stack]``.
         stack_hosts: the stacks of some hosts, by address or network. The table ``[stack.hosts]``.
     """
 
@@ -97,7 +98,7 @@ class Config:
     max_open_flows: int = 4_000_000
     report_flows: int = 200
     report_ladders: int = 20
-    stack: str = ASSUMED
+    stack: str = ""
     stack_hosts: tuple[tuple[str, str], ...] = ()
 
     def of_host(self, address: str) -> Config:
@@ -105,12 +106,29 @@ class Config:
 
         Of several networks that hold the address the smallest counts.
         """
+        name = self.stack_at(address)
+        return _with_stack(self, name) if name else self
+
+    def stack_at(self, address: str) -> str:
+        """The stack that ``stack_hosts`` names for this address; "" where it names none."""
         if not self.stack_hosts:
-            return self
+            return ""
         ip = ipaddress.ip_address(address)
-        named = [(ipaddress.ip_network(network), name) for network, name in self.stack_hosts]
-        fitting = [(network.prefixlen, name) for network, name in named if ip in network]
-        return self if not fitting else _with_stack(self, max(fitting)[1])
+        for version, length, networks in _by_size(self.stack_hosts):
+            if version == ip.version and (name := networks.get(int(ip) >> ip.max_prefixlen - length)):
+                return name
+        return ""
+
+
+@functools.lru_cache(16)
+def _by_size(hosts: tuple[tuple[str, str], ...]) -> list[tuple[int, int, dict[int, str]]]:
+    """The networks, smallest first: version, bits of the prefix, and the stack by those bits."""
+    sizes: dict[tuple[int, int], dict[int, str]] = {}
+    for text, name in hosts:
+        network = ipaddress.ip_network(text)
+        bits = int(network.network_address) >> network.max_prefixlen - network.prefixlen
+        sizes.setdefault((network.version, network.prefixlen), {})[bits] = name
+    return [(*size, sizes[size]) for size in sorted(sizes, key=lambda size: -size[1])]
 
 
 def _with_stack(config: Config, name: str) -> Config:
@@ -177,7 +195,7 @@ def _stack(table: Any, where: str) -> Config:
     if unknown := set(table) - {"name", "hosts"}:
         raise ConfigError(f"{where}: [stack] has no setting {min(unknown)!r}; known are name and hosts")
     hosts = table.get("hosts", {})
-    for name in (table.get("name", ASSUMED), *hosts.values()):
+    for name in (*([table["name"]] if "name" in table else []), *hosts.values()):
         if not isinstance(name, str) or name not in STACKS:
             known = ", ".join(STACKS)
             raise ConfigError(f"{where}: [stack]: no stack is called {printable(str(name))!r}; known are {known}")
@@ -186,4 +204,5 @@ def _stack(table: Any, where: str) -> Config:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ConfigError(f"{where}: [stack.hosts]: {printable(str(error))}") from error
-    return dataclasses.replace(_with_stack(Config(), table.get("name", ASSUMED)), stack_hosts=tuple(hosts.items()))
+    config = _with_stack(Config(), table["name"]) if "name" in table else Config()
+    return dataclasses.replace(config, stack_hosts=tuple(hosts.items()))

@@ -105,6 +105,9 @@ SIGNATURES: Final = (
 )
 """The first that fits is taken; several stacks may send the same SYN."""
 
+WIDE_WINDOW: Final = 60_000
+"""Where a window depends on the memory, it is the largest that the field holds, less what is no whole segment."""
+
 INITIAL_TTLS: Final = (32, 64, 128, 255)
 """Stacks begin with one of these; a packet that passed routers has less."""
 
@@ -112,3 +115,47 @@ INITIAL_TTLS: Final = (32, 64, 128, 255)
 def initial_ttl(ttl: int) -> int:
     """With which of these a packet began that has this time to live now."""
     return next(each for each in INITIAL_TTLS if ttl <= each or each == INITIAL_TTLS[-1])
+
+
+class Syn(NamedTuple):
+    """What a SYN shows of its sender.
+
+    Attributes:
+        order: of its options; 0 unknown.
+        ttl: with which its packet began.
+        window: as on the wire.
+        scale: the window scale that it offers; -1 none.
+        is_whole: the window is a multiple of the MSS that it offers.
+    """
+
+    order: int
+    ttl: int
+    window: int
+    scale: int
+    is_whole: bool
+
+    def words(self) -> str:
+        """``mss,sackOK,ts,nop,ws, window 64240, TTL 64``."""
+        options = syn_options.order_text(self.order) or "options of no known order"
+        return f"{options}, window {self.window}, TTL {self.ttl}"
+
+
+def signature_of(syn: Syn) -> Signature | None:
+    """The first signature with this order of options and this TTL, one with the same window before others.
+
+    The window of a SYN-ACK may be any, and the options of one are those of the SYN that it answers.
+    """
+    options = syn_options.ORDERS[syn.order]
+    fitting = [
+        each
+        for each in SIGNATURES
+        if syn.order > 0 and each.order == options and each.ttl == syn.ttl and each.scale in (-1, syn.scale)
+    ]
+    return next((each for each in fitting if has_window(each, syn)), next(iter(fitting), None))
+
+
+def has_window(signature: Signature, syn: Syn) -> bool:
+    """Whether the window is one that the stack offers."""
+    if signature.windows:
+        return syn.window in signature.windows
+    return syn.is_whole or syn.window >= WIDE_WINDOW

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import everywhere, indices, side, unique
+from pcapflow.anomalies.lookup.columns import among, everywhere, indices, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.config import Config
@@ -21,6 +23,8 @@ from pcapflow.stacks import ASSUMED, STACKS, Stack
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
 from pcapflow.text.times import to_ns
+
+Halves = npt.NDArray[np.uint64]
 
 _FEW: Final = 20
 """Fewer ports tell no range."""
@@ -60,24 +64,35 @@ def client_ports(tables: Tables, config: Config, flow: int) -> ClientPorts:
 
 @cached_per_tables
 def _client_ports(tables: Tables, config: Config, host: int, flow: int) -> ClientPorts:
-    own = config.of_host(tables.ip(flow, CLIENT))
     taken = unique(side(tables.flows, CLIENT, "port")[host_keys(tables, CLIENT) == host])
-    first, last = int(taken[0]), int(taken[-1])
-    stack = STACKS[own.stack]
+    return ports_by(config, tables.ip(flow, CLIENT), int(taken[0]), int(taken[-1]), len(taken))
+
+
+def ports_by(config: Config, address: str, first: int, last: int, taken: int) -> ClientPorts:
+    """The ports that a host has, by the lowest and the highest that it took, and how many different ones those were."""
+    own = config.of_host(address)
+    stack = STACKS[own.stack or ASSUMED]
     is_default = own.ephemeral_ports == stack.ports
-    basis = "assumed" if own == config and own.stack == ASSUMED and is_default else "configured"
+    basis = "configured" if own.stack or not is_default else "assumed"
     known = ClientPorts(own.ephemeral_ports, *(_range(stack) if is_default else (-1, -1)), basis)
     fitting = [other for other in STACKS.values() if other.first_port <= first and last <= other.last_port]
-    if not is_default or not fitting:
+    # Of a few, a program may have chosen some itself.
+    if not is_default or not fitting or taken < _FEW:
         return known
     closest = min(fitting, key=lambda other: other.ports)
     overlap = min(closest.last_port, stack.last_port) - max(closest.first_port, stack.first_port) + 1
     outside = first < stack.first_port or last > stack.last_port
-    by_chance = 0.0 if outside else (max(overlap, 0) / stack.ports) ** len(taken)
-    # Of a few, a program may have chosen some itself.
-    if closest.ports == stack.ports or by_chance > _SURE or len(taken) < _FEW:
+    by_chance = 0.0 if outside else (max(overlap, 0) / stack.ports) ** taken
+    if closest.ports == stack.ports or by_chance > _SURE:
         return known
     return ClientPorts(closest.ports, *_range(closest), "measured")
+
+
+def time_wait_of(config: Config, address: str) -> tuple[float, str]:
+    """How long TIME_WAIT lasts at a host, in seconds, and whether that is ``configured`` or ``assumed``."""
+    own = config.of_host(address)
+    is_assumed = not own.stack and own.msl2_s == STACKS[ASSUMED].time_wait_s
+    return own.msl2_s, "assumed" if is_assumed else "configured"
 
 
 def _range(stack: Stack) -> tuple[int, int]:
@@ -98,17 +113,31 @@ def time_wait_ns(tables: Tables, config: Config, endpoint: int) -> IntArray:
         return lasts
     lasts = lasts.copy()
     networks = [(ipaddress.ip_network(network), name) for network, name in config.stack_hosts]
-    for network, name in sorted(networks, key=lambda each: each[0].prefixlen):
-        lasts[indices(_within(tables, endpoint, network))] = to_ns(STACKS[name].time_wait_s)
+    sizes = {(network.version, network.prefixlen, name) for network, name in networks}
+    for version, length, name in sorted(sizes, key=lambda size: size[1]):
+        bases = [n for n, other in networks if (n.version, n.prefixlen, other) == (version, length, name)]
+        lasts[indices(_within(tables, endpoint, bases))] = to_ns(STACKS[name].time_wait_s)
     lasts.flags.writeable = False
     return lasts
 
 
-def _within(tables: Tables, endpoint: int, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> BoolArray:
-    """Whose address at one side lies in a network."""
-    found: BoolArray = tables.flows["family"] == network.version
-    mask, base = int(network.netmask), int(network.network_address)
-    for half, shift in (("hi", 64), ("lo", 0)):
-        bits = side(tables.flows, endpoint, half).view(np.uint64)
-        found &= bits & np.uint64(mask >> shift & (1 << 64) - 1) == np.uint64(base >> shift & (1 << 64) - 1)
+def _within(
+    tables: Tables, endpoint: int, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+) -> BoolArray:
+    """Whose address at one side lies in one of these networks, which are of one version and one size."""
+    mask = int(networks[0].netmask)
+    bases = np.array([_halves(int(network.network_address)) for network in networks], dtype=np.uint64)
+    bits = [side(tables.flows, endpoint, half).view(np.uint64) & part for half, part in zip(("hi", "lo"), _halves(mask), strict=True)]
+    with np.errstate(over="ignore"):
+        found: BoolArray = among(_mixed(*bits), _mixed(bases[:, 0], bases[:, 1]))
+    found &= tables.flows["family"] == networks[0].version
     return found
+
+
+def _halves(number: int) -> tuple[np.uint64, np.uint64]:
+    return np.uint64(number >> 64), np.uint64(number & (1 << 64) - 1)
+
+
+def _mixed(high: Halves, low: Halves) -> IntArray:
+    """One number of both halves of an address; those of IPv4 have nothing in the first."""
+    return (high * np.uint64(0x9E3779B97F4A7C15) ^ low).view(np.int64)

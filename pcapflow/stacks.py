@@ -69,7 +69,7 @@ class Signature(NamedTuple):
         ttl: with which its packets begin.
         windows: windows that it offers as a rule, as on the wire; empty: it depends on the MSS and on its memory.
         source: where it was seen.
-        scale: the window scale that it always offers; -1 any.
+        scale: the window scale that it always offers with this window, by which it is told from another stack; -1 any.
     """
 
     stack: str
@@ -136,7 +136,7 @@ class Syn(NamedTuple):
 
     def words(self) -> str:
         """``mss,sackOK,ts,nop,ws, window 64240, TTL 64``."""
-        options = syn_options.order_text(self.order) or "options of no known order"
+        options = syn_options.order_text(self.order) or "no options, or in no known order"
         return f"{options}, window {self.window}, TTL {self.ttl}"
 
 
@@ -149,7 +149,10 @@ def signature_of(syn: Syn) -> Signature | None:
     fitting = [
         each
         for each in SIGNATURES
-        if syn.order > 0 and each.order == options and each.ttl == syn.ttl and each.scale in (-1, syn.scale)
+        if syn.order > 0
+        and each.order == options
+        and each.ttl == syn.ttl
+        and (each.scale < 0 or (each.scale == syn.scale and has_window(each, syn)))
     ]
     return next((each for each in fitting if has_window(each, syn)), next(iter(fitting), None))
 

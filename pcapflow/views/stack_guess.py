@@ -52,7 +52,7 @@ def guess(syns: Sequence[tuple[Syn, int]], syn_acks: Sequence[tuple[Syn, int]] =
         named = [f"{counted(stacks[name], 'SYN')} as {name}" for name in known[:_MOST_STACKS]]
         others = sum(stacks.values()) - sum(stacks[name] for name in known[:_MOST_STACKS])
         named += [f"{number(others)} as others"] if others else []
-        return Guess(most, "possible", f"several stacks behind one address, a NAT perhaps: {', '.join(named)}; {example}")
+        return Guess(most, "possible", f"its SYNs differ, as behind a NAT: {', '.join(named)}; {example}")
     all_fit = all((signature := signature_of(syn)) is not None and has_window(signature, syn) for syn, _ in syns)
     return Guess(most, "likely" if all_fit else "possible", example)
 

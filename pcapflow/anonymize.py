@@ -49,7 +49,9 @@ def anonymized(analysis: Analysis) -> Analysis:
     config = _with_new_addresses(analysis, tables)
     findings = find_anomalies(tables, config)
     incidents = diagnose(tables, findings, config)
-    return _Anonymous(tables, findings, config, analysis.inputs, analysis.reader, diagnosis=incidents, original=analysis)
+    return _Anonymous(
+        tables, findings, config, analysis.inputs, analysis.reader, diagnosis=incidents, original=analysis
+    )
 
 
 def _with_new_addresses(analysis: Analysis, tables: Tables) -> Config:

@@ -198,7 +198,7 @@ def _stack(table: Any, where: str) -> Config:
     for name in (*([table["name"]] if "name" in table else []), *hosts.values()):
         if not isinstance(name, str) or name not in STACKS:
             known = ", ".join(STACKS)
-            raise ConfigError(f"{where}: [stack]: no stack is called {printable(str(name))!r}; known are {known}")
+            raise ConfigError(f"{where}: [stack]: no stack is called {str(name)!r}; known are {known}")
     for network in hosts:
         try:
             ipaddress.ip_network(network)

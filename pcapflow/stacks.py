@@ -90,7 +90,10 @@ SIGNATURES: Final = (
     Signature("Linux", syn_options.LINUX, 64, (), "the laboratory of kernels"),
     Signature("Linux", syn_options.LINUX_WITHOUT_TIMESTAMPS, 64, (), "the laboratory of kernels"),
     Signature("Linux", syn_options.LINUX_WITHOUT_SCALE, 64, (), _P0F),
-    Signature("Linux", syn_options.LINUX_AND_MORE, 64, (), "the laboratory of kernels (TCP Fast Open)"),
+    Signature("Linux", syn_options.LINUX_AND_MORE, 64, (), "MPTCP's MP_CAPABLE, in public captures"),
+    Signature(
+        "Linux", syn_options.LINUX_FAST_OPEN, 64, (), "TCP Fast Open, tcp_options_write in net/ipv4/tcp_output.c"
+    ),
     Signature("Windows", syn_options.WINDOWS, 128, (8192, 64_240, 65_535), _MEASURED),
     Signature("Windows", syn_options.WINDOWS_AND_TIMESTAMPS, 128, (8192, 64_240, 65_535), _MEASURED),
     Signature("Windows", syn_options.FREEBSD, 128, (8192, 64_240, 65_535), _MEASURED),

@@ -207,7 +207,7 @@ def _host(tables: Tables, host: Host) -> dict[str, Any]:
         "time_wait_s": host.time_wait_s,
         "time_wait_basis": host.time_wait_basis,
     }
-    return {name: None if value == "" or value == -1 else value for name, value in members.items()}
+    return {name: None if value in ("", -1) else value for name, value in members.items()}
 
 
 def _duration(ns: int, unit_ns: float) -> float | None:

@@ -82,17 +82,18 @@ def _between(first: int, last: int) -> str:
 
 def _notes(table: HostTable, shown: Sequence[Host]) -> list[str]:
     """What the figures rest on."""
-    notes = [
-        "The stack is a guess by the SYNs that a host sent, and no verdict rests on it: anybody can send such a SYN, and "
-        "so can a device on the way.",
-    ]
+    guessed = (
+        "The stack is a guess by the SYNs that a host sent, and no verdict rests on it: anybody can send such a SYN, "
+        "and a device on the way may change one."
+    )
+    notes = [guessed] if any(host.guess.stack for host in shown) else []
     bases = {host.time_wait_basis for host in shown} | {host.ports.basis for host in shown if host.ports}
     if "assumed" in bases:
         stack = STACKS[ASSUMED]
         notes.append(
             f"What is assumed is {stack.title}'s: {number(stack.ports)} ports as a client ({stack.first_port} to "
-            f"{stack.last_port}), and {stack.time_wait_s:g} s of TIME_WAIT. [stack] in the configuration names the stack "
-            "of hosts that have others."
+            f"{stack.last_port}), and {stack.time_wait_s:g} s of TIME_WAIT. [stack] in the configuration names the "
+            "stack of hosts that have others."
         )
     if table.others:
         notes.append(

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side, unique
+from pcapflow.anomalies.lookup.columns import SIDES, indices, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.lookup.habits import ClientPorts, ports_by, time_wait_of
 from pcapflow.anomalies.model import Anomaly, BoolArray, IntArray
@@ -26,6 +25,7 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
 from pcapflow.tcp.marks import MARK_SYN_REPEATED
 from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.text.addresses import address_number
 from pcapflow.views.stack_guess import Guess, guess
 
 MOST_SHOWN: Final = 200
@@ -127,13 +127,12 @@ class HostTable:
         return [self._host(place) for place in places]
 
     def place_of(self, address: str) -> int:
-        """Where the host with this address is, the busiest of several; -1 nowhere."""
-        ip = ipaddress.ip_address(address)
-        return self._places.get((ip.version, int(ip)), -1)
+        """Where the host with this address is, the busiest of several; -1 nowhere, and for what is no address."""
+        return self._places.get(address_number(address), -1)
 
     @functools.cached_property
-    def _places(self) -> dict[tuple[int, int], int]:
-        places: dict[tuple[int, int], int] = {}
+    def _places(self) -> dict[tuple[int, int] | None, int]:
+        places: dict[tuple[int, int] | None, int] = {}
         halves = (_of_endpoint(self.tables, self.flows, self.endpoints, half).tolist() for half in ("hi", "lo"))
         families = self.tables.flows["family"][self.flows].tolist()
         for place, (family, high, low) in enumerate(zip(families, *halves, strict=True)):
@@ -146,8 +145,8 @@ class HostTable:
         flow = int(self.flows[place])
         address = self.tables.ip(flow, int(self.endpoints[place]))
         taken = figures.pop("taken")
-        began = initial_ttl(figures["ttl"]) if figures["ttl"] >= 0 else -1
-        hops = began - figures.pop("ttl") if began >= 0 else -1
+        ttl = figures.pop("ttl")
+        began = initial_ttl(ttl) if ttl >= 0 else -1
         stamped, bare = figures.pop("stamped"), figures.pop("bare")
         seconds, basis = time_wait_of(self.config, address)
         rto_ns = figures.pop("rto_ns")
@@ -157,7 +156,7 @@ class HostTable:
             tunnel=int(self.tables.flows["tunnel"][flow]),
             guess=guess(self.syns.of(place), self.syn_acks.of(place)),
             ttl=began,
-            hops=hops,
+            hops=began - ttl if ttl >= 0 else -1,
             timestamps="" if stamped + bare == 0 else "no" if stamped == 0 else "yes" if bare == 0 else "some",
             initial_rto_s=rto_ns / 1e9 if rto_ns >= 0 else -1.0,
             ports=ports_by(self.config, address, figures["first_port"], figures["last_port"], taken) if taken else None,
@@ -180,7 +179,8 @@ def host_table(tables: Tables, config: Config) -> HostTable:
         first[endpoint, hosts[::-1]] = flows[::-1]
     columns = _columns(tables, members, count)
     flows = first.min(axis=0)
-    order = np.lexsort((flows, -(columns["as_client"] + columns["as_server"])))
+    endpoints = np.where(first[CLIENT] <= first[SERVER], CLIENT, SERVER)
+    order = np.lexsort((endpoints, flows, -(columns["as_client"] + columns["as_server"])))
     rank = np.empty(count, dtype=np.int64)
     rank[order] = np.arange(count)
     syns, syn_acks = (
@@ -190,7 +190,7 @@ def host_table(tables: Tables, config: Config) -> HostTable:
         tables=tables,
         config=config,
         flows=flows[order],
-        endpoints=np.where(first[CLIENT] <= first[SERVER], CLIENT, SERVER)[order],
+        endpoints=endpoints[order],
         columns={name: column[order] for name, column in columns.items()},
         syns=syns,
         syn_acks=syn_acks,
@@ -203,7 +203,7 @@ def shown_hosts(
 ) -> list[Host]:
     """The hosts that incidents and anomalies name, and then the busiest others, at most so many; the busiest first."""
     places: dict[int, None] = {}
-    named = [table.place_of(address) for incident in incidents for address in incident.hosts if _is_address(address)]
+    named = [table.place_of(address) for incident in incidents for address in incident.hosts]
     for anomaly in anomalies:
         for flow in (anomaly.flow, *anomaly.flows[:_FLOWS_PER_ANOMALY]) if len(named) < most * 10 else ():
             if flow >= 0:
@@ -212,14 +212,6 @@ def shown_hosts(
         if place >= 0 and len(places) < most:
             places[place] = None
     return table.at(sorted(places))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _of_endpoint(tables: Tables, flows: IntArray, endpoints: IntArray, name: str) -> IntArray:
@@ -233,7 +225,9 @@ def _shows_itself(tables: Tables, endpoint: int) -> BoolArray:
     does: BoolArray = side(f, endpoint, "bytes") > 0
     does |= side(f, endpoint, "fins") > 0
     if endpoint == SERVER:
+        # Of a connection whose SYN is missing the completeness does not count a SYN-ACK.
         does |= (f["completeness"] & COMPLETE_SYN_ACK) > 0
+        does |= side(f, endpoint, "syn_form") >= 0
     else:
         does |= side(f, endpoint, "acked") >= 1
     return does

@@ -127,7 +127,8 @@ def _within(
     """Whose address at one side lies in one of these networks, which are of one version and one size."""
     mask = int(networks[0].netmask)
     bases = np.array([_halves(int(network.network_address)) for network in networks], dtype=np.uint64)
-    bits = [side(tables.flows, endpoint, half).view(np.uint64) & part for half, part in zip(("hi", "lo"), _halves(mask), strict=True)]
+    parts = zip(("hi", "lo"), _halves(mask), strict=True)
+    bits = [side(tables.flows, endpoint, half).view(np.uint64) & part for half, part in parts]
     with np.errstate(over="ignore"):
         found: BoolArray = among(_mixed(*bits), _mixed(bases[:, 0], bases[:, 1]))
     found &= tables.flows["family"] == networks[0].version

@@ -86,11 +86,11 @@ class Forms:
     forms: IntArray
     counts: IntArray
 
-    def of(self, host: int) -> list[tuple[Syn, int]]:
+    def of(self, host: int) -> tuple[tuple[int, int], ...]:
         """The most frequent ones of a host, and how many there are of each."""
         first, last = int(self.starts[host]), int(self.starts[host + 1])
-        best = np.argsort(-self.counts[first:last], kind="stable")[:_MOST_FORMS] + first
-        return [(_syn(int(self.forms[at])), int(self.counts[at])) for at in best.tolist()]
+        forms, counts = self.forms[first:last].tolist(), self.counts[first:last].tolist()
+        return tuple(sorted(zip(forms, counts, strict=True), key=lambda form: -form[1])[:_MOST_FORMS])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +154,7 @@ class HostTable:
             address=address,
             vlan=int(self.tables.flows["vlan"][flow]),
             tunnel=int(self.tables.flows["tunnel"][flow]),
-            guess=guess(self.syns.of(place), self.syn_acks.of(place)),
+            guess=_guess(self.syns.of(place), self.syn_acks.of(place)),
             ttl=began,
             hops=began - ttl if ttl >= 0 else -1,
             timestamps="" if stamped + bare == 0 else "no" if stamped == 0 else "yes" if bare == 0 else "some",
@@ -173,7 +173,7 @@ def host_table(tables: Tables, config: Config) -> HostTable:
     known = unique(np.concatenate([keys[endpoint][_shows_itself(tables, endpoint)] for endpoint in SIDES]))
     count = len(known)
     members = [_members(known, keys[endpoint]) for endpoint in SIDES]
-    others = len(unique(np.concatenate(keys))) - count
+    others = len(unique(np.concatenate([np.delete(keys[endpoint], members[endpoint][0]) for endpoint in SIDES])))
     first = np.full((2, count), _LARGEST, dtype=np.int64)
     for endpoint, (flows, hosts) in enumerate(members):
         first[endpoint, hosts[::-1]] = flows[::-1]
@@ -325,6 +325,11 @@ def _forms(tables: Tables, endpoint: int, flows: IntArray, hosts: IntArray, coun
         forms=found & (1 << _FORM_BITS) - 1,
         counts=np.diff(np.append(edges, len(every))),
     )
+
+
+@functools.lru_cache(1 << 12)
+def _guess(syns: tuple[tuple[int, int], ...], syn_acks: tuple[tuple[int, int], ...]) -> Guess:
+    return guess([(_syn(form), count) for form, count in syns], [(_syn(form), count) for form, count in syn_acks])
 
 
 def _syn(form: int) -> Syn:

@@ -37,9 +37,7 @@ class IncidentCard(NamedTuple):
     where: str
     code: str
     name: str
-    blame: str
-    confidence: str
-    when: str
+    sure: str
     open: bool
     headline: Prose
     why: tuple[Prose, ...]
@@ -96,16 +94,16 @@ def _card(
 ) -> IncidentCard:
     """The card of an incident; ``first`` is the connection that it draws, -1 for none."""
     start, end = clock.text(incident.start_ns), clock.text(incident.end_ns)
+    when = start if start == end else f"{start} to {end}"
+    where = (incident.blame.text, counted(incident.count, "connection") if incident.count else "")
     return IncidentCard(
         anchor=f"incident-{incident.number + 1}",
         severity=incident.severity.label,
         title=title,
-        where=counted(incident.count, "connection") if incident.count else "",
+        where=", ".join(filter(None, where)),
         code=incident.code,
         name=incident.pattern,
-        blame=incident.blame.text,
-        confidence=incident.confidence,
-        when=start if start == end else f"{start} to {end}",
+        sure=f"{when}, {incident.confidence}",
         open=incident.number == 0,
         headline=prose(incident.headline),
         why=tuple(prose(sentence(seen.text)) for seen in incident.why),

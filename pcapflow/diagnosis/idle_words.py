@@ -21,9 +21,10 @@ def time_out_seen(idle: IdleEnd, limit_ns: int) -> str:
     if idle.timer is None:
         return f"closed {counted(len(idle.closed), 'idle connection')}"
     spread = idle.timer.high_ns - idle.timer.low_ns
+    alike = f"all within {duration(spread)} of that length" if spread else "none of them longer or shorter"
     return (
         f"closed {len(idle.timer.flows)} of {counted(len(idle.closed), 'idle connection')} after {duration(limit_ns)} "
-        f"without a word, all within {duration(spread)} of that length, at "
+        f"without a word, {alike}, at "
         f"{counted(idle.timer.moments, 'different time')}: that is its time-out"
     )
 

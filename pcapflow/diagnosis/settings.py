@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from pcapflow.text.phrases import number
 from pcapflow.text.times import NS_PER_S
 
 
@@ -114,12 +115,12 @@ _RANGES: Final = (
 """First and last port; a second server on one host usually listens on a port next to the usual one."""
 
 _DEFAULTS: Final[dict[int, dict[Settings, str]]] = {
-    2: {HTTP: "gunicorn's `--keep-alive`"},
-    5: {HTTP: "that of Apache, uvicorn and Node.js"},
-    60: {HTTP: "the idle time-out of an AWS ALB"},
-    75: {HTTP: "nginx's `keepalive_timeout`"},
-    120: {SSH: "sshd's `LoginGraceTime`"},
-    28_800: {MYSQL: "`wait_timeout`"},
+    2: {HTTP: "gunicorn (`--keep-alive`)"},
+    5: {HTTP: "Apache, uvicorn and Node.js"},
+    60: {HTTP: "an AWS ALB"},
+    75: {HTTP: "nginx (`keepalive_timeout`)"},
+    120: {SSH: "sshd (`LoginGraceTime`)"},
+    28_800: {MYSQL: "MySQL and MariaDB (`wait_timeout`)"},
 }
 """What a server closes idle connections after, unless set, in seconds."""
 
@@ -161,10 +162,10 @@ def is_set_to(length_ns: int) -> str:
 
 
 def default_of(port: int, idle_ns: int) -> str:
-    """Whose default for idle connections this is: ``; nginx's ... is as long unless set``, or nothing."""
+    """Whose default for idle connections this is: ``; 75 s is the default of nginx ...``, or nothing."""
     for seconds, programs in _DEFAULTS.items():
         if _is_length(idle_ns, seconds) and settings_of(port) in programs:
-            return f"; {programs[settings_of(port)]} is as long unless set"
+            return f"; {number(seconds)} s is the default of {programs[settings_of(port)]}"
     return ""
 
 

@@ -10,7 +10,7 @@ from pcapflow.diagnosis.model import Incident
 from pcapflow.report.cards import filter_of
 from pcapflow.report.instances import Instance, instances_of, ladder_anchor, more_words
 from pcapflow.report.ladder import Ladder
-from pcapflow.report.prose import Advice, Prose, prose
+from pcapflow.report.prose import Advice, Prose, blame_words, prose
 from pcapflow.tables.table import Tables
 from pcapflow.text.phrases import counted, sentence
 from pcapflow.text.times import Clock
@@ -95,7 +95,7 @@ def _card(
     """The card of an incident; ``first`` is the connection that it draws, -1 for none."""
     start, end = clock.text(incident.start_ns), clock.text(incident.end_ns)
     when = start if start == end else f"{start} to {end}"
-    where = (incident.blame.text, counted(incident.count, "connection") if incident.count else "")
+    where = (blame_words(incident.blame), counted(incident.count, "connection") if incident.count else "")
     return IncidentCard(
         anchor=f"incident-{incident.number + 1}",
         severity=incident.severity.label,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import re
+from typing import Final, Literal, NamedTuple
 
 from pcapflow.anomalies.catalogue import known_rule
+from pcapflow.diagnosis.model import Blame
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import sentence
+
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|B|kB|MB)\b)")
 
 
 class Span(NamedTuple):
@@ -38,11 +42,23 @@ class RuleText(NamedTuple):
 
 
 def prose(text: str) -> Prose:
-    """Cuts a text at its backquotes: what stands between a pair of them is code; what cannot be shown is escaped."""
+    """Cuts a text at its backquotes: what stands between a pair of them is code; what cannot be shown is escaped.
+
+    No line ends between a figure and its unit.
+    """
     pieces = printable(text).split("`")
     if len(pieces) % 2 == 0:  # an unpaired backquote is a character like any other
         pieces[-2:] = ["`".join(pieces[-2:])]
-    return tuple(Span(piece, "code" if i % 2 else "plain") for i, piece in enumerate(pieces) if piece)
+    return tuple(
+        Span(piece, "code") if i % 2 else Span(_UNIT.sub("\N{NO-BREAK SPACE}", piece))
+        for i, piece in enumerate(pieces)
+        if piece
+    )
+
+
+def blame_words(blame: Blame) -> str:
+    """Whose an incident is."""
+    return "neither side at fault" if blame.kind == "nobody" else blame.text
 
 
 def rule_text(code: str, name: str) -> RuleText:

@@ -37,8 +37,8 @@ def test_bytes_that_were_acknowledged_and_never_seen_are_missing_from_the_captur
 
     lost = only(found, "capture-loss")
     assert lost.headline == (
-        "This capture lacks at least 8,000 bytes of 4 connections: what is absent from it proves nothing of the "
-        "4 connections in it."
+        "This capture is incomplete: it lacks at least 8,000 bytes of 4 of its 4 connections, so what it does not show "
+        "may well have happened."
     )
     assert lost.blame.kind == "capture"
     assert Severity.LOW <= lost.severity <= Severity.MEDIUM

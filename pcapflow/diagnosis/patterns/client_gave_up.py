@@ -26,6 +26,9 @@ _NOT_ACCEPTED: Final = ("PF101", "PF104", "PF106")
 _MOST_TIME_OUTS: Final = 3
 """Time-outs of the clients of one server that are told apart."""
 
+_FEW: Final = 3
+"""Answers of which no half is spoken of."""
+
 
 @pattern("PI306", "client-gave-up", title="The client gives up waiting")
 def client_gave_up(case: Case) -> Sequence[Explanation]:
@@ -132,7 +135,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
             if too_short
             else "the server may be none that speaks first"
             if mute
-            else "the client may have asked for something that takes long, and wait too short for that",
+            else "the client may have asked for something that takes long, and not wait long enough for it",
         ),
         remedy=_remedies(server, waited.median_ns, _longest(case, answers.slowest_ns, late), too_short, settings.answer,
                          settings.server_answer),
@@ -142,7 +145,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
 def _asked(mute: bool, server: str) -> str:
     if mute:
         return f"the handshake, without a greeting from {server}"
-    return f"the last word, which {server} had acknowledged"
+    return f"its last word, which {server} had acknowledged and not answered"
 
 
 def _times(moments: int) -> str:
@@ -162,15 +165,23 @@ class _Answers(NamedTuple):
     @property
     def compared(self) -> str:
         """The end of the headline."""
-        return f"; half of its first answers took {duration(self.median_ns)} or less" if len(self.first_ns) else ""
+        if not len(self.first_ns):
+            return ""
+        if len(self.first_ns) <= _FEW:
+            return f"; it answered {counted(len(self.first_ns), 'other')} within {duration(int(self.first_ns.max()))}"
+        return f"; half of its first answers took {duration(self.median_ns)} or less"
 
     def text(self, server: str) -> str:
         if not len(self.first_ns):
             return f"no connection shows how long answers of {server} take"
-        slowest = f"; the slowest answer of all took {duration(self.slowest_ns)}" if self.slowest_ns >= 0 else ""
+        longest_ns = int(self.first_ns.max())
+        half = f"half of them within {duration(self.median_ns)}, all " if len(self.first_ns) > _FEW else ""
+        slowest = (
+            f"; the slowest answer of all took {duration(self.slowest_ns)}" if self.slowest_ns > longest_ns else ""
+        )
         return (
-            f"on {counted(len(self.first_ns), 'connection')} the first answer of {server} came in time, half of them "
-            f"within {duration(self.median_ns)}, all within {duration(int(self.first_ns.max()))}{slowest}"
+            f"on {counted(len(self.first_ns), 'connection')} the first answer of {server} came in time, "
+            f"{half}within {duration(longest_ns)}{slowest}"
         )
 
 

@@ -73,7 +73,7 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
         confidence=LIKELY,
         headline=(
             f"{client} reuses ports that {server} still remembers: of {counted(len(everyone), 'connection')} "
-            f"{' and '.join(harm)}, since {time_of_day(first)}."
+            f"{', and '.join(harm)}, since {time_of_day(first)}."
         ),
         blame=Blame("host", client, "client"),
         start_ns=first,

@@ -54,8 +54,8 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
         severity=Severity.INFO,
         confidence=CERTAIN if struck.moments > 2 and not len(idle.outlived) else LIKELY,
         headline=(
-            f"{client} closed connections to {server} that were idle for {length}: {len(flows)} of "
-            f"{counted(len(idle.everyone), 'connection')}, first at {time_of_day(first)}."
+            f"{client} closed {len(flows)} of {counted(len(idle.everyone), 'connection')} to {server} after {length} "
+            f"without a word, first at {time_of_day(first)}."
         ),
         blame=NOBODY,
         start_ns=first,

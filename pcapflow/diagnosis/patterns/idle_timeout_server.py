@@ -91,19 +91,19 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
         resets = case.frames("reset_frame", reset)
         why.append(
             Observation(
-                f"{len(reset)} of these closes were RSTs{in_frames(resets)}: the client's next use of the "
-                f"connection fails with an error",
+                f"{'all' if len(reset) == len(flows) else len(reset)} of these closes were RSTs{in_frames(resets)}: "
+                "the client's next use of the connection fails with an error",
                 resets,
             )
         )
     if len(left):
-        why.append(Observation(f"{counted(len(left), 'connection')} of these the client did not close in its turn"))
+        why.append(Observation(f"the client did not close its side of {counted(len(left), 'connection')} of these"))
     return Explanation(
         severity=Severity.LOW if harmful else Severity.INFO,
         confidence=CERTAIN if struck.moments > 2 and not len(idle.outlived) else LIKELY,
         headline=(
-            f"{server} {how} connections that were idle for {duration(struck.median_ns)}: {len(flows)} of "
-            f"{counted(len(idle.everyone), 'connection')} of {listed(clients, 2)}, first at {time_of_day(first)}."
+            f"{server} {how} {len(flows)} of {counted(len(idle.everyone), 'connection')} of {listed(clients, 2)} after "
+            f"{duration(struck.median_ns)} without a word, first at {time_of_day(first)}."
         ),
         blame=Blame("endpoint", server, "server") if harmful else NOBODY,
         start_ns=first,
@@ -118,7 +118,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
             Remedy(
                 "Client",
                 f"a pool should drop idle connections earlier, after {duration(below(struck.median_ns))}: "
-                f"{settings.client_idle}; or look at them before use: {settings.look}",
+                f"{settings.client_idle}; or check them before use: {settings.look}",
             ),
             Remedy(
                 "Server",

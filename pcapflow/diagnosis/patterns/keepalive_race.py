@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.idle import KNOWN_NS, IdleEnd, by_time_out, close_frames, closes, idle_ends
@@ -16,7 +16,7 @@ from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import Settings, above, below, settings_of
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration, listed, number
 from pcapflow.text.times import time_of_day
 
 _EXPLAINED: Final = ("PF206", "PF207", "PF301", "PF302", "PF305")
@@ -58,13 +58,13 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
     waited = int(ends.client_waited_ns[lost].max())
     asked = ends.asked_ns[lost]
-    were = "were" if len(lost) > 1 else "was"
+    asks, were = ("requests", "were") if len(lost) > 1 else ("a request", "was")
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 else Severity.LOW,
         confidence=CERTAIN if idle.timer else LIKELY,
         headline=(
-            f"{counted(len(lost), 'request')} of {listed(clients, 2)} crossed the close of {server}, which ends "
-            f"connections that are idle for {duration(limit)}, and {were} lost, on {len(lost)} of "
+            f"{server} closes connections that are idle for {duration(limit)}, and "
+            f"{asks} of {listed(clients, 2)} crossed such a close on the way and {were} lost, on {len(lost)} of "
             f"{counted(len(idle.everyone), 'connection')} since {time_of_day(int(asked.min()))}."
         ),
         blame=NOBODY,
@@ -88,18 +88,19 @@ def _observations(
     case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_ns: int, waited_ns: int
 ) -> tuple[Observation, ...]:
     closed = close_frames(case.tables, lost, SERVER)
-    drew = case.frames("reset_frame", lost)
-    reset = int(np.count_nonzero(case.column("reset_frame")[lost] > 0))
+    asked = case.frames("reset_drew_frame", lost)
+    resets = case.frames("reset_frame", lost)
+    drew = int(np.count_nonzero(case.column("reset_frame")[lost] > 0))
     return (
         Observation(
-            f"when the client wrote again, {server} had closed{in_frames(closed)}, and nothing of that had been "
-            f"acknowledged: client and close crossed on the way",
-            closed,
+            f"the client wrote again{in_frames(asked)} when {server} was closing{in_frames(closed)}, and before it had "
+            f"acknowledged anything of that: request and close crossed on the way",
+            proof([*asked, *closed]),
         ),
         Observation(
-            f"{server} acknowledged none of {counted(len(lost), 'request')}; on {counted(reset, 'connection')} a RST "
-            f"says so{in_frames(drew)}",
-            drew,
+            f"{server} acknowledged none of {counted(len(lost), 'request')}; {number(drew)} drew a "
+            f"RST{in_frames(resets)}",
+            resets,
         ),
         Observation(server_waits(idle, server, limit_ns, _port(case, lost))),
         Observation(
@@ -118,8 +119,9 @@ def _remedies(server: str, settings: Settings, limit_ns: int, waited_ns: int) ->
         ),
         Remedy(
             "Server",
-            f"or let {server} wait for longer than every client does, {duration(above(max(waited_ns, limit_ns)))} or "
-            f"more in place of {duration(limit_ns)}: {settings.server_idle}",
+            f"or let {server} keep idle connections for longer than every client does, "
+            f"{duration(above(max(waited_ns, limit_ns)))} or more in place of {duration(limit_ns)}: "
+            f"{settings.server_idle}",
         ),
         Remedy(
             "Client",

@@ -23,9 +23,9 @@ _CONSEQUENCES: Final = (
     "PF101", "PF104", "PF106", "PF107", "PF202", "PF203", "PF204", "PF301", "PF302", "PF402", "PF404", "PF405",
 )  # fmt: skip
 _BACKLOGS: Final = {
-    HTTP: "nginx: `listen ... backlog=` (511), `worker_processes`; gunicorn: `--backlog` (2048), `--workers`, "
-    "`--threads`; uvicorn: `--backlog`, `--workers`",
-    REDIS: "Redis: `tcp-backlog` (511); `SLOWLOG GET` shows what keeps its one thread busy",
+    HTTP: "nginx: `listen ... backlog=` (511 unless set), `worker_processes`; gunicorn: `--backlog` (2048 unless "
+    "set), `--workers`, `--threads`; uvicorn: `--backlog`, `--workers`",
+    REDIS: "Redis: `tcp-backlog` (511 unless set); `SLOWLOG GET` shows what keeps its one thread busy",
     MYSQL: "MariaDB or MySQL: `back_log`, and `thread_cache_size` or a thread pool",
     POSTGRES: "PostgreSQL: its queue follows `max_connections`; a pooler (PgBouncer) accepts faster",
 }
@@ -105,14 +105,15 @@ def _headline(case: Case, listener: Starving) -> str:
             f"{server} stopped accepting connections: since {at} it turned away {away} of {total}, and {held} wait in "
             "its queue without an answer."
         )
-    longest = duration(int(Moments(case.tables).first_byte_ns[listener.late].max())) if len(listener.late) else ""
-    answered = (
-        f"others were answered after up to {longest}" if longest else f"{len(listener.waiting)} were never answered"
-    )
-    return (
-        f"{server} accepts connections too slowly: since {at} it turned away {away} of {total} at first or for good, "
-        f"and {answered}."
-    )
+    moments = Moments(case.tables)
+    longest = duration(int(moments.first_byte_ns[listener.late].max())) if len(listener.late) else ""
+    answered = f"answers took up to {longest}" if longest else f"{len(listener.waiting)} were never answered"
+    late = listener.turned_away[case.column("server_bytes")[listener.turned_away] > 0]
+    did = f"it turned away {away} of {total}{f', {len(late)} of them only at first' if len(late) else ''}"
+    if len(late) == away:
+        waited = duration(int(moments.handshake_ns[late].max()))
+        did = f"{away} of {total} came in only after up to {waited}"
+    return f"{server} accepts connections too slowly: since {at} {did}, and {answered}."
 
 
 def _why(case: Case, listener: Starving) -> Iterator[Observation]:
@@ -151,8 +152,8 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
         )  # fmt: skip
     if listener.queued > 1:
         yield Observation(
-            f"{listener.queued} connections waited when the first was turned away: so many its queue holds, with those "
-            "that are being served"
+            f"{listener.queued} connections waited for an answer when the first was turned away: about as many fit "
+            "into its queue, those included that were being served"
         )
     if len(listener.served):
         yield Observation(f"{were(len(listener.served), 'connection')} answered without delay meanwhile")
@@ -182,21 +183,26 @@ def _against(listener: Starving) -> Iterator[str]:
 
 def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
     port = int(case.column("server_port")[listener.server])
-    queue = f" (now it holds about {listener.queued - 1})" if listener.queued > 2 else ""
+    queue = f" (about {listener.queued - 1} now)" if listener.queued > 2 else ""
     advice = [
         Remedy(
             "Server",
             f"`ss -ltn 'sport = :{port}'` shows a Recv-Q above Send-Q while it lasts, and "
-            "`nstat -az TcpExtListenOverflows` counts; find what keeps the program from accept() "
+            "`nstat -az TcpExtListenOverflows` counts those turned away; find out what keeps the program from accept() "
             "(`strace -f -e accept4`, a stack dump), and give it more workers",
         ),
         Remedy("Server", f"raise the backlog of listen(){queue} and `net.core.somaxconn`, which limits it"),
     ]
     if settings_of(port) in _BACKLOGS:
-        advice.append(Remedy("Server", f"where that is set: {_BACKLOGS[settings_of(port)]}"))
+        advice.append(Remedy("Server", f"the settings: {_BACKLOGS[settings_of(port)]}"))
     if len(listener.reset):
         advice.append(Remedy("Server", "set `net.ipv4.tcp_abort_on_overflow` to 0, so that a short burst only waits"))
-    advice.append(
-        Remedy("Client", "set a time-out for connecting of its own: a full queue costs 1, 3 or 7 s before data")
-    )
+    if len(listener.unheard):
+        text = "give the attempt to connect a time-out of its own: it waits 1, 3, 7 s and longer for a full queue"
+        advice.append(Remedy("Client", text))
+    if len(listener.ignored) + len(listener.waiting):
+        text = (
+            "give the wait for an answer a time-out: a connection in the queue, or beyond it, looks open to the client"
+        )
+        advice.append(Remedy("Client", text))
     return tuple(advice)

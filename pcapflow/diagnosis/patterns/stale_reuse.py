@@ -74,10 +74,9 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 and not small else Severity.LOW,
         headline=(
-            f"{clients} wrote to connections that {server} had closed {duration(int(np.median(ends.known_ns[lost])))} "
-            f"before, after {duration(limit)} without a word, and lost what {'they' if len(hosts) > 1 else 'it'} "
-            f"wrote, on {len(lost)} of {counted(len(idle.everyone), 'connection')} since "
-            f"{time_of_day(int(asked.min()))}."
+            f"{clients} used {len(lost)} of {counted(len(idle.everyone), 'connection')} again that {server} had "
+            f"closed {duration(int(np.median(ends.known_ns[lost])))} before, after {duration(limit)} without a word, "
+            f"and lost what {'they' if len(hosts) > 1 else 'it'} wrote, since {time_of_day(int(asked.min()))}."
         ),
         blame=Blame("host", clients, "client"),
         start_ns=int(asked.min()),
@@ -112,12 +111,12 @@ def _observations(case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_
     return (
         Observation(
             f"the client's host had acknowledged the FIN of {server}{in_frames(closed)} {lengths(known)} before the "
-            f"client wrote: it could be known that nobody reads any more",
+            f"client wrote: it could have known that the connection was over",
             closed,
         ),
         Observation(
-            f"of what it wrote ({sizes} at a time) nothing was acknowledged; on {counted(reset, 'connection')} a RST "
-            f"says so{in_frames(drew)}",
+            f"nothing of what it wrote ({sizes} at a time) was acknowledged; {counted(reset, 'connection')} ended by a "
+            f"RST{in_frames(drew)}",
             drew,
         ),
         Observation(server_waits(idle, server, limit_ns, _port(case, lost))),
@@ -126,11 +125,11 @@ def _observations(case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_
 
 def _remedies(server: str, settings: Settings, limit_ns: int, waited_ns: int) -> tuple[Remedy, ...]:
     return (
-        Remedy("Client", f"look whether a connection is still there before it is used again: {settings.look}"),
+        Remedy("Client", f"check that a connection is still open before it is used again: {settings.look}"),
         Remedy(
             "Client",
             f"or let it drop idle connections after {duration(below(limit_ns))}, below the {duration(limit_ns)} of "
-            f"{server}: {settings.client_idle}; and ask once more when a kept connection fails: {settings.retry}",
+            f"{server}: {settings.client_idle}; and repeat a request that fails on a kept connection: {settings.retry}",
         ),
         Remedy(
             "Server",

@@ -8,7 +8,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.challenges import challenged, opening_ns
-from pcapflow.anomalies.lookup.columns import distinct
+from pcapflow.anomalies.lookup.columns import among, distinct
 from pcapflow.anomalies.model import LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
@@ -41,14 +41,26 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
     places = case.anomalies_of("PF211")
     harmed = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     met = challenged(case.tables)
+    held = case.flows_of(case.anomalies_of("PF107"))
     flows = case.flows_of([*harmed, *case.anomalies_of("PF107")])
     explanations = []
     for of_server in case.by_server(flows).at_least(1):
         for members in case.by_host(of_server, CLIENT).at_least(1):
             everyone = case.same_client(int(members[0]), case.same_server(int(members[0])))
-            reused = everyone[met[everyone] | case.mask(members)[everyone]]
+            again = _opened_again(case, held[among(held, members) & ~met[held]], everyone)
+            reused = everyone[met[everyone] | case.mask(np.union1d(members[~among(members, held)], again))[everyone]]
             explanations.append(_explanation(case, members, reused, everyone))
     return explanations
+
+
+def _opened_again(case: Case, older: IntArray, everyone: IntArray) -> IntArray:
+    """The connections that came of the same ports next, after older ones that the server still held."""
+    port, start = case.column("client_port"), case.column("start_ns")
+    found = []
+    for flow in older.tolist():
+        later = everyone[(port[everyone] == port[flow]) & (start[everyone] > start[flow])]
+        found.append(int(later[np.argmin(start[later])]) if len(later) else flow)
+    return np.array(found, dtype=np.int64)
 
 
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
@@ -66,13 +78,15 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
     if failed:
         harm.append(f"{number(failed)} not at all")
     few = ports <= _FEW_PORTS and len(everyone) > ports
+    is_held = not places
+    remembered = f"on which {server} still holds older connections" if is_held else f"that {server} still remembers"
     worst = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     frames = case.frames("first_frame", reused)
     return Explanation(
         severity=max((case.anomalies[place].severity for place in worst), default=Severity.INFO),
         confidence=LIKELY,
         headline=(
-            f"{client} reuses ports that {server} still remembers: of {counted(len(everyone), 'connection')} "
+            f"{client} reuses ports {remembered}: of {counted(len(everyone), 'connection')} "
             f"{', and '.join(harm)}, since {time_of_day(first)}."
         ),
         blame=Blame("host", client, "client"),
@@ -90,28 +104,43 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
             ),
             *(
                 Observation(case.anomalies[place].detail, case.anomalies[place].frames)
-                for place in (worst or case.anomalies_of("PF107", flows=everyone))[:3]
+                for place in (worst or case.anomalies_of("PF107", flows=everyone))[: 3 if worst else 1]
             ),
             Observation(f"its {counted(len(everyone), 'connection')} came from {counted(ports, 'port')}"),
         ),
-        against=("an older connection of the same ports may be open at the server instead of in TIME_WAIT",),
-        remedy=(
-            *(
-                [
-                    Remedy(
-                        "Network",
-                        f"a NAT at {client} with {counted(ports, 'port')} is likely: give it more ports or addresses, "
-                        "and keep its entries longer than the server's TIME_WAIT (60 s on Linux)",
-                    )
-                ]
-                if few
-                else []
-            ),
-            Remedy(
-                "Client",
-                "keep connections open and pool them; do not bind to source ports, and widen "
-                "`net.ipv4.ip_local_port_range`",
-            ),
-            Remedy("Server", "let the client close first, so that TIME_WAIT is on its side"),
+        against=(
+            "a NAT between them may have forgotten the connections, and not the client"
+            if is_held
+            else "an older connection of the same ports may be open at the server instead of in TIME_WAIT",
         ),
+        remedy=_forgotten(client) if is_held else _too_early(client, ports, few=few),
+    )
+
+
+def _forgotten(client: str) -> tuple[Remedy, ...]:
+    """Of connections that the server still holds open."""
+    return (
+        Remedy(
+            "Client", f"find out why {client} forgot its connections without closing them (a reboot, a killed machine)"
+        ),
+        Remedy(
+            "Server",
+            "let it probe idle connections, so that it drops those of clients that are gone: SO_KEEPALIVE and "
+            "`net.ipv4.tcp_keepalive_time` (7200 s unless set)",
+        ),
+    )
+
+
+def _too_early(client: str, ports: int, *, few: bool) -> tuple[Remedy, ...]:
+    """Of connections that are in TIME_WAIT at the server."""
+    nat = Remedy(
+        "Network",
+        f"a NAT at {client} with {counted(ports, 'port')} is likely: give it more ports or addresses, and keep its "
+        "entries longer than the server's TIME_WAIT (60 s on Linux)",
+    )
+    pool = "keep connections open and pool them; do not bind to source ports, and widen `net.ipv4.ip_local_port_range`"
+    return (
+        *([nat] if few else []),
+        Remedy("Client", pool),
+        Remedy("Server", "let the client close first, so that TIME_WAIT is on its side"),
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.idle import KNOWN_NS, IdleEnd, by_time_out, close_frames, closes, idle_ends
@@ -88,14 +88,13 @@ def _observations(
     case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_ns: int, waited_ns: int
 ) -> tuple[Observation, ...]:
     closed = close_frames(case.tables, lost, SERVER)
-    asked = case.frames("reset_drew_frame", lost)
     resets = case.frames("reset_frame", lost)
     drew = int(np.count_nonzero(case.column("reset_frame")[lost] > 0))
     return (
         Observation(
-            f"the client wrote again{in_frames(asked)} when {server} was closing{in_frames(closed)}, and before it had "
-            f"acknowledged anything of that: request and close crossed on the way",
-            proof([*asked, *closed]),
+            f"when {server} closed{in_frames(closed)}, the client's next request was on its way or about to be: it had "
+            "acknowledged nothing of the close when it wrote",
+            closed,
         ),
         Observation(
             f"{server} acknowledged none of {counted(len(lost), 'request')}; {number(drew)} drew a "

@@ -19,7 +19,10 @@ from pcapflow.views.summary import by_code
 
 
 class Behind(NamedTuple):
-    """The anomalies of one rule that an incident explains: how many connections they stand for, and the worst."""
+    """The anomalies of one rule that an incident explains: how many connections they stand for, and the worst.
+
+    ``detail`` is "" where the incident says the same.
+    """
 
     severity: str
     code: str
@@ -112,7 +115,7 @@ def _card(
         behind=tuple(
             Behind(
                 found.severity.label, found.code, found.name, counted(found.count, "connection"),
-                sentence(found.worst.detail),
+                "" if _is_told(found.worst.detail, incident) else sentence(found.worst.detail),
             )
             for found in by_code(group.anomalies)
         ),
@@ -123,3 +126,10 @@ def _card(
         instances=instances,
         more=more_words(group, first, instances),
     )  # fmt: skip
+
+
+def _is_told(detail: str, incident: Incident) -> bool:
+    """Whether the incident says the same as an anomaly, or as the figures that it gives after a colon."""
+    figures = detail.partition(": ")[2]
+    texts = [seen.text for seen in incident.why]
+    return any(detail in text or (figures and figures in text) for text in texts)

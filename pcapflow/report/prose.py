@@ -13,12 +13,15 @@ from pcapflow.text.phrases import sentence
 
 _UNIT: Final = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|B|kB|MB)\b)")
 
+_WORD_CHARS: Final = 30
+"""A piece of code that fits into the narrowest column."""
+
 
 class Span(NamedTuple):
-    """A piece of running text; ``code`` is set in the fixed-width face."""
+    """A piece of running text; ``code`` is set in the fixed-width face, ``word`` likewise and on one line."""
 
     text: str
-    kind: Literal["plain", "code"] = "plain"
+    kind: Literal["plain", "code", "word"] = "plain"
 
 
 Prose = tuple[Span, ...]
@@ -50,7 +53,9 @@ def prose(text: str) -> Prose:
     if len(pieces) % 2 == 0:  # an unpaired backquote is a character like any other
         pieces[-2:] = ["`".join(pieces[-2:])]
     return tuple(
-        Span(piece, "code") if i % 2 else Span(_UNIT.sub("\N{NO-BREAK SPACE}", piece))
+        Span(piece, "word" if len(piece) <= _WORD_CHARS else "code")
+        if i % 2
+        else Span(_UNIT.sub("\N{NO-BREAK SPACE}", piece))
         for i, piece in enumerate(pieces)
         if piece
     )

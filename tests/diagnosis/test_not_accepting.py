@@ -94,8 +94,8 @@ def test_a_server_that_takes_its_clients_one_by_one_accepts_too_slowly() -> None
 
     starving = only(incidents(connections, end_ms=10_000), "not-accepting")
     assert starving.headline == (
-        "198.51.100.2:80 accepts connections too slowly: since 00:00:00 UTC 4 of 9 connections came in only after "
-        "up to 3 s, and answers took up to 5 s."
+        "198.51.100.2:80 accepts connections too slowly: since 00:00:00 UTC 4 of 9 connections waited up to 3 s to "
+        "get in, and answers took up to 5 s."
     )
     assert starving.severity == Severity.MEDIUM
 

@@ -168,7 +168,8 @@ class _Answers(NamedTuple):
         if not len(self.first_ns):
             return ""
         if len(self.first_ns) <= _FEW:
-            return f"; it answered {counted(len(self.first_ns), 'other')} within {duration(int(self.first_ns.max()))}"
+            others = counted(len(self.first_ns), "other")
+            return f"; the server answered {others} within {duration(int(self.first_ns.max()))}"
         return f"; half of its first answers took {duration(self.median_ns)} or less"
 
     def text(self, server: str) -> str:

@@ -77,7 +77,8 @@ def _explanation(case: Case, place: int) -> Explanation:
         hosts=(*case.hosts(flows, endpoint), *case.hosts(flows, 1 - endpoint)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
         why=(
-            Observation(f"{leak.detail}{in_frames(leak.frames)}", leak.frames),
+            # What the anomaly says first is in the headline.
+            Observation(f"{leak.detail.partition(': ')[2] or leak.detail}{in_frames(leak.frames)}", leak.frames),
             *_rate(entered[flows]),
         ),
         against=leak.alternatives,

@@ -104,7 +104,7 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
             ),
             *(
                 Observation(case.anomalies[place].detail, case.anomalies[place].frames)
-                for place in (worst or case.anomalies_of("PF107", flows=everyone))[: 3 if worst else 1]
+                for place in (worst or case.anomalies_of("PF107", flows=everyone))[: 2 if worst else 1]
             ),
             Observation(f"its {counted(len(everyone), 'connection')} came from {counted(ports, 'port')}"),
         ),

@@ -112,7 +112,7 @@ def _headline(case: Case, listener: Starving) -> str:
     did = f"it turned away {away} of {total}{f', {len(late)} of them only at first' if len(late) else ''}"
     if len(late) == away:
         waited = duration(int(moments.handshake_ns[late].max()))
-        did = f"{away} of {total} came in only after up to {waited}"
+        did = f"{away} of {total} waited up to {waited} to get in"
     return f"{server} accepts connections too slowly: since {at} {did}, and {answered}."
 
 
@@ -152,8 +152,8 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
         )  # fmt: skip
     if listener.queued > 1:
         yield Observation(
-            f"{listener.queued} connections waited for an answer when the first was turned away: about as many fit "
-            "into its queue, those included that were being served"
+            f"{listener.queued} connections waited for an answer when the first was turned away: its queue holds "
+            "about as many, counting those that were being served"
         )
     if len(listener.served):
         yield Observation(f"{were(len(listener.served), 'connection')} answered without delay meanwhile")

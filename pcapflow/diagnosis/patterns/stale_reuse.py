@@ -133,7 +133,7 @@ def _remedies(server: str, settings: Settings, limit_ns: int, waited_ns: int) ->
         ),
         Remedy(
             "Server",
-            f"where the clients cannot be mended, let {server} wait for longer than they pause, "
+            f"where the clients cannot be changed, let {server} wait for longer than they pause, "
             f"{duration(above(waited_ns))} or more in place of {duration(limit_ns)}: {settings.server_idle}",
         ),
     )

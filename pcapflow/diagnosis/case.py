@@ -11,6 +11,7 @@ from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_ke
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
+from pcapflow.diagnosis.settings import Settings, settings_of
 from pcapflow.payload.said import NOTHING, Payload, Said
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
@@ -115,6 +116,11 @@ class Case:
     def said_to(self, server: str) -> list[Said]:
         """What was said on connections to one ``address:port``, of those that were looked at."""
         return [said for said in self.payload.said.values() if self.tables.server(said.flow) == server]
+
+    def settings(self, flow: int) -> Settings:
+        """The settings of the program that this connection was opened to, by what was said to it, or by its port."""
+        said = self.said_to(self.tables.server(flow))
+        return settings_of(int(self.column("server_port")[flow]), said[0].protocol if said else "")
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""

@@ -44,12 +44,12 @@ _LOGS: Final = {
 
 def gently(case: Case, outage: Outage) -> str:
     """How what listens there is changed without being away; "" where the port does not tell what it is."""
-    return _GENTLY.get(settings_of(int(case.column("server_port")[outage.servers[0]])), "")
+    return _GENTLY.get(case.settings(outage.servers[0]), "")
 
 
 def last_words(case: Case, outage: Outage) -> str:
     """Where what listens there says how it ended."""
-    return _LOGS.get(settings_of(int(case.column("server_port")[outage.servers[0]])), "the program's own log")
+    return _LOGS.get(case.settings(outage.servers[0]), "the program's own log")
 
 
 def is_database(case: Case, outage: Outage) -> bool:

@@ -94,6 +94,11 @@ OTHER: Final = Settings(
     keep_alive=_TCP_KEEP_ALIVE,
 )
 
+_PROTOCOLS: Final = {
+    "http": HTTP, "http2": HTTP, "postgres": POSTGRES, "mysql": MYSQL, "redis": REDIS, "ssh": SSH, "smtp": OTHER,
+    "dns": OTHER,
+}  # fmt: skip
+
 _RANGES: Final = (
     (22, 22, SSH),
     (80, 89, HTTP),
@@ -134,8 +139,15 @@ USUAL_S: Final = (
 """Lengths that people set time-outs to, and the defaults of programs, in seconds."""
 
 
-def settings_of(port: int) -> Settings:
-    """The settings of the program that a port makes likely."""
+def settings_of(port: int, protocol: str = "") -> Settings:
+    """The settings of the program that listens, by the protocol that was heard, or else by its port.
+
+    Args:
+        port: it listens there.
+        protocol: as in :class:`pcapflow.payload.said.Said`; "" where nothing was read. TLS tells nothing of it.
+    """
+    if protocol in _PROTOCOLS:
+        return _PROTOCOLS[protocol]
     for first, last, settings in _RANGES:
         if first <= port <= last:
             return settings
@@ -161,11 +173,11 @@ def is_set_to(length_ns: int) -> str:
     return f", probably set to {lower} s and looked at now and then" if is_near else ""
 
 
-def default_of(port: int, idle_ns: int) -> str:
+def default_of(settings: Settings, idle_ns: int) -> str:
     """Whose default for idle connections this is: ``; 75 s is the default of nginx ...``, or nothing."""
     for seconds, programs in _DEFAULTS.items():
-        if _is_length(idle_ns, seconds) and settings_of(port) in programs:
-            return f"; {number(seconds)} s is the default of {programs[settings_of(port)]}"
+        if _is_length(idle_ns, seconds) and settings in programs:
+            return f"; {number(seconds)} s is the default of {programs[settings]}"
     return ""
 
 

@@ -15,7 +15,7 @@ from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.idle import close_frames, closes, count_moments, largest
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import is_usual, settings_of
+from pcapflow.diagnosis.settings import is_usual
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
 from pcapflow.text.times import time_of_day, to_ns
@@ -91,7 +91,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
     tables, flows = case.tables, waited.flows
     ends = closes(tables, case.config)
     server = tables.server(int(flows[0]))
-    settings = settings_of(int(case.column("server_port")[flows[0]]))
+    settings = case.settings(int(flows[0]))
     everyone = case.same_server(int(flows[0]))
     hosts = case.hosts(flows, CLIENT)
     clients, length = listed(hosts, 2), duration(waited.median_ns)

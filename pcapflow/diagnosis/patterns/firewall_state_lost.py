@@ -179,14 +179,14 @@ def _stopped(case: Case, cut: _Cut, since: int, until: int) -> Observation:
     last, first_in_vain = to_the_millisecond(since), to_the_millisecond(until)
     if not cut.by_reset:
         frames = proof(case.frames("last_frame", cut.flows[:6]))
-        text = f"{all_of} were answered, the last at {last}, and none from {first_in_vain} on, when one asked in vain"
+        text = f"{all_of} were answered until {last}, and none of them from {first_in_vain} on"
         return Observation(f"{text}{in_frames(frames)}", frames)
     frames = proof(case.frames("reset_frame", cut.flows[:6]))
     first = int(cut.flows[0])
     sender = int(f["reset_by"][first])
     usual = int(f["server_ttl" if sender == SERVER else "client_ttl"][first])
     text = (
-        f"{all_of} were answered, the last at {last}, and from {first_in_vain} on by RSTs with the TTL "
+        f"{all_of} were answered until {last}, and from {first_in_vain} on by RSTs with the TTL "
         f"{int(f['reset_ttl'][first])}; the other packets of {case.tables.ip(first, sender)} have {usual}"
     )
     return Observation(f"{text}{in_frames(frames)}", frames)

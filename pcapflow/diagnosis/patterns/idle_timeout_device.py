@@ -18,7 +18,7 @@ from pcapflow.diagnosis.idle import closes, count_moments, largest
 from pcapflow.diagnosis.idle_words import lengths
 from pcapflow.diagnosis.model import MAX_HOSTS, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import Settings, device_of, settings_of
+from pcapflow.diagnosis.settings import Settings, device_of
 from pcapflow.tcp.endings import REFUSED, UNANSWERED
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
@@ -151,7 +151,7 @@ def _explanation(case: Case, judged: _Judged) -> Explanation:
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(*_observations(case, dead), *_limits(case, judged, bounds, shortest)),
         against=() if judged.sure else (f"{peer} restarted within the silence and was back before it ended",),
-        remedy=_remedies(settings_of(int(case.column("server_port")[flows[0]])), path, bounds, _harmless(judged)),
+        remedy=_remedies(case.settings(int(flows[0])), path, bounds, _harmless(judged)),
     )
 
 

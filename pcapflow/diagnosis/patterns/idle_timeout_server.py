@@ -14,7 +14,7 @@ from pcapflow.diagnosis.idle import IdleEnd, Timer, by_time_out, close_frames, c
 from pcapflow.diagnosis.idle_words import doubts_of, server_waits
 from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import below, settings_of
+from pcapflow.diagnosis.settings import below
 from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
 from pcapflow.text.times import time_of_day
@@ -70,8 +70,7 @@ def _leaks(case: Case, flows: IntArray) -> bool:
 def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
     tables, ends, flows = case.tables, closes(case.tables, case.config), struck.flows
     server = tables.server(int(flows[0]))
-    port = int(case.column("server_port")[flows[0]])
-    settings = settings_of(port)
+    settings = case.settings(int(flows[0]))
     reset = flows[(case.column("reset_by")[flows] == SERVER) & (case.column("reset_ns")[flows] == ends.at_ns[flows])]
     left = case.flows_of(case.anomalies_of(*_LEFT_OPEN, flows=flows))
     left = left[np.isin(left, flows)]
@@ -83,7 +82,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
     how = "reset" if 2 * len(reset) > len(flows) else "closed"
     why = [
         Observation(
-            f"{server_waits(idle, server, struck.median_ns, port)}{in_frames(frames)}",
+            f"{server_waits(idle, server, struck.median_ns, settings)}{in_frames(frames)}",
             frames,
         )
     ]

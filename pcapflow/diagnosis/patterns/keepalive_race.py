@@ -14,7 +14,7 @@ from pcapflow.diagnosis.idle import KNOWN_NS, IdleEnd, by_time_out, close_frames
 from pcapflow.diagnosis.idle_words import doubts_of, finely, server_waits
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import Settings, above, below, settings_of
+from pcapflow.diagnosis.settings import Settings, above, below
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed, number
 from pcapflow.text.times import time_of_day
@@ -76,12 +76,8 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=lost)),
         why=_observations(case, idle, lost, server, limit, waited),
         against=doubts_of(idle),
-        remedy=_remedies(server, settings_of(_port(case, lost)), limit, waited),
+        remedy=_remedies(server, case.settings(int(lost[0])), limit, waited),
     )
-
-
-def _port(case: Case, lost: IntArray) -> int:
-    return int(case.column("server_port")[lost[0]])
 
 
 def _observations(
@@ -101,7 +97,7 @@ def _observations(
             f"RST{in_frames(resets)}",
             resets,
         ),
-        Observation(server_waits(idle, server, limit_ns, _port(case, lost))),
+        Observation(server_waits(idle, server, limit_ns, case.settings(int(lost[0])))),
         Observation(
             f"the clients wrote again after up to {finely(waited_ns)} of silence, and the server closes after "
             f"{finely(limit_ns)}"

@@ -144,7 +144,7 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
         why=(
             *(Observation(text) for _, text in directions),
             Observation(
-                f"{number(len(lossy))} of {counted(len(flows), 'connection')} between the two had losses; something "
+                f"{_share(len(lossy), len(flows))} between the two had losses; something "
                 f"was sent again at {counted(events, 'different moment')}{in_frames(frames)}",
                 frames,
             ),
@@ -161,6 +161,10 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
                    "than cubic does"),
         ),
     )  # fmt: skip
+
+
+def _share(part: int, total: int) -> str:
+    return "the one connection" if total == 1 else f"{number(part)} of {number(total)} connections"
 
 
 def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, IntA
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
+from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS
 from pcapflow.diagnosis.starving import Starving, starving
 from pcapflow.tables.moments import Moments
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -193,8 +193,8 @@ def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
         ),
         Remedy("Server", f"raise the backlog of listen(){queue} and `net.core.somaxconn`, which limits it"),
     ]
-    if settings_of(port) in _BACKLOGS:
-        advice.append(Remedy("Server", f"the settings: {_BACKLOGS[settings_of(port)]}"))
+    if (settings := case.settings(listener.server)) in _BACKLOGS:
+        advice.append(Remedy("Server", f"the settings: {_BACKLOGS[settings]}"))
     if len(listener.reset):
         advice.append(Remedy("Server", "set `net.ipv4.tcp_abort_on_overflow` to 0, so that a short burst only waits"))
     if len(listener.unheard):

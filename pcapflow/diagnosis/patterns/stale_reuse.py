@@ -23,7 +23,7 @@ from pcapflow.diagnosis.idle import (
 from pcapflow.diagnosis.idle_words import doubts_of, lengths, server_waits
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import Settings, above, below, settings_of
+from pcapflow.diagnosis.settings import Settings, above, below
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed, size
 from pcapflow.text.times import time_of_day
@@ -87,7 +87,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=lost)),
         why=_observations(case, idle, lost, server, limit),
         against=(*doubts, *doubts_of(idle)),
-        remedy=_remedies(server, settings_of(_port(case, lost)), limit, int(ends.client_waited_ns[lost].max())),
+        remedy=_remedies(server, case.settings(int(lost[0])), limit, int(ends.client_waited_ns[lost].max())),
     )
 
 
@@ -95,10 +95,6 @@ def _is_goodbye(sizes: IntArray) -> BoolArray:
     """Which sizes are those of goodbyes: Terminate of PostgreSQL, COM_QUIT of MySQL, QUIT, close_notify of TLS."""
     goodbye: BoolArray = ((sizes >= 5) & (sizes <= 6)) | ((sizes >= 24) & (sizes <= GOODBYE_BYTES))
     return goodbye
-
-
-def _port(case: Case, lost: IntArray) -> int:
-    return int(case.column("server_port")[lost[0]])
 
 
 def _observations(case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_ns: int) -> tuple[Observation, ...]:
@@ -119,7 +115,7 @@ def _observations(case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_
             f"RST{in_frames(drew)}",
             drew,
         ),
-        Observation(server_waits(idle, server, limit_ns, _port(case, lost))),
+        Observation(server_waits(idle, server, limit_ns, case.settings(int(lost[0])))),
     )
 
 

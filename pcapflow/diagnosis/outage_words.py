@@ -167,13 +167,13 @@ def _ends(case: Case, outage: Outage) -> Observation:
     ended = outage.ended
     frames = closing_frames(case, ended)
     closes = case.column("close_ns")[ended]
+    at = to_the_millisecond(int(closes[0]))
     spread = f" within {duration(int(closes[-1] - closes[0]))}" if len(ended) > 1 else ""
-    since = f"{spread}, from {to_the_millisecond(int(closes[0]))} on"
     if outage.kind == "forgot":
-        text = (
-            f"it answered what came on {counted(len(ended), 'connection')} from before by RST, as if it had none{since}"
-        )
+        older = counted(len(ended), "connection")
+        text = f"from {at} on it answered what came on {older} from before by RST{spread}, as if it had none of them"
         return Observation(text + in_frames(frames), frames)
+    since = f"{spread}, from {at} on"
     resets = int(np.count_nonzero(case.column("reset_ns")[ended] == closes))
     how = (
         "by FIN" if not resets else "by RST" if resets == len(ended) else f"{resets} of them by RST, the others by FIN"
@@ -211,7 +211,8 @@ def _return(case: Case, outage: Outage) -> Iterator[Observation]:
         seen_ns = max([outage.seen_ns, *closes[closes < times[0]].tolist()])
         least_ns, most = int(times[-1] - times[0]), duration(outage.back_ns - seen_ns)
         least = duration(least_ns)
-        text += f": it was away for {most if least == most else f'at least {least} and at most {most}'}"
+        bounds = f"at least {least} and at most {most}" if least_ns else f"at most {most}"
+        text += f": it was away for {most if least == most else bounds}"
     yield Observation(text, (frame,))
 
 

@@ -154,9 +154,13 @@ def settings_of(port: int, protocol: str = "") -> Settings:
     return OTHER
 
 
+_ROUND_NS: Final = NS_PER_S // 10
+
+
 def below(limit_ns: int) -> int:
     """A time-out of a client that is safely below one of a server, in nanoseconds."""
-    return limit_ns // 2 if limit_ns < 4 * NS_PER_S else limit_ns - max(NS_PER_S, limit_ns // 10)
+    safe_ns = limit_ns // 2 if limit_ns < 4 * NS_PER_S else limit_ns - max(NS_PER_S, limit_ns // 10)
+    return safe_ns // _ROUND_NS * _ROUND_NS or safe_ns
 
 
 def above(waited_ns: int) -> int:

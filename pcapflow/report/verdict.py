@@ -90,7 +90,7 @@ def _incident(incidents: Sequence[Incident], findings: Sequence[AnomalyGroup], c
     if others := _others(findings, None):
         chips.append(Chip(others))
     rest = sentence(worst.why[0].text)
-    if not _TIME_OF_DAY.search(worst.headline + rest):
+    if worst.blame.kind != "capture" and not _TIME_OF_DAY.search(worst.headline + rest):
         rest += f" First seen at {clock.text(worst.start_ns)}."
     return Verdict(worst.severity.label, _plain(worst.headline), prose(rest), tuple(chips))
 

@@ -119,7 +119,8 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
         confidence=POSSIBLE if starved else CERTAIN if waited.moments >= 3 else LIKELY,
         headline=(
             f"{clients} waited {length} for an answer of {server} and gave up, on {len(flows)} of "
-            f"{counted(len(everyone), 'connection')} since {time_of_day(first)}{answers.compared}."
+            f"{counted(len(everyone), 'connection')} since {time_of_day(first)}"
+            f"{_came_late(case, late) or answers.compared}."
         ),
         blame=Blame("host", clients, "client") if too_short else Blame("endpoint", server, "server"),
         start_ns=first,
@@ -200,11 +201,22 @@ def _slowest(case: Case, everyone: IntArray, gave_up: IntArray) -> int:
     return int(answers.max(initial=-1))
 
 
-def _late(case: Case, late: IntArray) -> Observation:
+def _after(case: Case, late: IntArray) -> str:
+    """How long after the question late answers came: `` 3 s after the question``, or nothing where it is not known."""
     took = case.column("answer_ns")[late]
     took = took[took >= 0]
-    frames = case.frames("answer_frame", late)
-    after = f" {duration(int(np.median(took)))} after the question" if len(took) else ""
+    return f" {duration(int(np.median(took)))} after the question" if len(took) else ""
+
+
+def _came_late(case: Case, late: IntArray) -> str:
+    """The end of the headline where answers came in the end: then it is known what the server takes."""
+    if not len(late) or not (after := _after(case, late)):
+        return ""
+    return f"; {counted(len(late), 'answer')} came{after}, when the client had gone"
+
+
+def _late(case: Case, late: IntArray) -> Observation:
+    frames, after = case.frames("answer_frame", late), _after(case, late)
     return Observation(
         f"on {counted(len(late), 'connection')} the answer came{after}, when the client had gone{in_frames(frames)}",
         frames,

@@ -154,3 +154,23 @@ def test_connections_to_another_port_say_nothing_of_this_one() -> None:
     ]
 
     assert not told(incidents(connections, end_ms=10_000), "not-accepting")
+
+
+HANGS = """
+      0  > S   0:0     mss 1460
+      1  < S.  0:0     ack 1  mss 1460
+      2  > .   1:1     ack 1
+     10  > P.  1:1461  ack 1
+    210  > .   1:1461  ack 1
+    610  > .   1:1461  ack 1
+   1410  > .   1:1461  ack 1
+   3010  > .   1:1461  ack 1
+   6210  > .   1:1461  ack 1
+"""
+
+
+@spares("PI103")
+def test_where_only_large_segments_are_ignored_the_path_loses_them() -> None:
+    connections = [*repeated(HANGS, 3), *repeated(slow(910), 2, first_port=50_000)]
+
+    assert not told(incidents(connections, end_ms=10_000), "not-accepting")

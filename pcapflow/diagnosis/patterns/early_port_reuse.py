@@ -55,12 +55,11 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
 
 def _opened_again(case: Case, older: IntArray, everyone: IntArray) -> IntArray:
     """The connections that came of the same ports next, after older ones that the server still held."""
-    port, start = case.column("client_port"), case.column("start_ns")
-    found = []
-    for flow in older.tolist():
-        later = everyone[(port[everyone] == port[flow]) & (start[everyone] > start[flow])]
-        found.append(int(later[np.argmin(start[later])]) if len(later) else flow)
-    return np.array(found, dtype=np.int64)
+    port, start = case.column("client_port")[everyone], case.column("start_ns")[everyone]
+    order = np.lexsort((start, port))
+    following, same = everyone[order][1:], np.diff(port[order]) == 0
+    successors = dict(zip(everyone[order][:-1][same].tolist(), following[same].tolist(), strict=True))
+    return np.array([successors.get(flow, flow) for flow in older.tolist()], dtype=np.int64)
 
 
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:

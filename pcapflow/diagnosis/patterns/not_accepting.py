@@ -10,6 +10,7 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle_words import lengths
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS
@@ -52,11 +53,17 @@ def not_accepting(case: Case) -> Sequence[Explanation]:
         kernel has acknowledged.
     Source: Linux tcp_conn_request and tcp_v4_syn_recv_sock (sk_acceptq_is_full), tcp_abort_on_overflow; listen(2).
     """
-    return [_explanation(case, listener) for listener in starving(case.tables, case.config) if _is_plain(listener)]
+    found = starving(case.tables, case.config)
+    return [_explanation(case, listener) for listener in found if _is_plain(case, listener)]
 
 
-def _is_plain(listener: Starving) -> bool:
-    """The host was heard meanwhile; or it never ceased to acknowledge what was sent to it."""
+def _is_plain(case: Case, listener: Starving) -> bool:
+    """The host was heard meanwhile; or it never ceased to acknowledge what was sent to it.
+
+    Where only large segments were ignored, it is the path that loses them.
+    """
+    if not np.any(~case.mask(case.flows_of(case.anomalies_of("PF405")))[listener.turned_away]):
+        return False
     return listener.is_alive or (len(listener.waiting) >= 2 and not len(listener.ignored))
 
 
@@ -131,8 +138,7 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
         first = Moments(case.tables).first_byte_ns[listener.late]
         frames = case.frames("first_frame", listener.late[:4])
         yield Observation(
-            f"{were(len(listener.late), 'connection')} answered only after {duration(int(first.min()))} to "
-            f"{duration(int(first.max()))}{in_frames(frames)}", frames,
+            f"{were(len(listener.late), 'connection')} answered only after {lengths(first)}{in_frames(frames)}", frames,
         )  # fmt: skip
     if len(listener.unheard):
         yield _unheard(case, listener.unheard)

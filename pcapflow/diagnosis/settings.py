@@ -67,7 +67,7 @@ MYSQL: Final = Settings(
     keep_alive="`tcpKeepAlive` of the driver with `net.ipv4.tcp_keepalive_time` of the host (7200 s unless set)",
 )
 REDIS: Final = Settings(
-    server_idle="`timeout` in redis.conf",
+    server_idle="`timeout` in redis.conf, or `timeout client` of a haproxy before it",
     client_idle="the pool's idle time-out (`minEvictableIdleDuration` of Jedis, `ConnMaxIdleTime` of go-redis)",
     look="`health_check_interval` of redis-py, `testOnBorrow` of Jedis",
     retry="`retry` and `retry_on_error` of redis-py",

@@ -77,7 +77,7 @@ class Case:
 
     @staticmethod
     def _is_listed(anomaly: Anomaly) -> bool:
-        """Whether it names what it is about; the row that counts what a rule found beyond its limit may name nothing."""
+        """Whether it names what it is about: the row that counts what a rule found beyond its limit may not."""
         return anomaly.about_capture or anomaly.flow >= 0 or len(anomaly.flows) > 0
 
     def _is_about(self, anomaly: Anomaly, members: BoolArray) -> bool:

@@ -68,6 +68,33 @@ def test_requests_that_a_server_never_read_got_no_answer() -> None:
 
 
 @fires("PI106")
+@pytest.mark.parametrize("goes", [False, True])
+def test_a_server_that_resets_whoever_asks_it_may_not_have_read(goes: bool) -> None:
+    """As soon as the request is there; it is harmless where the client had closed and waits for nothing."""
+    mute = f"""{OPEN}
+      3  > {"F" if goes else "P"}.  1:31   ack 1
+      4  < .   1:1    ack 31
+      5  < R.  1:1    ack 31
+    """
+    reset = only(incidents(repeated(mute, 4)), "unread-data-reset")
+
+    assert "4 requests got no answer" in reset.headline
+    assert (reset.severity, reset.confidence) == (Severity.LOW if goes else Severity.MEDIUM, "possible")
+    assert any("SO_LINGER" in text for text in reset.against)
+
+
+@spares("PI106")
+def test_a_server_that_greets_and_resets_what_it_does_not_like_has_read_it() -> None:
+    greeted = f"""{OPEN}
+      3   < P.  1:21   ack 1
+      4   > .   1:1    ack 21
+      50  > P.  1:31   ack 21
+      51  < R.  21:21  ack 31
+    """
+    assert not told(incidents(repeated(greeted, 4)), "unread-data-reset")
+
+
+@fires("PI106")
 def test_a_client_that_closes_without_reading_is_told_quietly() -> None:
     banner = f"""{OPEN}
       3     < P.  1:41  ack 1

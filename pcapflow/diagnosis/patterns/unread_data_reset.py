@@ -82,7 +82,9 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     # A server that resets right after its answer to more than a short request may not have read the rest of it.
     abrupt = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & at_once & ~found.sender_closed
     abrupt &= side(f, CLIENT, "bytes")[found.flows] > np.maximum(side(f, CLIENT, "mss")[found.flows], 536)
-    rows = np.flatnonzero(((found.causes == UNREAD_DATA) | abrupt | shut) & ~found.foreign).astype(np.int64)
+    # One that got a request and never answers has not read it, or does not mean to; how soon it resets tells nothing.
+    mute = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & found.unanswered & ~found.sender_closed
+    rows = np.flatnonzero(((found.causes == UNREAD_DATA) | abrupt | shut | mute) & ~found.foreign).astype(np.int64)
     keys = np.where(
         found.senders[rows] == SERVER,
         server_keys(case.tables)[found.flows[rows]],
@@ -141,7 +143,8 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
 def _severity(found: Resets, members: _Group) -> Severity:
     if members.sender == CLIENT:
         return Severity.LOW if _is_grave(found, members) else Severity.INFO
-    harmful = members.unanswered.any() or members.unheard.any()
+    waited = members.unanswered & ~found.receiver_closed[members.rows]
+    harmful = waited.any() or members.unheard.any()
     several = len(members.flows) >= SEVERAL or _confidence(found, members) == LIKELY
     return Severity.MEDIUM if harmful and several else Severity.LOW
 

@@ -83,6 +83,26 @@ def test_a_server_that_resets_whoever_asks_it_may_not_have_read(goes: bool) -> N
     assert any("SO_LINGER" in text for text in reset.against)
 
 
+@fires("PI106")
+def test_a_server_that_closes_while_an_upload_is_on_its_way_has_not_read_it() -> None:
+    """Its FIN comes first, since all that had arrived was read; the rest finds no socket."""
+    upload = f"""{OPEN}
+      3   > P.  1:1001     ack 1
+      4   < .   1:1        ack 1001
+      5   > P.  1001:2001  ack 1
+      5.5 < F.  1:1        ack 1001
+      6   > P.  2001:3001  ack 1
+      7   < R   2:2        win 0
+    """
+    reset = only(incidents(repeated(upload, 3, apart_ms=300)), "unread-data-reset")
+
+    assert reset.headline == (
+        "198.51.100.2:80 closed 3 connections since 00:00:00 UTC before it had read all that 192.0.2.1 sent, and so "
+        "reset them: 3 requests got no answer."
+    )
+    assert reset.severity == Severity.MEDIUM
+
+
 @spares("PI106")
 def test_a_server_that_greets_and_resets_what_it_does_not_like_has_read_it() -> None:
     greeted = f"""{OPEN}

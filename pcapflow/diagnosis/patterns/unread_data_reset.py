@@ -12,8 +12,17 @@ from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.aborted import SEVERAL
-from pcapflow.anomalies.resets.causes import LINGER_ZERO, REACTION_S, UNKNOWN, UNREAD_DATA, Resets, resets
+from pcapflow.anomalies.resets.causes import (
+    DATA_AFTER_CLOSE,
+    LINGER_ZERO,
+    REACTION_S,
+    UNKNOWN,
+    UNREAD_DATA,
+    Resets,
+    resets,
+)
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle import KNOWN_NS, closes
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, settings_of
@@ -84,7 +93,8 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     abrupt &= side(f, CLIENT, "bytes")[found.flows] > np.maximum(side(f, CLIENT, "mss")[found.flows], 536)
     # One that got a request and never answers has not read it, or does not mean to; how soon it resets tells nothing.
     mute = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & found.unanswered & ~found.sender_closed
-    rows = np.flatnonzero(((found.causes == UNREAD_DATA) | abrupt | shut | mute) & ~found.foreign).astype(np.int64)
+    unread = (found.causes == UNREAD_DATA) | abrupt | shut | mute | _crossed(case, found)
+    rows = np.flatnonzero(unread & ~found.foreign).astype(np.int64)
     keys = np.where(
         found.senders[rows] == SERVER,
         server_keys(case.tables)[found.flows[rows]],
@@ -93,6 +103,20 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     return sorted(
         (_group(case, found, members) for members in group(rows, keys).at_least(1)), key=lambda g: -len(g.rows)
     )
+
+
+def _crossed(case: Case, found: Resets) -> BoolArray:
+    """Resets of a server that had sent its FIN in the middle of an exchange, for data that was on its way by then.
+
+    What a client sends after it has known of the FIN for a round trip is another matter (PI302), and so is a request
+    that meets the end of an idle connection (PI301).
+    """
+    ends, f = closes(case.tables, case.config), case.tables.flows
+    trip = np.maximum(side(f, CLIENT, "rtt_ns"), 0) + np.maximum(side(f, SERVER, "rtt_ns"), 0)
+    unaware = (ends.known_ns < np.maximum(2 * trip, KNOWN_NS)) & (ends.by == SERVER) & ~ends.is_idle
+    crossed: BoolArray = (found.causes == DATA_AFTER_CLOSE) & found.sender_closed & (found.senders == SERVER)
+    crossed &= (found.lost > 0) & ~found.farewell & (found.signs == 0) & unaware[found.flows]
+    return crossed
 
 
 def _group(case: Case, found: Resets, rows: IntArray) -> _Group:
@@ -153,6 +177,7 @@ def _confidence(found: Resets, members: _Group) -> Confidence:
     sure = (found.causes[members.rows] == UNREAD_DATA) & (found.sure[members.rows] >= 1)
     # Who answers what has not come whole yet, and is gone before the rest arrives, has not read it.
     sure |= members.filled | (members.early & (found.lost[members.rows] > 0))
+    sure |= found.causes[members.rows] == DATA_AFTER_CLOSE
     return LIKELY if 2 * int(np.count_nonzero(sure)) >= len(members.rows) else POSSIBLE
 
 

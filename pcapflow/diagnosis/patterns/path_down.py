@@ -73,8 +73,8 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
     askers = tuple(dict.fromkeys(host for part in parts for host in askers_of(case, part)))
     since, asked = min(part.since_ns for part in parts), min(part.asked_ns for part in parts)
     back = event.back_ns
-    told = messages(case, flows, after_ns=since)
-    router = f" (router {senders(told)[0]})" if senders(told) else ""
+    errors = messages(case, flows, after_ns=since)
+    router = f" (router {senders(errors)[0]})" if senders(errors) else ""
     path = path_between(askers, peers)
     others = [host for host in others_heard(case, event) if host not in peers]
     attempts = sum(count_attempts(case, part, concerned(case, part)) for part in parts)
@@ -82,7 +82,7 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
     what += [counted(attempts, "attempt")] if attempts else []
     return Explanation(
         severity=Severity.MEDIUM if back >= 0 or event.scope == "path" else Severity.HIGH,
-        confidence=LIKELY if back >= 0 or told or len(peers) > 1 else POSSIBLE,
+        confidence=LIKELY if back >= 0 or errors or len(peers) > 1 else POSSIBLE,
         headline=_headline(path, what, asked, back, case.tables.capture.last_ns),
         blame=blamed(f"{path}{router}"),
         start_ns=since,
@@ -93,12 +93,12 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
             *(found for part in parts[:3] for found in (last_heard(case, part), *asked_in_vain(case, part))),
-            *observed(case, told),
+            *observed(case, errors),
             *_recovery(parts, back),
             *_not_affected(others, heard_by_others(case, event)),
         ),
         against=_against(peers, back),
-        remedy=_remedy(path, senders(told), asked, back),
+        remedy=_remedy(path, senders(errors), asked, back),
     )
 
 

@@ -26,7 +26,6 @@ from pcapflow.diagnosis.idle import KNOWN_NS, closes
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, settings_of
-from pcapflow.diagnosis.words import said_on
 from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
@@ -216,7 +215,6 @@ def _why(case: Case, found: Resets, members: _Group) -> Iterator[Observation]:
     yield Observation(
         f"{were(len(members.flows), 'connection')} ended by a RST of the {who}{in_frames(frames)}", frames
     )  # fmt: skip
-    yield from said_on(case.payload, members.flows.tolist())
     lost = found.lost[members.rows]
     if lost.any():
         frames = case.frames("reset_frame", members.flows[lost > 0][:4])

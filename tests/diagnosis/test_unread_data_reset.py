@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pcapflow.anomalies.model import Severity
+from pcapflow.payload.said import Said
 from tests.anomalies.cases import fires, spares
 from tests.diagnosis.cases import OPEN, Connection, incidents, only, repeated, told
 from tests.diagnosis.outages import ANSWERED, asked, at, refusals, unaccepted
@@ -45,6 +46,27 @@ def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> No
     assert "at least 540 bytes of it never acknowledged" in " | ".join(observation.text for observation in reset.why)
     assert "lingering_close" in reset.remedy[0].text
     assert [incident.pattern for incident in found] == ["unread-data-reset"]
+
+
+@fires("PI106")
+def test_what_was_said_on_its_connections_is_told_once() -> None:
+    words = [
+        Said(
+            flow=flow,
+            protocol="http",
+            what=f"POST /{flow % 2} -> 413",
+            error="no",
+            error_by=1,
+            error_frame=5 + 5 * flow,
+        )
+        for flow in range(4)
+    ]
+    reset = only(incidents(repeated(CUT, 4, apart_ms=300), said=words), "unread-data-reset")
+
+    assert [text for text in (seen.text for seen in reset.why) if "-> 413" in text] == [
+        "on 2 of the 4 connections read this error came: POST /0 -> 413 (frames 5 and 15)",
+        "on 2 of the 4 connections read this error came: POST /1 -> 413 (frames 10 and 20)",
+    ]
 
 
 @fires("PI106")

@@ -116,8 +116,34 @@ def test_connections_that_the_server_ends_with_its_answer_are_used_again(isn: tu
     206  > P.  101:201  ack 2
     207  < R   2:2  win 0
         """,
+        # A goodbye: close_notify of TLS.
+        """
+      3  > P.  1:101    ack 1
+      5  < P.  1:201    ack 101
+      6  < F.  201:201  ack 101
+      7  > .   101:101  ack 202
+     30  > P.  101:138  ack 202
+     31  < R   202:202  win 0
+        """,
+        # The server spoke before it was asked, and closed.
+        """
+      5  < P.  1:201    ack 1
+      6  < F.  201:201  ack 1
+      7  > .   1:1      ack 202
+    207  > P.  1:101    ack 202
+    208  < R   202:202  win 0
+        """,
+        # It is the client that resets.
+        """
+      3  > P.  1:101    ack 1
+      5  < P.  1:201    ack 101
+      6  < F.  201:201  ack 101
+      7  > .   101:101  ack 202
+    207  > P.  101:201  ack 202
+    208  > R   201:201  win 0
+        """,
     ],
-    ids=["still sending", "no answer"],
+    ids=["still sending", "no answer", "goodbye", "nothing asked", "its own reset"],
 )
 def test_a_close_in_the_middle_of_an_exchange_is_no_reuse(ladder: str) -> None:
     assert not told(incidents(repeated(OPEN + ladder, 3, apart_ms=300)), "stale-reuse")

@@ -126,6 +126,18 @@ def test_a_server_that_closes_while_an_upload_is_on_its_way_has_not_read_it() ->
 
 
 @spares("PI106")
+@pytest.mark.parametrize("acked_before", [True, False])
+def test_a_goodbye_to_a_server_that_has_closed_was_not_left_unread(acked_before: bool) -> None:
+    goodbye = f"""{ANSWERED}
+      100    < F.  21:21  ack 11
+      {"100.5  > .   11:11  ack 22" if acked_before else ""}
+      101    > P.  11:17  ack 22
+      102    < R   22:22  win 0
+    """
+    assert not told(incidents(repeated(goodbye, 3)), "unread-data-reset")
+
+
+@spares("PI106")
 def test_a_server_that_greets_and_resets_what_it_does_not_like_has_read_it() -> None:
     greeted = f"""{OPEN}
       3   < P.  1:21   ack 1

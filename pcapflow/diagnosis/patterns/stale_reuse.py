@@ -33,7 +33,6 @@ from pcapflow.text.times import time_of_day
 
 _AT_ONCE_NS: Final = 100_000_000
 """Who closes within this time of its answer closes with it."""
-_SMALL: Final = ("what was written is as small as a goodbye, which nobody misses",)
 _EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF206", "PF301", "PF302", "PF305")
 
 
@@ -76,6 +75,9 @@ def _closed_after_answers(case: Case) -> Groups:
     trip = np.maximum(side(f, CLIENT, "rtt_ns"), 0) + np.maximum(side(f, SERVER, "rtt_ns"), 0)
     lost = ends.written_to & (ends.by == SERVER) & (ends.known_ns >= np.maximum(2 * trip, KNOWN_NS))
     lost &= (ends.idle_ns >= 0) & (ends.idle_ns <= _AT_ONCE_NS) & ~ends.owes & ~ends.is_idle & (ends.said_ns >= 0)
+    # It had asked for something before, asks for more than to say goodbye, and the server itself says that it is gone.
+    late = side(f, CLIENT, "after_fin")
+    lost &= (side(f, CLIENT, "bytes") > late) & ~_is_goodbye(late) & (f["reset_by"] == SERVER)
     return case.by_server(indices(lost))
 
 
@@ -87,6 +89,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
     asked = ends.asked_ns[lost]
     small = bool(np.all(_is_goodbye(case.column("client_after_fin")[lost])))
+    doubts = ("what was written is as small as a goodbye, which nobody misses",) if small else ()
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 and not small else Severity.LOW,
         headline=(
@@ -103,7 +106,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         hosts=(tables.ip(int(lost[0]), SERVER), *hosts),
         explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=lost)),
         why=_observations(case, idle, lost, server, limit),
-        against=(*(_SMALL if small else ()), *doubts_of(idle)),
+        against=(*doubts, *doubts_of(idle)),
         remedy=_remedies(server, settings_of(_port(case, lost)), limit, int(ends.client_waited_ns[lost].max())),
     )
 
@@ -116,10 +119,9 @@ def _after_answers(case: Case, lost: IntArray) -> Explanation:
     clients = listed(hosts, 2)
     asked = ends.asked_ns[lost]
     closed = close_frames(tables, lost, SERVER)
-    small = bool(np.all(_is_goodbye(case.column("client_after_fin")[lost])))
     settings = settings_of(_port(case, lost))
     return Explanation(
-        severity=Severity.MEDIUM if len(lost) > 1 and not small else Severity.LOW,
+        severity=Severity.MEDIUM if len(lost) > 1 else Severity.LOW,
         confidence=LIKELY,
         headline=(
             f"{clients} wrote to connections that {server} had closed right after its answer, "
@@ -141,10 +143,7 @@ def _after_answers(case: Case, lost: IntArray) -> Explanation:
                 closed,
             ),
         ),
-        against=(
-            *(_SMALL if small else ()),
-            "the end of a process closes its connections in the same way, after an answer as well as before",
-        ),
+        against=("the end of a process closes its connections in the same way, after an answer as well as before",),
         remedy=(
             Remedy("Client", f"look whether a connection is still there before it is used again: {settings.look}"),
             Remedy(

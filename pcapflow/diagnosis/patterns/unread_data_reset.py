@@ -10,6 +10,7 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
+from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.aborted import SEVERAL
 from pcapflow.anomalies.resets.causes import (
@@ -22,11 +23,11 @@ from pcapflow.anomalies.resets.causes import (
     resets,
 )
 from pcapflow.diagnosis.case import Case, named
-from pcapflow.diagnosis.idle import KNOWN_NS, closes
+from pcapflow.diagnosis.idle import closes
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, settings_of
-from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
+from pcapflow.tcp.states import ACK_OF_FIN_RX, CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
 
@@ -107,14 +108,16 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
 def _crossed(case: Case, found: Resets) -> BoolArray:
     """Resets of a server that had sent its FIN in the middle of an exchange, for data that was on its way by then.
 
-    What a client sends after it has known of the FIN for a round trip is another matter (PI302), and so is a request
-    that meets the end of an idle connection (PI301).
+    What a client sends once it has acknowledged the FIN is another matter (a goodbye, or PI302), unless it was in the
+    middle of sending then; and so is a request that meets the end of an idle connection (PI301).
     """
     ends, f = closes(case.tables, case.config), case.tables.flows
-    trip = np.maximum(side(f, CLIENT, "rtt_ns"), 0) + np.maximum(side(f, SERVER, "rtt_ns"), 0)
-    unaware = (ends.known_ns < np.maximum(2 * trip, KNOWN_NS)) & (ends.by == SERVER) & ~ends.is_idle
+    acked_ns = last_times(case.tables, SERVER, event=ACK_OF_FIN_RX)
+    aware = ((acked_ns >= 0) & (ends.asked_ns >= acked_ns))[found.flows]
+    began_before = found.lost > side(f, CLIENT, "after_fin")[found.flows]
     crossed: BoolArray = (found.causes == DATA_AFTER_CLOSE) & found.sender_closed & (found.senders == SERVER)
-    crossed &= (found.lost > 0) & ~found.farewell & (found.signs == 0) & unaware[found.flows]
+    crossed &= (found.lost > 0) & ~found.farewell & (found.signs == 0) & (~aware | began_before)
+    crossed &= ((ends.by == SERVER) & ~ends.is_idle)[found.flows]
     return crossed
 
 

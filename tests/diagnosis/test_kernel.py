@@ -60,7 +60,10 @@ INCIDENTS: Final = (
     Expected("firewall-rejects", "open_filtered_by_icmp|open_filtered_by_icmpv6", ("client",)),
     Expected("not-accepting", "open_queue_overflow|open_queue_overflow_aborted"),
     Expected("syn-flood", "open_syn_flood|open_syn_cookies_under_flood"),
-    Expected("early-port-reuse", "open_half_open_recovered|reuse_in_close_wait|reuse_challenged_in_time_wait"),
+    Expected(
+        "early-port-reuse",
+        "open_half_open_recovered|reuse_in_close_wait|reuse_in_last_ack|reuse_challenged_in_time_wait",
+    ),
     Expected("close-wait-leak", "close_wait_leak"),
     Expected("slow-reader", "close_into_zero_window"),
     Expected("stale-reuse", "abort_data_after_close|close_reader_gone_then_write"),
@@ -123,7 +126,7 @@ ALONE: Final = (
     Alone(
         ("PF212",),
         ".*_everything_twice|.*_lost_once|.*_lost_for_good|close_late_duplicate_of_data|abort_time_wait_assassinated|"
-        "reuse_in_last_ack|random_loss_.*",
+        "random_loss_.*",
         "both sides had closed and had everything: the RST had nothing left to destroy",
     ),
     Alone(

@@ -31,13 +31,15 @@ def reset_at_once(tables: Tables, config: Config) -> BoolArray:
     f = tables.flows
     found = resets(tables, config)
     own = found.passive & (found.senders == SERVER) & ~found.sender_closed & ~found.foreign & (found.signs == 0)
-    drew_reset = np.zeros(len(f), dtype=bool)
-    drew_reset[found.flows[own]] = True
-    complete = ((f["completeness"] & COMPLETE_SYN_ACK) > 0) & ((f["completeness"] & COMPLETE_ACK) > 0)
-    complete &= (f["midstream"] == 0) & (side(f, SERVER, "bytes") == 0)
-    established = Moments(tables).established_ns
-    accepted = last_times(tables, CLIENT, event=SYN_ACK_RX)
-    trip = np.maximum(side(f, CLIENT, "rtt_ns"), 0) + np.maximum(side(f, SERVER, "rtt_ns"), 0)
-    since = f["close_ns"] - np.where(established >= 0, established, np.where(accepted >= 0, accepted, f["start_ns"]))
-    at_once: BoolArray = drew_reset & complete & (since <= 2 * trip + _AT_ONCE_NS)
+    drew = found.flows[own]
+    at_once = np.zeros(len(f), dtype=bool)
+    if not len(drew):
+        return at_once
+    complete = ((f["completeness"][drew] & COMPLETE_SYN_ACK) > 0) & ((f["completeness"][drew] & COMPLETE_ACK) > 0)
+    complete &= (f["midstream"][drew] == 0) & (side(f, SERVER, "bytes")[drew] == 0)
+    established = Moments(tables).established_ns[drew]
+    accepted = last_times(tables, CLIENT, event=SYN_ACK_RX)[drew]
+    trip = np.maximum(side(f, CLIENT, "rtt_ns")[drew], 0) + np.maximum(side(f, SERVER, "rtt_ns")[drew], 0)
+    begun = np.where(established >= 0, established, np.where(accepted >= 0, accepted, f["start_ns"][drew]))
+    at_once[drew[complete & (f["close_ns"][drew] - begun <= 2 * trip + _AT_ONCE_NS)]] = True
     return at_once

@@ -111,13 +111,15 @@ def _crossed(case: Case, found: Resets) -> BoolArray:
     What a client sends once it has acknowledged the FIN is another matter (a goodbye, or PI302), unless it was in the
     middle of sending then; and so is a request that meets the end of an idle connection (PI301).
     """
+    crossed: BoolArray = (found.causes == DATA_AFTER_CLOSE) & found.sender_closed & (found.senders == SERVER)
+    crossed &= (found.lost > 0) & ~found.farewell & (found.signs == 0)
+    if not crossed.any():
+        return crossed
     ends, f = closes(case.tables, case.config), case.tables.flows
     acked_ns = last_times(case.tables, SERVER, event=ACK_OF_FIN_RX)
     aware = ((acked_ns >= 0) & (ends.asked_ns >= acked_ns))[found.flows]
     began_before = found.lost > side(f, CLIENT, "after_fin")[found.flows]
-    crossed: BoolArray = (found.causes == DATA_AFTER_CLOSE) & found.sender_closed & (found.senders == SERVER)
-    crossed &= (found.lost > 0) & ~found.farewell & (found.signs == 0) & (~aware | began_before)
-    crossed &= ((ends.by == SERVER) & ~ends.is_idle)[found.flows]
+    crossed &= (~aware | began_before) & ((ends.by == SERVER) & ~ends.is_idle)[found.flows]
     return crossed
 
 

@@ -74,12 +74,12 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
         rate = busiest(tables.flows["start_ns"][flows[members]], times, config)
         if rate is not None and rate.share(config) >= PRESSING:
             many.append(Crowd(members, rate, *peak(times, times + to_ns(config.msl2_s))))
-    told = np.zeros(len(tables.flows), dtype=bool)
+    by_ports = np.zeros(len(tables.flows), dtype=bool)
     for client in busy_clients(tables, config):
-        told[client.flows] = True
+        by_ports[client.flows] = True
 
     def shown_by_ports(crowd: IntArray) -> bool:
-        return bool(told[flows[crowd]].mean() > 0.5)
+        return bool(by_ports[flows[crowd]].mean() > 0.5)
 
     def finding(host: Crowd) -> Finding:
         crowd, rate, top, when = host

@@ -13,6 +13,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, 
 from pcapflow.anomalies.opening.floods import floods, members_of
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.opening.unanswered import graded
+from pcapflow.anomalies.resets.at_once import reset_at_once
 from pcapflow.anomalies.resets.causes import foreign_resets
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -125,7 +126,7 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     # A SYN-ACK repeated after the ACK of it had passed takes the server's ESTABLISHED back; before it, it does not.
     repeated = same_frames(tables, (marks.MARK_TAKEN_BACK,), (marks.MARK_SYN_REPEATED,), endpoint=SERVER)
     # A RST with another TTL than the server's packets have is a device's.
-    was_reset = (reset_row >= 0) & ~foreign_resets(tables, config)
+    was_reset = ((reset_row >= 0) & ~foreign_resets(tables, config)) | reset_at_once(tables, config)
     flows = indices(acked & (repeated | was_reset))
     servers = group(flows, server_numbers(tables)[flows]).at_least(config.overflow_flows)
 
@@ -136,7 +137,7 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
         for flow in shown.tolist():
             again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=SERVER)
             frames += [int(f["server_first_frame"][flow]), *frames_of(again)[:1]]
-            frames.append(story.frame(flow, SERVER, event=RST_TX, old=SYN_RCVD))
+            frames.append(int(f["reset_frame"][flow]) if was_reset[flow] else 0)
         resets = int(np.count_nonzero(was_reset[members]))
         did = [f"repeated its SYN-ACK on {len(members) - resets:,}"] if resets < len(members) else []
         did += [f"sent a RST on {resets:,}"] if resets else []

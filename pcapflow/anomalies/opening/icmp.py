@@ -141,22 +141,22 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
         _, flow, endpoint = hit
         row, peer = int(rows[hit.row]), 1 - endpoint
         every = story.marks(flow, marks.MARK_ICMP_UNREACHABLE, endpoint=endpoint)
-        told = [mark for mark in every if mark.time_ns >= found.first_ns[row]]
-        leading = told[0]
+        errors = [mark for mark in every if mark.time_ns >= found.first_ns[row]]
+        leading = errors[0]
         who, is_peer = _sender(tables, flow, endpoint, leading)
-        number = counted(len(told), "ICMP message")
+        number = counted(len(errors), "ICMP message")
         whom = tables.name(flow, endpoint)
-        told_by = f"{who} told {whom} by {number}{in_frames(frames_of(told))}"
+        by_whom = f"{who} told {whom} by {number}{in_frames(frames_of(errors))}"
         if not who:
-            told_by = f"{number}{in_frames(frames_of(told))} told {whom}"
+            by_whom = f"{number}{in_frames(frames_of(errors))} told {whom}"
         return Finding(
             severity=Severity.MEDIUM if ended[row] else Severity.INFO,
             flow=flow,
             endpoint=peer if ended[row] and is_peer else NOBODY,
             time_ns=leading.time_ns,
-            frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(told)]),
+            frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(errors)]),
             detail=(
-                f"{told_by}, about its segments to {tables.name(flow, peer)}: "
+                f"{by_whom}, about its segments to {tables.name(flow, peer)}: "
                 f"{icmp_text(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
             ),
             confidence=CERTAIN if found.outcomes[row] == NOT_OPENED else LIKELY,

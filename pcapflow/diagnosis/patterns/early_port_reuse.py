@@ -8,8 +8,9 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.challenges import challenged, opening_ns
-from pcapflow.anomalies.lookup.columns import among, distinct
-from pcapflow.anomalies.model import LIKELY, IntArray, Severity
+from pcapflow.anomalies.lookup.columns import distinct, indices
+from pcapflow.anomalies.model import LIKELY, BoolArray, IntArray, Severity
+from pcapflow.anomalies.opening.meetings import cleared
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
@@ -38,28 +39,25 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
     Else: an older connection of the same ports that is still open at the server.
     Source: RFC 9293, 3.5.1 and 3.6.1; RFC 6191; RFC 5382, 5; Linux tcp_timewait_state_process.
     """
-    places = case.anomalies_of("PF211")
-    harmed = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     met = challenged(case.tables)
-    held = case.flows_of(case.anomalies_of("PF107"))
-    flows = case.flows_of([*harmed, *case.anomalies_of("PF107")])
+    harmed = case.mask(case.flows_of(_harmful(case, case.anomalies_of("PF211"), met)))
+    # What speaks of the old connection is about the SYN of the one that came after it.
+    found = case.mask(case.flows_of(case.anomalies_of("PF107")))
+    harmed[[each.anew for each in cleared(case.tables) if found[each.flow]]] = True
+    flows = indices(harmed)
     explanations = []
     for of_server in case.by_server(flows).at_least(1):
         for members in case.by_host(of_server, CLIENT).at_least(1):
             everyone = case.same_client(int(members[0]), case.same_server(int(members[0])))
-            again = _opened_again(case, held[among(held, members) & ~met[held]], everyone)
-            reused = everyone[met[everyone] | case.mask(np.union1d(members[~among(members, held)], again))[everyone]]
+            reused = everyone[met[everyone] | case.mask(members)[everyone]]
             explanations.append(_explanation(case, members, reused, everyone))
     return explanations
 
 
-def _opened_again(case: Case, older: IntArray, everyone: IntArray) -> IntArray:
-    """The connections that came of the same ports next, after older ones that the server still held."""
-    port, start = case.column("client_port")[everyone], case.column("start_ns")[everyone]
-    order = np.lexsort((start, port))
-    following, same = everyone[order][1:], np.diff(port[order]) == 0
-    successors = dict(zip(everyone[order][:-1][same].tolist(), following[same].tolist(), strict=True))
-    return np.array([successors.get(flow, flow) for flow in older.tolist()], dtype=np.int64)
+def _harmful(case: Case, places: Sequence[int], met: BoolArray) -> list[int]:
+    """The anomalies among these whose new connection was not accepted at once."""
+    found = case.anomalies
+    return [place for place in places if found[place].severity > Severity.INFO or met[found[place].flow]]
 
 
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
@@ -76,10 +74,10 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
         harm.append(f"{number(int(np.count_nonzero(opened)))} opened late, by up to {duration(int(cost.max()))}")
     if failed:
         harm.append(f"{number(failed)} not at all")
-    few = ports <= _FEW_PORTS and len(everyone) > ports
+    few = 1 < ports <= _FEW_PORTS and len(everyone) > ports
     is_held = not places
     remembered = f"on which {server} still holds older connections" if is_held else f"that {server} still remembers"
-    worst = [place for place in places if case.anomalies[place].severity > Severity.INFO]
+    worst = _harmful(case, places, challenged(tables))
     frames = case.frames("first_frame", reused)
     return Explanation(
         severity=max((case.anomalies[place].severity for place in worst), default=Severity.INFO),

@@ -10,6 +10,7 @@ from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.challenges import challenged, opening_ns
 from pcapflow.anomalies.lookup.columns import distinct
 from pcapflow.anomalies.model import LIKELY, IntArray, Severity
+from pcapflow.anomalies.opening.meetings import cleared_for
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
@@ -42,6 +43,9 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
     harmed = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     met = challenged(case.tables)
     flows = case.flows_of([*harmed, *case.anomalies_of("PF107")])
+    # PF107 names the old connection; it is the new one that had to wait.
+    anew = cleared_for(case.tables)[flows]
+    flows = np.unique(np.where(anew >= 0, anew, flows))
     explanations = []
     for of_server in case.by_server(flows).at_least(1):
         for members in case.by_host(of_server, CLIENT).at_least(1):
@@ -54,7 +58,7 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
     tables = case.tables
     client, server = tables.ip(int(harmed[0]), CLIENT), tables.server(int(harmed[0]))
-    places = case.anomalies_of("PF211", flows=everyone)
+    places = case.anomalies_of("PF107", "PF211", flows=everyone)
     cost = opening_ns(tables)[reused]
     opened = cost >= 0
     failed = int(np.count_nonzero(~opened))

@@ -76,7 +76,7 @@ def test_keepalives_without_an_answer() -> None:
     row = only(capture.anomalies(), "PF403")
 
     assert (row.confidence, row.frames) == ("certain", (4, 5, 6))
-    assert "sent 3 keep-alives (frames 4, 5 and 6) over 2 s, none of which 10.0.0.5:80 answered" in row.detail
+    assert "sent 3 keep-alives (frames 4, 5 and 6) over 2 s, and 10.0.0.5:80 answered none of them" in row.detail
 
 
 @spares("PF403")

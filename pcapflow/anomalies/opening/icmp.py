@@ -129,7 +129,8 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             listens.
         Network: go to the device that sent the message and look for its rule or missing route.
     Else: a connection whose peer is still heard took the message as a hint only (RFC 1122, 4.2.3.9); then this is
-        information. So is a message for a connection that was over.
+        information. So is a message for a connection that was over. "Fragmentation needed" is how the sender learns
+        that a link takes only smaller packets: it sends smaller ones, and nothing is wrong (RFC 1191).
     Source: RFC 792, RFC 4443 and RFC 1122, 4.2.3.9.
     """
     found = icmp_errors(tables, config)

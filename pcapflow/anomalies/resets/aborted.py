@@ -61,23 +61,23 @@ _DID_UNREAD: Final = "closed with data unread"
 _LINGER: Final = "its application aborted on purpose (SO_LINGER 0)"
 _UNREAD: Final = "its application closed with received data still unread"
 _DIED: Final = "its process was killed"
-_BOX: Final = "a device in between sent it"
+_BOX: Final = "a device in between sent the RST"
+_FORGETFUL_BOX: Final = "a device in between forgot the connection and sent the RST"
 ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
     UNKNOWN: (_LINGER, _BOX),
     LINGER_ZERO: (_UNREAD, _DIED, _BOX),
     UNREAD_DATA: (_LINGER, _DIED, _BOX),
-    DATA_AFTER_CLOSE: (
-        "its process died or its host restarted",
-        "a device in between forgot the connection and sent it",
-    ),
-    NO_LISTENER: ("a firewall rejects with a RST",),
-    PROCESS_DIED: ("its host restarted", "a device in between forgot the connection and sent it"),
+    DATA_AFTER_CLOSE: ("its process died or its host restarted", _FORGETFUL_BOX),
+    NO_LISTENER: ("a firewall rejects the attempt with a RST",),
+    PROCESS_DIED: ("its host restarted", _FORGETFUL_BOX),
     KEEPALIVE_TIMEOUT: (_LINGER,),
     RETRANSMISSION_TIMEOUT: (_LINGER,),
     FIREWALL_REJECT: ("nothing listens on that port",),
     IDLE_TIMEOUT: ("its host restarted meanwhile", _LINGER),
     INJECTED: ("a load balancer or proxy that answers for the endpoint",),
 }
+_BOXES: Final = (_BOX, _FORGETFUL_BOX)
+_OLD_SYN: Final = ("it answered what an old duplicate SYN had drawn",)
 
 
 def _grade(found: Resets, first_requests: IntArray) -> IntArray:
@@ -205,9 +205,14 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
+    others = _alternatives(found, row)
     if flow in cleared_flows(tables):
         why = "it made room for its next connection on the same ports (see PF107)"
+        others = _OLD_SYN if others else ()
     since = duration(max(when - int(f["start_ns"][flow]), 0))
+    reset_by = f"{who} reset its connection with {other}{in_frame(reset)}"
+    if cause == INJECTED or found.foreign[row]:
+        reset_by = f"a RST in the name of {who}{in_frame(reset)} ended its connection with {other}"
     return Finding(
         severity=severity,
         flow=flow,
@@ -215,12 +220,12 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
         time_ns=when,
         frames=proof(frames),
         detail=(
-            f"a RST from {who}{in_frame(reset)} ended the connection with {other} after {since}: {why}"
-            f"{foreign_ttl(tables, found, row)}{_loss(found, row, other)}{_others(tables, flow, alike)}"
+            f"{reset_by} after {since}: {why}{foreign_ttl(tables, found, row)}{_loss(found, row, other)}"
+            f"{_others(tables, flow, alike)}"
         ),
         cause=CAUSES[cause],
         confidence=_SURE[int(found.sure[row])],
-        alternatives=_alternatives(found, row),
+        alternatives=others,
     )
 
 
@@ -230,7 +235,13 @@ def _alternatives(found: Resets, row: int) -> tuple[str, ...]:
         return ()
     cause = int(found.causes[row])
     others = [other for other in ALTERNATIVES[cause] if other != _UNREAD or not found.sure[row]]
-    return (_BOX, *(other for other in others if other != _BOX)) if found.foreign[row] else tuple(others)
+    if cause == UNKNOWN and found.sender_closed[row]:
+        others.insert(0, _UNREAD)
+    if not found.foreign[row]:
+        return tuple(others)
+    # A foreign TTL makes a device the likeliest, whose reason some causes name.
+    boxes = [other for other in others if other in _BOXES] or [_BOX]
+    return (*boxes, *(other for other in others if other not in boxes))
 
 
 def _loss(found: Resets, row: int, other: str) -> str:
@@ -263,11 +274,13 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
         if found.lost[row]:
             had = f"data of {other} was still on its way to it"
         elif found.unanswered[row]:
-            had = f"it had acknowledged data of {other} and sent nothing itself"
+            had = f"it had acknowledged data of {other} and sent no data itself"
         order = (_DID_UNREAD, _DID_LINGER) if cause == UNREAD_DATA else (_DID_LINGER, _DID_UNREAD)
         return f"{had}; it {order[0]} or {order[1]}, which look the same"
     if cause == UNKNOWN and found.opening[row]:
         return "it came before the handshake was complete"
+    if cause == UNKNOWN and found.sender_closed[row]:
+        return "it had sent its FIN before, and the capture does not show why the RST followed"
     if cause == UNKNOWN and not cell(tables.flows, flow, 1 - sender, "packets"):
         return f"the capture holds nothing of {other}, and so does not show why"
     return {

@@ -86,9 +86,12 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             confidence = LIKELY if found.sure[row] else POSSIBLE
             how = "" if found.sure[row] == 2 else "probably " if found.sure[row] else "perhaps "
             total = cell(f, flow, 1 - sender, "bytes")
+            some, them = f"some of the {counted(total, 'byte')} that {other} had sent were", "them all"
+            if total == 1:
+                some, them = f"the 1 byte that {other} had sent was", "it"
             detail = (
-                f"at least 1 of the {counted(total, 'byte')} that {other} had sent was {how}unread when "
-                f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
+                f"when {who} reset the connection{in_frame(reset)}, {some} {how}unread: its kernel had acknowledged "
+                f"{them}"
             )
         return Finding(
             severity=Severity(int(severity[hit.row])),

@@ -117,17 +117,16 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
         _, flow, endpoint = hit
         asked = story.marks(flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=cell(f, flow, 1 - endpoint, "last_ns"))
         reset = story.marks(flow, marks.MARK_RESET, endpoint=endpoint, after_ns=asked[-1].time_ns)
-        end = f" and then reset the connection{in_frames(frames_of(reset))}" if reset else ""
-        other = tables.name(flow, 1 - endpoint)
+        who, other = tables.name(flow, endpoint), tables.name(flow, 1 - endpoint)
+        end = f"; then {who} reset the connection{in_frames(frames_of(reset))}" if reset else ""
         return Finding(
             severity=Severity.MEDIUM,
             flow=flow,
             time_ns=asked[0].time_ns,
             frames=proof([*frames_of(asked), *frames_of(reset)]),
             detail=(
-                f"{tables.name(flow, endpoint)} sent "
-                f"{counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
-                f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
+                f"{who} sent {counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
+                f"{duration(asked[-1].time_ns - asked[0].time_ns)}, and {other} answered none of them{end}"
             ),
             confidence=CERTAIN,
             alternatives=(f"{other} is gone", "a device in between forgot the connection"),

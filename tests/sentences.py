@@ -16,10 +16,11 @@ import pcapflow
 from fixtures.captures import BENIGN, PROGRAMS, ROOT, format_captures, kernel_captures
 from pcapflow import PcapflowError
 from pcapflow.anomalies.model import Anomaly
-from pcapflow.anomalies.rule import Rule
+from pcapflow.anomalies.rule import Help, Rule
 from pcapflow.diagnosis.catalogue import everything
 from pcapflow.diagnosis.model import Incident
 from pcapflow.diagnosis.pattern import Pattern
+from pcapflow.tcp.states import SERVER
 from pcapflow.text.phrases import sentence
 from tests.anomalies.test_every_code_from_segments import SPEAKS, anomalies
 from tests.ladders import ISNS
@@ -132,11 +133,18 @@ def _rule(rule: Rule, told: Sequence[Told]) -> Iterator[str]:
             f"Of cause {cause}" if cause else "What was seen",
             ((where, _finding(row)) for where, row in rows if row.cause == cause),
         )
-    said = rule.help
-    yield "### Help\n"
+    yield from _help("Help", rule.help)
+    for cause in rule.causes:
+        yield from _help(f"Help for {cause}, where the server is named", rule.help_for(cause, SERVER))
+
+
+def _help(title: str, said: Help) -> Iterator[str]:
+    yield f"### {title}\n"
     yield f"- Means: {sentence(said.means)}"
     yield from (f"- {side}: {sentence(advice)}" for side, advice in said.do)
-    yield f"- Else: {sentence(said.otherwise)}\n"
+    if said.otherwise:
+        yield f"- Else: {sentence(said.otherwise)}"
+    yield ""
 
 
 def _finding(row: Anomaly) -> str:

@@ -10,6 +10,7 @@ from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import LIKELY, NOBODY, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.scans import refused, scanned
+from pcapflow.anomalies.resets.cause_help import REFUSED
 from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
@@ -29,6 +30,7 @@ SECOND_TRY_S = 0.3
     "connection-refused",
     title="Connections refused",
     lead=Lead("{server} refused a connection", "{server} [refuses|refuse] connections"),
+    causes=REFUSED,
 )
 def connection_refused(tables: Tables, config: Config) -> Hits:
     """A RST that acknowledges the SYN answered it: the attempt was refused.

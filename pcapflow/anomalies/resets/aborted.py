@@ -26,6 +26,7 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.opening.meetings import cleared_flows
 from pcapflow.anomalies.opening.scans import scanned
+from pcapflow.anomalies.resets.cause_help import ABORTED
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -103,17 +104,15 @@ def _grade(found: Resets, first_requests: IntArray) -> IntArray:
         "{who} [aborts|abort] connections",
         blameless=("A connection to {server} was reset", "Connections to {server} are reset"),
     ),
+    causes=ABORTED,
 )
 def aborted(tables: Tables, config: Config) -> Hits:
     """A RST that its receiver accepted ended the connection.
 
     Means: the connection was not closed but torn down; what was on its way or unread is gone. The row's cause says
-        why: linger-zero (the application asked for it), unread-data (it closed with data unread), data-after-close
-        (data came for a socket that was gone), no-listener, process-died, keepalive-timeout, retransmission-timeout,
-        firewall-reject, idle-timeout, injected, or unknown. Most causes are inferred; the confidence says how well.
-        unread-data and linger-zero look the same on the wire: unless a shut window or a connection without data proves
-        one of them, the likelier is named, with the other beside it. A RST with another TTL than its sender's other
-        packets is laid at nobody's door.
+        why. Most causes are inferred; the confidence says how well. unread-data and linger-zero look the same on
+        the wire: unless a shut window or a connection without data proves one of them, the likelier is named, with
+        the other beside it. A RST with another TTL than its sender's other packets is laid at nobody's door.
     Do:
         Client: if it sent the RST and data was lost, read to the end of the stream before closing, or shut down first.
         Server: likewise; a server that does not read the whole request before it answers and closes destroys its

@@ -9,6 +9,7 @@ from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.columns import cell
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confidence, Finding, Hits, Severity
+from pcapflow.anomalies.resets.cause_help import LOST_DATA
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     INJECTED,
@@ -34,6 +35,7 @@ from pcapflow.text.phrases import counted
     lead=Lead(
         "Data was lost when a connection to {server} was reset", "Data was lost in resets of connections to {server}"
     ),
+    causes=LOST_DATA,
 )
 def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """A reset destroyed data that was on its way to its sender, or that its sender had received and not read.

@@ -1,13 +1,17 @@
 """Every sentence that patterns and rules say of the fixtures, in one text that a person reads from top to bottom.
 
-``python -m tests.sentences`` writes it to ``tests/sentences.md``; ``tests/test_sentences.py`` compares. Sentences that
-differ in figures, times and addresses alone have one *shape*, and stand there once, as said of the first fixture.
+``python -m tests.sentences`` writes it to ``tests/sentences.md``. Sentences that differ in figures, times and addresses
+alone have one *shape*, and stand there once, as said of the first fixture. The last part is what incidents say besides
+where tshark reads the payload. ``tests/diagnosis/test_programs.py`` compares that part, ``tests/test_sentences.py`` all
+before it.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,7 +21,7 @@ from fixtures.captures import BENIGN, PROGRAMS, ROOT, format_captures, kernel_ca
 from pcapflow import PcapflowError
 from pcapflow.anomalies.model import Anomaly
 from pcapflow.anomalies.rule import Help, Rule
-from pcapflow.diagnosis.catalogue import everything
+from pcapflow.diagnosis.catalogue import catalogue, everything
 from pcapflow.diagnosis.model import Incident
 from pcapflow.diagnosis.pattern import Pattern
 from pcapflow.tcp.states import SERVER
@@ -34,12 +38,17 @@ What pcapflow says of its fixtures, to be read from top to bottom. Sentences tha
 alone stand here once, with the first fixture of which they are said and in how many others they have the same form.
 Rules that no fixture shows are shown by the ladder of segments that tests them.
 """
+_HEAD_OF_WORDS: Final = """\
+# What is said besides where tshark reads the payload
+
+Of the captures of real programs, and only what stands nowhere above.
+"""
 _IPV4: Final = r"\d{1,3}(?:\.\d{1,3}){3}"
 _IPV6: Final = r"\[[\da-f.]*:[\da-f:.]*\]|(?<![\w:])(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?![\w:])"
 _MASKS: Final = tuple(
     (re.compile(pattern), mask)
     for pattern, mask in (
-        (r"(this was said|this error came): .*", r"\1: W"),
+        (r"\b(read|said|came): .*", r"\1: W"),
         (r"(?:\d{4}-)?(?:\d\d-\d\d )?\d\d:\d\d:\d\d(?:\.\d+)?", "T"),
         (rf"(?:{_IPV4}|{_IPV6})(?::\d+)?", "A"),
         (r"\b(?:once|twice)\b", "N times"),
@@ -80,11 +89,21 @@ def fixtures() -> tuple[Told, ...]:
     return tuple(filter(None, map(_told, captures)))
 
 
-def _told(path: Path, *, payload: bool = False) -> Told | None:
+@functools.cache
+def with_words(path: Path) -> Told:
+    """What is said of a capture of a real program when tshark reads what connections said: a second or so for each."""
+    return _of(path, payload=True)
+
+
+def _told(path: Path) -> Told | None:
     try:
-        found = pcapflow.analyze(path, reader="native", payload=payload)
+        return _of(path)
     except PcapflowError:
         return None
+
+
+def _of(path: Path, *, payload: bool = False) -> Told:
+    found = pcapflow.analyze(path, reader="native", payload=payload)
     return Told(path.relative_to(ROOT).as_posix(), found.diagnosis, found.findings)
 
 
@@ -97,10 +116,32 @@ def _ladders(shown: frozenset[str]) -> Iterator[Told]:
 
 
 def text() -> str:
-    """The whole text."""
+    """The text up to what takes tshark."""
     told = fixtures()
     told = (*told, *_ladders(frozenset(row.code for each in told for row in each.anomalies)))
     return "\n".join((_HEAD, *(line for entry in everything() for line in _chapter(entry, told))))
+
+
+def text_of_words() -> str:
+    """The rest: what incidents of real programs say with tshark that is said nowhere without it."""
+    told = [with_words(path) for path in sorted(PROGRAMS.glob("*.pcap"))]
+    lines = [_HEAD_OF_WORDS]
+    for pattern in catalogue():
+        if more := list(_pattern(pattern, told, known=fixtures())):
+            lines += [f"## {pattern.code} {pattern.name}, with what was said\n", *more]
+    return "\n".join(lines)
+
+
+def kept() -> tuple[str, str]:
+    """The two parts as they are committed."""
+    before, head, after = GOLDEN.read_text(encoding="utf-8").partition(_HEAD_OF_WORDS)
+    return before, head + after
+
+
+def difference(was: str, now: str) -> str:
+    """What a test says of two texts that differ: how, and what is to be done; nothing of equal ones."""
+    changes = "\n".join(difflib.unified_diff(was.splitlines(), now.splitlines(), GOLDEN.name, "now", lineterm="", n=0))
+    return changes and f"read what has changed, and run `{COMMAND}` to keep it:\n{changes}"
 
 
 def _chapter(entry: Pattern | Rule, told: Sequence[Told]) -> Iterator[str]:
@@ -108,8 +149,11 @@ def _chapter(entry: Pattern | Rule, told: Sequence[Told]) -> Iterator[str]:
     yield from _pattern(entry, told) if isinstance(entry, Pattern) else _rule(entry, told)
 
 
-def _pattern(pattern: Pattern, told: Sequence[Told]) -> Iterator[str]:
-    rows = [(each.where, row) for each in told for row in each.incidents if row.code == pattern.code]
+def _pattern(pattern: Pattern, told: Sequence[Told], known: Sequence[Told] = ()) -> Iterator[str]:
+    """The sections of a pattern; ``known`` is what is not to be shown again."""
+    rows, old = (
+        [(each.where, row) for each in of for row in each.incidents if row.code == pattern.code] for of in (told, known)
+    )
     parts: tuple[tuple[str, Callable[[Incident], Iterable[str]]], ...] = (
         ("Headline", lambda row: [f"{row.headline} ({row.severity.label}, {row.confidence})"]),
         ("Whose", lambda row: [row.blame.text]),
@@ -118,7 +162,8 @@ def _pattern(pattern: Pattern, told: Sequence[Told]) -> Iterator[str]:
         ("What to do", lambda row: [f"{step.side}: {sentence(step.text)}" for step in row.remedy]),
     )
     for title, said in parts:
-        yield from _section(title, ((where, line) for where, row in rows for line in said(row)))
+        shown = frozenset(shape(line) for _, row in old for line in said(row))
+        yield from _section(title, ((where, line) for where, row in rows for line in said(row)), shown)
 
 
 def _rule(rule: Rule, told: Sequence[Told]) -> Iterator[str]:
@@ -153,12 +198,14 @@ def _finding(row: Anomaly) -> str:
     return f"{sentence(row.detail)} ({row.severity.label}, {row.confidence}){others}"
 
 
-def _section(title: str, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """One line of each shape, under a title; nothing where there is none."""
+def _section(title: str, lines: Iterable[tuple[str, str]], shown: frozenset[str] = frozenset()) -> Iterator[str]:
+    """One line of each shape that is not shown elsewhere, under a title; nothing where there is none."""
     first: dict[str, str] = {}
     places: dict[str, dict[str, None]] = {}
     for where, line in lines:
         key = shape(line)
+        if key in shown:
+            continue
         first.setdefault(key, line)
         places.setdefault(key, {})[where] = None
     if first:
@@ -171,5 +218,10 @@ def _section(title: str, lines: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield ""
 
 
+def _main() -> None:
+    words = text_of_words() if shutil.which("tshark") else kept()[1]
+    GOLDEN.write_text(text() + words, encoding="utf-8", newline="\n")
+
+
 if __name__ == "__main__":
-    GOLDEN.write_text(text(), encoding="utf-8", newline="\n")
+    _main()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-
 import pytest
 
-from tests.sentences import COMMAND, GOLDEN, shape, text
+from tests.sentences import difference, kept, shape, text
 
 
 def test_every_sentence_is_the_one_that_was_read() -> None:
-    was, now = GOLDEN.read_text(encoding="utf-8").splitlines(), text().splitlines()
-
-    changes = "\n".join(difflib.unified_diff(was, now, GOLDEN.name, "now", lineterm="", n=0))
-    assert not changes, f"read what has changed, and run `{COMMAND}` to keep it:\n{changes}"
+    changes = difference(kept()[0], text())
+    assert not changes, changes
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,9 @@ def test_a_shut_window_proves_that_data_was_unread() -> None:
 
     assert (row.cause, row.confidence, row.alternatives) == ("unread-data", "certain", ())
     assert "it had shut its receive window, so what 10.0.0.1:1000 had sent was unread in its buffer" in row.detail
+    # Where that proves it, nothing else fits.
+    loss = only(capture.anomalies(), "PF302")
+    assert (loss.confidence, loss.alternatives) == ("certain", ())
     assert only(found, "PF302").severity == Severity.MEDIUM
 
 
@@ -303,7 +306,7 @@ def test_an_injected_rst_is_told_once() -> None:
 
     assert [each.code for each in found if each.severity > Severity.INFO] == ["PF304"]
     assert (row.cause, row.endpoint, row.severity) == ("injected", -1, Severity.INFO)
-    assert "it is probably not that endpoint's own (see PF304)" in row.detail
+    assert "the RST is probably not that endpoint's own (see PF304)" in row.detail
     assert "TTL" not in row.detail
 
 
@@ -383,7 +386,7 @@ def test_the_first_packet_after_350_s_draws_a_rst() -> None:
     row = only(found, "PF305")
 
     assert (row.severity, row.confidence, row.frames) == (Severity.MEDIUM, "likely", (6, 7))
-    assert "after 350.4 s of silence, about the usual time-out of 350 s" in row.detail
+    assert "after 350.4 s of silence, close to a usual time-out (350 s)" in row.detail
     assert (only(found, "PF301").cause, only(found, "PF301").severity) == ("idle-timeout", Severity.INFO)
 
 

@@ -147,7 +147,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
         who, is_peer = _sender(tables, flow, endpoint, leading)
         number = counted(len(told), "ICMP message")
         whom = tables.name(flow, endpoint)
-        told_by = f"{who} told {whom} by {number}{in_frames(frames_of(told))}"
+        told_by = f"{who} told {whom} by {number}{in_frames(frames_of(told))},"
         if not who:
             told_by = f"{number}{in_frames(frames_of(told))} told {whom}"
         return Finding(
@@ -157,7 +157,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             time_ns=leading.time_ns,
             frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(told)]),
             detail=(
-                f"{told_by}, about its segments to {tables.name(flow, peer)}: "
+                f"{told_by} about its segments to {tables.name(flow, peer)}: "
                 f"{icmp_text(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
             ),
             confidence=CERTAIN if found.outcomes[row] == NOT_OPENED else LIKELY,

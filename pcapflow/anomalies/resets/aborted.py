@@ -263,9 +263,9 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
     flow, sender, cause = int(found.flows[row]), int(found.senders[row]), int(found.causes[row])
     other = tables.name(flow, 1 - sender)
     if cause == INJECTED:
-        return "it is probably not that endpoint's own (see PF304)"
+        return "the RST is probably not that endpoint's own (see PF304)"
     if cause == IDLE_TIMEOUT:
-        return f"it came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
+        return f"the RST came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
     if cause == UNREAD_DATA and found.sure[row] == 2:
         return f"it had shut its receive window, so what {other} had sent was unread in its buffer"
     if cause in (UNREAD_DATA, LINGER_ZERO) and not found.sure[row]:
@@ -277,14 +277,14 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
         order = (_DID_UNREAD, _DID_LINGER) if cause == UNREAD_DATA else (_DID_LINGER, _DID_UNREAD)
         return f"{had}; it {order[0]} or {order[1]}, which look the same"
     if cause == UNKNOWN and found.opening[row]:
-        return "it came before the handshake was complete"
+        return "the RST came before the handshake was complete"
     if cause == UNKNOWN and found.sender_closed[row]:
         return "it had sent its FIN before, and the capture does not show why the RST followed"
     if cause == UNKNOWN and not cell(tables.flows, flow, 1 - sender, "packets"):
         return f"the capture holds nothing of {other}, and so does not show why"
     return {
         UNKNOWN: "the capture does not show why",
-        LINGER_ZERO: f"it sent no FIN, and {other} had sent nothing that it could have left unread",
+        LINGER_ZERO: f"it sent no FIN, and had got no data of {other} that it could have left unread",
         UNREAD_DATA: f"it closed while data of {other} was still on its way or unread",
         PROCESS_DIED: "it answers as if it had no such connection, and it refuses new ones",
         KEEPALIVE_TIMEOUT: f"its keep-alives got no answer from {other}",

@@ -85,7 +85,7 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
                 f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
             )
         else:
-            confidence = LIKELY if found.sure[row] else POSSIBLE
+            confidence = (POSSIBLE, LIKELY, CERTAIN)[int(found.sure[row])]
             how = "" if found.sure[row] == 2 else "probably " if found.sure[row] else "perhaps "
             total = cell(f, flow, 1 - sender, "bytes")
             some, them = f"some of the {counted(total, 'byte')} that {other} had sent were", "them all"
@@ -104,7 +104,9 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             detail=f"{detail}{foreign_ttl(tables, found, row)}",
             cause=CAUSES[int(found.causes[row])],
             confidence=confidence,
-            alternatives=() if lost else ("the application had read everything and aborted on purpose",),
+            alternatives=()
+            if lost or confidence == CERTAIN
+            else ("the application had read everything and aborted on purpose",),
         )
 
     weight = severity * 1e12 + np.minimum(found.lost[rows], 10**11)

@@ -35,8 +35,8 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
     Means: the receiver's buffer is full, because its application does not read. The network and the sender are fine:
         the sender has data and may not send it.
     Do:
-        Client: if it is the receiver, see what its application does instead of reading (blocked on a disk, a lock, a
-            slow consumer); a larger buffer only postpones it.
+        Client: if it is the receiver, its Recv-Q is full in `ss -tnp`; see what the application does instead of reading
+            (blocked on a disk, a lock, a slow consumer); a larger buffer only postpones it.
         Server: likewise.
     Else: back-pressure on purpose, as in a paused download, looks the same.
     Source: RFC 9293, 3.8.6; Wireshark's tcp.analysis.zero_window.

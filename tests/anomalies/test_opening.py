@@ -388,6 +388,4 @@ def test_of_too_many_hits_the_worst_are_listed_and_the_rest_is_one_row(rows: int
     assert len(found) == rows + 1
     assert found[0].flow == 70
     assert (found[-1].flow, found[-1].count) == (-1, 80 - rows)
-    assert (
-        f"{80 - rows} more connections of this kind, not listed, all to 10.0.0.5:80" in found[-1].detail
-    )
+    assert f"{80 - rows} more connections of this kind, not listed, all to 10.0.0.5:80" in found[-1].detail

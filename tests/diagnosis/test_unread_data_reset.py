@@ -43,7 +43,7 @@ def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> No
     )
     assert reset.blame.text == "server 198.51.100.2:8080"
     assert reset.severity == Severity.MEDIUM
-    assert "at least 540 bytes of it never acknowledged" in " | ".join(observation.text for observation in reset.why)
+    assert "at least 540 bytes were never acknowledged" in " | ".join(observation.text for observation in reset.why)
     assert "shutdown(SHUT_WR)" in reset.remedy[0].text
     assert "lingering_close" in reset.remedy[1].text
     assert [incident.pattern for incident in found] == ["unread-data-reset"]

@@ -63,7 +63,7 @@ def _harmful(case: Case, places: Sequence[int], met: BoolArray) -> list[int]:
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
     tables = case.tables
     client, server = tables.ip(int(harmed[0]), CLIENT), tables.server(int(harmed[0]))
-    places = case.anomalies_of("PF211", flows=everyone)
+    places = case.anomalies_of("PF107", "PF211", flows=everyone)
     cost = opening_ns(tables)[reused]
     opened = cost >= 0
     failed = int(np.count_nonzero(~opened))

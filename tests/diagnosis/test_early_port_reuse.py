@@ -120,6 +120,27 @@ def test_a_connection_that_the_client_forgot_is_in_the_way_of_the_next() -> None
     assert len(found) == 1
 
 
+@fires("PI203")
+def test_what_had_to_wait_is_the_new_connection_and_not_the_old_one_at_the_server() -> None:
+    client = ("192.0.2.1", 40_000)
+    left_open = "\n".join(CLOSED_BY_THE_SERVER.splitlines()[:6])
+    answered = """
+      0  > S   90000:90000
+      1  < .   21:21        ack 11
+      2  > R   11:11
+   1000  > S   90000:90000
+   1001  < S.  70000:70000  ack 90001
+   1002  > .   90001:90001  ack 70001
+"""
+    found = incidents([Connection(left_open, 0, client), Connection(answered, 5000, client)], end_ms=20_000)
+
+    reuse = only(found, "early-port-reuse")
+    assert "of 2 connections 1 opened late, by up to 1 s" in reuse.headline
+    assert reuse.severity is Severity.LOW
+    assert (reuse.flows, reuse.count) == ((1,), 1)
+    assert not told(found, "client-gave-up")
+
+
 @spares("PI203")
 def test_a_reuse_that_is_accepted_at_once_did_no_harm() -> None:
     client = ("192.0.2.1", 40_000)

@@ -63,7 +63,7 @@ def _harmful(case: Case, places: Sequence[int], met: BoolArray) -> list[int]:
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
     tables = case.tables
     client, server = tables.ip(int(harmed[0]), CLIENT), tables.server(int(harmed[0]))
-    places = case.anomalies_of("PF211", flows=everyone)
+    places = case.anomalies_of("PF107", "PF211", flows=everyone)
     cost = opening_ns(tables)[reused]
     opened = cost >= 0
     failed = int(np.count_nonzero(~opened))
@@ -75,7 +75,8 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
     if failed:
         harm.append(f"{number(failed)} not at all")
     few = 1 < ports <= _FEW_PORTS and len(everyone) > ports
-    is_held = not places
+    held = case.anomalies_of("PF107", flows=everyone)
+    is_held = bool(held)
     remembered = f"on which {server} still holds older connections" if is_held else f"that {server} still remembers"
     worst = _harmful(case, places, challenged(tables))
     frames = case.frames("first_frame", reused)
@@ -101,7 +102,7 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
             ),
             *(
                 Observation(case.anomalies[place].detail, case.anomalies[place].frames)
-                for place in (worst or case.anomalies_of("PF107", flows=everyone))[: 2 if worst else 1]
+                for place in (held[:1] if is_held else worst[:2])
             ),
             Observation(f"its {counted(len(everyone), 'connection')} came from {counted(ports, 'port')}"),
         ),

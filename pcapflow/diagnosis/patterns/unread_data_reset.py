@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.aborted import SEVERAL
+from pcapflow.anomalies.resets.cause_help import WHICH_ABORT
 from pcapflow.anomalies.resets.causes import (
     DATA_AFTER_CLOSE,
     LINGER_ZERO,
@@ -164,7 +165,7 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
         explains=frozenset(case.anomalies_of(*_CONSEQUENCES, flows=np.sort(members.flows))),
         why=tuple(_why(case, found, members)),
         against=tuple(_against(found, members)),
-        remedy=_remedy(case, members),
+        remedy=_remedy(case, found, members),
     )
 
 
@@ -255,9 +256,7 @@ def _answered(case: Case, found: Resets, members: _Group) -> Observation:
     flows = members.flows[spoke]
     since = found.times_ns[members.rows][spoke] - side(case.tables.flows, SERVER, "data_ns")[flows]
     lost = int(members.unheard[spoke].sum())
-    heard = (
-        f"at least {counted(lost, 'byte')} of it never acknowledged" if lost else "the client's kernel had all of it"
-    )
+    heard = f"at least {were(lost, 'byte')} never acknowledged" if lost else "the client's kernel had all of it"
     frames = case.frames("reset_frame", flows[:4])
     text = f"the RST came {duration(int(np.median(since)))} (median) after the server's last byte, and {heard}"
     return Observation(text + in_frames(frames), frames)
@@ -270,13 +269,12 @@ def _against(found: Resets, members: _Group) -> Iterator[str]:
         yield "a process that was killed, or a listener that was closed, with a request unread leaves the same RST"
 
 
-def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
+def _remedy(case: Case, found: Resets, members: _Group) -> tuple[Remedy, ...]:
+    who: Literal["Client", "Server"] = "Client" if members.sender == CLIENT else "Server"
+    which = [Remedy(who, WHICH_ABORT)] if _confidence(found, members) == POSSIBLE else []
     if members.sender == CLIENT:
-        return (
-            Remedy(
-                "Client", "read to the end of the stream before close(), or say with shutdown(SHUT_WR) that it is done"
-            ),
-        )
+        what = "read to the end of the stream before close(), or say with shutdown(SHUT_WR) that it is done"
+        return (*which, Remedy("Client", what))
     port = int(case.column("server_port")[members.flows[0]])
     drain = Remedy(
         "Server",
@@ -285,5 +283,5 @@ def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
     )
     at_client = Remedy("Client", "ask first (`Expect: 100-continue`), and read the answer also where sending failed")
     if settings_of(port) != HTTP:
-        return (drain, at_client)
-    return (drain, Remedy("Server", _HTTP_ADVICE), at_client)
+        return (*which, drain, at_client)
+    return (*which, drain, Remedy("Server", _HTTP_ADVICE), at_client)

@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_nu
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
+from pcapflow.diagnosis.settings import Settings, settings_of
 from pcapflow.payload.said import NOTHING, Payload, Said
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
@@ -65,6 +66,7 @@ class Case:
             endpoint: only those that blame this endpoint.
         """
         places = [place for code in codes or self._by_code for place in self._by_code.get(code, ())]
+        places = [place for place in places if self._is_listed(self.anomalies[place])]
         if not codes:
             places = [place for place in places if not self.anomalies[place].about_capture]
         if endpoint is not None:
@@ -73,6 +75,11 @@ class Case:
             members = self.mask(flows)
             places = [place for place in places if self._is_about(self.anomalies[place], members)]
         return sorted(places)
+
+    @staticmethod
+    def _is_listed(anomaly: Anomaly) -> bool:
+        """Whether it names what it is about: the row that counts what a rule found beyond its limit may not."""
+        return anomaly.about_capture or anomaly.flow >= 0 or len(anomaly.flows) > 0
 
     def _is_about(self, anomaly: Anomaly, members: BoolArray) -> bool:
         if anomaly.flow >= 0:
@@ -115,6 +122,11 @@ class Case:
     def said_to(self, server: str) -> list[Said]:
         """What was said on connections to one ``address:port``, of those that were looked at."""
         return [said for said in self.payload.said.values() if self.tables.server(said.flow) == server]
+
+    def settings(self, flow: int) -> Settings:
+        """The settings of the program that this connection was opened to, by what was said to it, or by its port."""
+        said = self.said_to(self.tables.server(flow))
+        return settings_of(int(self.column("server_port")[flow]), said[0].protocol if said else "")
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""

@@ -18,7 +18,7 @@ from pcapflow.diagnosis.model import Observation
 from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
-from pcapflow.text.times import time_of_day
+from pcapflow.text.times import to_the_millisecond
 
 _SHOWN: Final = 3
 """Connections whose repeats are cited."""
@@ -85,10 +85,11 @@ def asked_in_vain(case: Case, event: Event) -> list[Observation]:
         frames = proof(cited)
         total = int(event.silent.again[rows].sum())
         span = duration(int(event.silent.last_ns[rows].max()) - int(event.silent.asked_ns[rows].min()))
+        peer, answered = peer_of(case, event), "not answered at first" if event.back_ns >= 0 else "not answered"
         found.append(
             Observation(
-                f"on {counted(distinct(flows), 'open connection')} what was sent to {peer_of(case, event)} was "
-                f"not answered, and sent again {counted(total, 'time')} over {span}{in_frames(frames)}",
+                f"on {counted(distinct(flows), 'open connection')} what was sent to {peer} was {answered}, and "
+                f"sent again {counted(total, 'time')} over {span}{in_frames(frames)}",
                 frames,
             )
         )
@@ -105,11 +106,12 @@ def last_heard(case: Case, event: Event) -> Observation:
     """When it was last heard before, and, if so, again."""
     peer = peer_of(case, event)
     who = "" if event.scope == "host" else f" by {listed(askers_of(case, event), 3)}"
-    text = f"{peer} was last heard{who} at {_at(event.since_ns)}, as far as the capture's tables tell"
+    text = f"{peer} was last heard{who} at {to_the_millisecond(event.since_ns)}"
     if event.back_ns < 0:
         left = case.tables.capture.last_ns - event.since_ns
         return Observation(f"{text}, and not again in the {duration(left)} to the end of the capture")
-    return Observation(f"{text}, and again at {_at(event.back_ns)}")
+    # Of connections that went on the tables do not hold each segment.
+    return Observation(f"{text} or soon after, and again at {to_the_millisecond(event.back_ns)}")
 
 
 def others_heard(case: Case, event: Event) -> tuple[str, ...]:
@@ -139,11 +141,6 @@ def heard_by_others(case: Case, event: Event) -> tuple[str, ...]:
         heard &= (side(f, peer, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
         found += case.hosts(np.flatnonzero(heard).astype(np.int64), 1 - peer)
     return tuple(dict.fromkeys(found))
-
-
-def _at(time_ns: int) -> str:
-    """The time of day to the millisecond."""
-    return f"{time_of_day(time_ns).removesuffix(' UTC')}.{time_ns // 1_000_000 % 1000:03d} UTC"
 
 
 def count_attempts(case: Case, event: Event, flows: IntArray) -> int:

@@ -87,11 +87,11 @@ def mysql(talk: Talk) -> Said | None:
         return None
     code = tidy(fault.layer.first("error_code")) if fault else ""
     words = tidy(fault.layer.first("error.message")) if fault else ""
-    told = f"{code} {words}".strip() or query[0]
+    shown = f"{code} {words}".strip() or query[0]
     return Said(
         flow=talk.flow,
         protocol="mysql",
-        what=tidy(f"mysql: {told}" if told else "mysql", MOST_CHARACTERS),
+        what=tidy(f"mysql: {shown}" if shown else "mysql", MOST_CHARACTERS),
         request=query[0],
         request_frame=query[1],
         error=words,
@@ -100,6 +100,15 @@ def mysql(talk: Talk) -> Said | None:
         error_frame=fault.frame if fault else 0,
         version=version,
     )
+
+
+_PROBED: Final = re.compile(
+    r"-?(?:ERR|NOPROTO) unknown (?:sub)?command\W+"
+    r"(?:HELLO|CLIENT|SET-?INFO|SETNAME|MAINT_NOTIFICATIONS|NO-EVICT|NO-TOUCH)\b|"
+    r"-?ERR unknown subcommand or wrong number of arguments for\W+(?:SET-?INFO|MAINT_NOTIFICATIONS)\b",
+    re.IGNORECASE,
+)
+"""What an older server says to a client library that asks which commands it knows: the library goes on without."""
 
 
 def redis(talk: Talk) -> Said | None:
@@ -114,17 +123,17 @@ def redis(talk: Talk) -> Said | None:
             name = _bytes(values[0])
             if _COMMAND.fullmatch(name):
                 command = name.upper(), heard.frame
-        elif heard.endpoint == SERVER and not fault[1] and (text := layer.first("error")):
+        elif heard.endpoint == SERVER and not fault[1] and (text := layer.first("error")) and not _PROBED.match(text):
             fault = text, heard.frame
     if not is_known:
         return None
     parts = _REDIS_CODE.match(fault[0])
     code, words = (parts.group(1), tidy(parts.group(2))) if parts else ("", tidy(fault[0]))
-    told = tidy(f"-{fault[0].removeprefix('-')}") if fault[0] else command[0]
+    shown = tidy(f"-{fault[0].removeprefix('-')}") if fault[0] else command[0]
     return Said(
         flow=talk.flow,
         protocol="redis",
-        what=tidy(f"redis: {told}" if told else "redis", MOST_CHARACTERS),
+        what=tidy(f"redis: {shown}" if shown else "redis", MOST_CHARACTERS),
         request=command[0],
         request_frame=command[1],
         error=words,

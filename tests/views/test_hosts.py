@@ -95,9 +95,9 @@ def test_nothing_is_measured_where_nothing_shows() -> None:
 
 def test_clocks_and_stamps_on_resets_are_those_of_the_hosts_connections() -> None:
     capture = Told()
-    stamped = {"client_timestamps": 1, "server_timestamps": 1, "client_syn_form": 64_240}
     for hz, options in ((99, 0), (100, 0), (250, 1)):
-        capture.flow(client_clock_hz=hz, **stamped).opens().reset(CLIENT, 1.0, reset_options=options)
+        flow = capture.flow(client_clock_hz=hz, client_timestamps=1, server_timestamps=1, client_syn_form=64_240)
+        flow.opens().reset(CLIENT, 1.0, reset_options=options)
     capture.flow(client_timestamps=0, client_syn_form=64_240).opens().reset(CLIENT, 1.0)
 
     host = only(capture.tables(), "10.0.0.1")

@@ -70,7 +70,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
         hosts=(host, *clients)[:20],
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
-            *(observed(case, found.told) if found.sender else _resets(case, flows)),
+            *(observed(case, found.icmp) if found.sender else _resets(case, flows)),
             *_others(case, flows),
         ),
         against=() if found.sender else (
@@ -91,24 +91,31 @@ def _where(case: Case, flows: IntArray) -> str:
 def _headline(case: Case, found: Rejection, where: str, whose: str, first_ns: int) -> str:
     tries = f"{counted(len(found.flows), 'attempt')} since {time_of_day(first_ns)}"
     if not found.sender:
+        ttl, usual = _ttls(case, found.flows)
         return (
-            f"A firewall rejects connections of {whose} to {where}: {tries} drew RSTs in the server's name with a TTL "
-            "that is not its own."
+            f"A firewall rejects connections of {whose} to {where}: {tries} were answered by RSTs in the server's "
+            f"name, with a TTL of {ttl} where its other packets have {usual}."
         )
     is_host = found.sender == case.tables.ip(int(found.flows[0]), SERVER)
     who = "A firewall on the host" if is_host else f"The router {found.sender}"
-    return f"{who} rejects connections of {whose} to {where} by ICMP ({found.told[0].text}): {tries}."
+    return f"{who} rejects connections of {whose} to {where} by ICMP ({found.icmp[0].text}): {tries}."
+
+
+def _ttls(case: Case, flows: IntArray) -> tuple[int, int]:
+    """The TTL of the first RST, and that of its host's other packets."""
+    usual = usual_ttls(case.tables, flows, np.full(len(flows), SERVER))
+    return int(case.column("reset_ttl")[flows[0]]), int(usual[0])
 
 
 def _resets(case: Case, flows: IntArray) -> list[Observation]:
-    usual = usual_ttls(case.tables, flows, np.full(len(flows), SERVER))
+    ttl, usual = _ttls(case, flows)
     frames = case.frames("reset_frame", flows)
     host = case.tables.ip(int(flows[0]), SERVER)
     field = "TTL" if int(case.column("family")[flows[0]]) == 4 else "TTL (hop limit)"
     return [
         Observation(
-            f"{counted(len(flows), 'SYN')} drew a RST whose {field} is {int(case.column('reset_ttl')[flows[0]])}; that "
-            f"of all other packets of {host} is {int(usual[0])}{in_frames(frames)}",
+            f"{counted(len(flows), 'SYN')} drew a RST whose {field} is {ttl}; that of all other packets of {host} is "
+            f"{usual}{in_frames(frames)}",
             frames,
         )
     ]
@@ -159,6 +166,6 @@ def _remedy(
     return (
         Remedy("Network", f"look {device} for {rule} (`nft list ruleset` on Linux; its log at "
                f"{time_of_day(first_ns)}), and accept what should pass"),
-        Remedy("Client", f"if the rule is meant, do not try {where} from {listed(clients, 2)}: another address, a VPN "
-               "or a proxy may be the way"),
+        Remedy("Client", f"if the rule is intended, stop trying {where} from {listed(clients, 2)}, or ask for another "
+               "way to it (an allowed address, a VPN, a proxy)"),
     )  # fmt: skip

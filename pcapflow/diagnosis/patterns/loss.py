@@ -38,8 +38,8 @@ def loss(case: Case) -> Sequence[Explanation]:
         loss_permille (low) or retransmission_percent (medium), at different moments. Behind the place where they are
         lost they are seen once, late, and the receiver asks for them before.
     Unless: only large ones are lost (PI407), nothing passes for a while (PI401, PI402), they are copies that the
-        capture made, probes of a shut window, or were sent again needlessly, or because a router said by ICMP that they
-        are too large.
+        capture made, probes of a shut window, or were sent again needlessly (their ACK had passed, or was only late, as
+        a duplicate SACK tells), or because a router said by ICMP that they are too large.
     Means: throughput falls with the root of the loss, and what is lost at the end of a message costs a time-out of
         200 ms or more, the SYN even a second.
     Do:
@@ -48,8 +48,8 @@ def loss(case: Case) -> Sequence[Explanation]:
         Network: look for drops at the interfaces along the path (`ip -s link`, `ethtool -S`, `tc -s qdisc`), duplex,
             optics, wireless, shapers and full queues.
     Else: the acknowledgments were lost, not the data, where no receiver asked for it.
-    Source: RFC 9293, 3.8.1; RFC 5681; Wilson (1927); Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP
-        Congestion Avoidance Algorithm (1997).
+    Source: RFC 9293, 3.8.1; RFC 5681; RFC 2883 (duplicate SACK); Wilson (1927); Mathis, Semke, Mahdavi, Ott: The
+        Macroscopic Behavior of the TCP Congestion Avoidance Algorithm (1997).
     """
     if not any(side(case.tables.flows, endpoint, "data_segments_again").any() for endpoint in SIDES):
         return ()
@@ -95,7 +95,12 @@ class _Counts(NamedTuple):
 
 def _counts(case: Case, endpoint: int) -> _Counts:
     sent, again = sent_again(case.tables, endpoint)
-    needless = np.minimum(count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint), again)
+    # One that repeats what was acknowledged already mostly draws a duplicate SACK as well: the two count once.
+    needless = np.maximum(
+        count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint),
+        count_marks(case.tables, marks.MARK_DUPLICATE_SACK, endpoint=1 - endpoint),
+    )
+    needless = np.minimum(needless, again)
     counts = _Counts(sent.copy(), again.copy(), needless, again - needless)
     spared = indices(_told_otherwise(case))
     for column in counts:
@@ -147,12 +152,12 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
         why=(
             *(Observation(text) for _, text in directions),
             Observation(
-                f"{counted(len(lossy), 'connection')} of {number(len(flows))} between the two had losses, at "
-                f"{counted(events, 'different moment')}{in_frames(frames)}",
+                f"{_share(len(lossy), len(flows))} between the two had losses; something "
+                f"was sent again at {counted(events, 'different moment')}{in_frames(frames)}",
                 frames,
             ),
             Observation(
-                f"the longest wait in which something was sent again was {duration(stall)}, on "
+                f"the longest wait for something that was sent again took {duration(stall)}, on "
                 f"{tables.name(stalled, 0)} to {tables.name(stalled, 1)}"
             ),
         ),
@@ -164,6 +169,10 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
                    "than cubic does"),
         ),
     )  # fmt: skip
+
+
+def _share(part: int, total: int) -> str:
+    return "the one connection" if total == 1 else f"{number(part)} of {number(total)} connections"
 
 
 def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple[str, str]]:
@@ -185,12 +194,13 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
         low, high = wilson(lost, sent)
         short = f"{lost / sent:.1%} of the segments from {sender} to {receiver} ({number(lost)} of {number(sent)})"
         ways = (
-            (again, f"{number(again)} were sent again"),
+            (again, f"{number(again)} {'was' if again == 1 else 'were'} sent again"),
             (needless, f"{number(needless)} of these needlessly"),
         )
         figures = (
-            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed([text for n, text in ways if n])}: "
-            f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% interval)"
+            f"of {counted(sent, 'segment')} from {sender} to {receiver}, {listed([text for n, text in ways if n])} "
+            f"(each counted once): {lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% "
+            "interval)"
         )
         found.append((lost / sent, short, figures))
     return [(short, figures) for _, short, figures in sorted(found, reverse=True)]

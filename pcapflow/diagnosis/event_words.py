@@ -7,17 +7,18 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
-from pcapflow.anomalies.lookup.columns import SIDES, among, distinct, side, unique
+from pcapflow.anomalies.lookup.columns import SIDES, among, distinct, indices, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.events import Event
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.model import Observation
 from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import to_the_millisecond
 
 _SHOWN: Final = 3
@@ -29,14 +30,10 @@ def peer_of(case: Case, event: Event) -> str:
     return case.tables.ip(int(event.silent.flows[0]), 1 - int(event.silent.askers[0]))
 
 
-def askers_of(case: Case, event: Event) -> tuple[str, ...]:
-    """The addresses of those who asked it."""
-    found = [
-        case.hosts(event.silent.flows[event.silent.askers == endpoint], endpoint)
-        for endpoint in SIDES
-        if np.any(event.silent.askers == endpoint)
-    ]
-    return tuple(dict.fromkeys(host for hosts in found for host in hosts))
+def askers_of(case: Case, *events: Event) -> Hosts:
+    """The addresses of those who asked in vain."""
+    silent = [event.silent for event in events]
+    return case.hosts_of((each.flows[each.askers == endpoint], endpoint) for each in silent for endpoint in SIDES)
 
 
 def concerned(case: Case, event: Event) -> IntArray:
@@ -105,7 +102,7 @@ def asked_in_vain(case: Case, event: Event) -> list[Observation]:
 def last_heard(case: Case, event: Event) -> Observation:
     """When it was last heard before, and, if so, again."""
     peer = peer_of(case, event)
-    who = "" if event.scope == "host" else f" by {listed(askers_of(case, event), 3)}"
+    who = "" if event.scope == "host" else f" by {askers_of(case, event).listed(3)}"
     text = f"{peer} was last heard{who} at {to_the_millisecond(event.since_ns)}"
     if event.back_ns < 0:
         left = case.tables.capture.last_ns - event.since_ns
@@ -114,33 +111,33 @@ def last_heard(case: Case, event: Event) -> Observation:
     return Observation(f"{text} or soon after, and again at {to_the_millisecond(event.back_ns)}")
 
 
-def others_heard(case: Case, event: Event) -> tuple[str, ...]:
+def others_heard(case: Case, event: Event) -> Hosts:
     """Other hosts that those who asked heard meanwhile."""
     f = case.tables.flows
     until = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
     asking = unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
-    found: list[str] = []
+    found = []
     for asker in SIDES:
         other = 1 - asker
         heard = among(hosts[asker], asking) & (hosts[other] != event.peer)
         heard &= (side(f, other, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
-        found += case.hosts(np.flatnonzero(heard).astype(np.int64), other)
-    return tuple(dict.fromkeys(found))
+        found.append((indices(heard), other))
+    return case.hosts_of(found)
 
 
-def heard_by_others(case: Case, event: Event) -> tuple[str, ...]:
+def heard_by_others(case: Case, event: Event) -> Hosts:
     """Other hosts that heard it meanwhile."""
     f = case.tables.flows
     hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
     asking = unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
     until = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
-    found: list[str] = []
+    found = []
     for peer in SIDES:
         heard = (hosts[peer] == event.peer) & ~among(hosts[1 - peer], asking)
         heard &= (side(f, peer, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
-        found += case.hosts(np.flatnonzero(heard).astype(np.int64), 1 - peer)
-    return tuple(dict.fromkeys(found))
+        found.append((indices(heard), 1 - peer))
+    return case.hosts_of(found)
 
 
 def count_attempts(case: Case, event: Event, flows: IntArray) -> int:

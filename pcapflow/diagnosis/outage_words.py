@@ -115,7 +115,7 @@ def harm(case: Case, outage: Outage) -> str:
 
 
 def _attempts(case: Case, flows: IntArray) -> str:
-    return f"{counted(len(flows), 'connection attempt')} of {listed(case.hosts(flows, CLIENT), 2)}"
+    return f"{counted(len(flows), 'connection attempt')} of {case.hosts(flows, CLIENT).listed(2)}"
 
 
 def observations(case: Case, service: Service, outage: Outage) -> Iterator[Observation]:

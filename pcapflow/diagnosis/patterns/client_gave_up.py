@@ -18,7 +18,7 @@ from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import is_usual
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
 _EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF205", "PF206", "PF301", "PF302", "PF305")
@@ -97,7 +97,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
     settings = case.settings(int(flows[0]))
     everyone = case.same_server(int(flows[0]))
     hosts = case.hosts(flows, CLIENT)
-    clients, length = listed(hosts, 2), duration(waited.median_ns)
+    clients, length = hosts.listed(2), duration(waited.median_ns)
     first, last = int(ends.word_ns[flows].min()), int(case.column("end_ns")[flows].max())
     frames = close_frames(tables, flows, CLIENT)
     answers = _Answers(_first_answers(case, everyone), _slowest(case, everyone, flows))

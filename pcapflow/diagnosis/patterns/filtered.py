@@ -119,7 +119,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if syns >= _INSISTED else Severity.LOW,
         confidence=POSSIBLE if found.why == "host" else LIKELY,
-        headline=_headline(case, found, host, where, listed(clients, 2), time_of_day(start)),
+        headline=_headline(case, found, host, where, clients.listed(2), time_of_day(start)),
         blame=Blame("endpoint", where, "server") if found.why == "host" else blamed(path),
         start_ns=start,
         end_ns=int(f["end_ns"][flows].max()),
@@ -136,7 +136,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
             _contrast(case, found, host),
         ),
         against=_against(case, found, host),
-        remedy=_remedy(found, path, host, where, listed(clients, 2)),
+        remedy=_remedy(found, path, host, where, clients.listed(2)),
     )
 
 
@@ -174,7 +174,7 @@ def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
     works = found.works
     frames = case.frames("server_first_frame", works)
     if found.why == "client":
-        whom = listed(case.hosts(works, CLIENT), 3)
+        whom = case.hosts(works, CLIENT).listed(3)
         text = f"meanwhile the same port accepted {counted(len(works), 'connection')} of {whom} at the first SYN"
         return Observation(text + in_frames(frames), frames)
     if not len(works):

@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.icmp_messages import observed
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
@@ -60,7 +61,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if len(flows) >= _INSISTED else Severity.LOW,
         confidence=CERTAIN if found.sender else LIKELY,
-        headline=_headline(case, found, where, listed(clients, 2), first),
+        headline=_headline(case, found, where, clients.listed(2), first),
         blame=Blame("host", host, "server") if itself
         else blamed(f"the router {found.sender} on {path}" if found.sender else path),
         start_ns=first,
@@ -137,7 +138,7 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
         found.append(
             Observation(
                 f"the same port accepted {counted(len(same_port), 'connection')} of "
-                f"{listed(whom, 3)}{in_frames(frames)}",
+                f"{whom.listed(3)}{in_frames(frames)}",
                 frames,
             )
         )
@@ -154,9 +155,9 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
 
 
 def _remedy(
-    found: Rejection, path: str, where: str, clients: Sequence[str], first_ns: int, *, itself: bool
+    found: Rejection, path: str, where: str, clients: Hosts, first_ns: int, *, itself: bool
 ) -> tuple[Remedy, ...]:
-    rule = f"the rule that rejects {listed(clients, 2)} to {where}"
+    rule = f"the rule that rejects {clients.listed(2)} to {where}"
     if itself:
         return (
             Remedy("Server", f"look on the host itself for {rule}: `nft list ruleset`, `iptables -L -n -v`, and accept "
@@ -166,6 +167,6 @@ def _remedy(
     return (
         Remedy("Network", f"look {device} for {rule} (`nft list ruleset` on Linux; its log at "
                f"{time_of_day(first_ns)}), and accept what should pass"),
-        Remedy("Client", f"if the rule is intended, stop trying {where} from {listed(clients, 2)}, or ask for another "
+        Remedy("Client", f"if the rule is intended, stop trying {where} from {clients.listed(2)}, or ask for another "
                "way to it (an allowed address, a VPN, a proxy)"),
     )  # fmt: skip

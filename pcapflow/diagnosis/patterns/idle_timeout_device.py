@@ -21,7 +21,7 @@ from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import Settings, device_of
 from pcapflow.tcp.endings import REFUSED, UNANSWERED
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import NS_PER_S, time_of_day, to_ns
 
 _NEAR: Final = 5
@@ -128,12 +128,12 @@ def _explanation(case: Case, judged: _Judged) -> Explanation:
     clients, servers = case.hosts(flows, CLIENT), case.hosts(flows, SERVER)
     shortest, longest = int(dead.idle_ns.min()), int(dead.idle_ns.max())
     first = int(dead.asked_ns.min())
-    path = f"the path between {listed(clients, 2)} and {listed(servers, 2)}"
+    path = f"the path between {clients.listed(2)} and {servers.listed(2)}"
     span = duration(shortest) if duration(shortest) == duration(longest) else f"{duration(shortest)} or more"
     bounds = f"at most {duration(shortest)}"
     if judged.worked_ns >= to_ns(case.config.timeout_s):
         bounds = f"between {duration(judged.worked_ns)} and {duration(shortest)}"
-    peer = listed(servers if dead.senders[0] == CLIENT else clients, 2)
+    peer = (servers if dead.senders[0] == CLIENT else clients).listed(2)
     return Explanation(
         severity=Severity.MEDIUM,
         confidence=LIKELY if judged.sure else POSSIBLE,

@@ -17,7 +17,7 @@ from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Re
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import below
 from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day
 
 _EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF205", "PF301", "PF305")
@@ -102,7 +102,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
         severity=Severity.LOW if harmful else Severity.INFO,
         confidence=CERTAIN if struck.moments > 2 and not len(idle.outlived) else LIKELY,
         headline=(
-            f"{server} {how} {len(flows)} of {counted(len(idle.everyone), 'connection')} of {listed(clients, 2)} after "
+            f"{server} {how} {len(flows)} of {counted(len(idle.everyone), 'connection')} of {clients.listed(2)} after "
             f"{duration(struck.median_ns)} without a word, first at {time_of_day(first)}."
         ),
         blame=Blame("endpoint", server, "server") if harmful else NOBODY,

@@ -16,7 +16,7 @@ from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import Settings, above, below
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed, number
+from pcapflow.text.phrases import counted, duration, number
 from pcapflow.text.times import time_of_day
 
 _EXPLAINED: Final = ("PF206", "PF207", "PF301", "PF302", "PF305")
@@ -64,7 +64,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         confidence=CERTAIN if idle.timer else LIKELY,
         headline=(
             f"{server} closes connections that are idle for {duration(limit)}, and "
-            f"{asks} of {listed(clients, 2)} crossed such a close on the way and {were} lost, on {len(lost)} of "
+            f"{asks} of {clients.listed(2)} crossed such a close on the way and {were} lost, on {len(lost)} of "
             f"{counted(len(idle.everyone), 'connection')} since {time_of_day(int(asked.min()))}."
         ),
         blame=NOBODY,

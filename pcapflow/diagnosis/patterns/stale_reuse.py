@@ -85,7 +85,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     tables, ends = case.tables, closes(case.tables, case.config)
     server = tables.server(int(lost[0]))
     hosts = case.hosts(lost, CLIENT)
-    clients = listed(hosts, 2)
+    clients = hosts.listed(2)
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
     asked = ends.asked_ns[lost]
     small = bool(np.all(_is_goodbye(case.column("client_after_fin")[lost])))
@@ -115,7 +115,7 @@ def _after_answers(case: Case, lost: IntArray) -> Explanation:
     tables, ends = case.tables, closes(case.tables, case.config)
     server, everyone = tables.server(int(lost[0])), case.same_server(int(lost[0]))
     hosts = case.hosts(lost, CLIENT)
-    clients = listed(hosts, 2)
+    clients = hosts.listed(2)
     asked = ends.asked_ns[lost]
     closed = close_frames(tables, lost, SERVER)
     settings = case.settings(int(lost[0]))

@@ -20,6 +20,8 @@ TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
 DELAY_NS: Final = 200_000_000
 """A segment that is later than this has been sent again: the shortest retransmission time-out of Linux."""
+STALE_NS: Final = 3 * TICK_NS
+"""A time stamp may be taken this much earlier than its segment is sent, by a busy host or a clock of whole ticks."""
 NS_PER_S: Final = 1_000_000_000
 LEAST_TICKS: Final = 8
 """Fewer ticks of a clock do not tell how quick it is."""
@@ -265,9 +267,9 @@ class Endpoint:
         """Whether its clock counts milliseconds, by a segment that acknowledges what passed at ``answers_ns``.
 
         It was sent after that, however slow it was. A clock that ticks every 4 or 10 ms (Linux with HZ=250 or 100, BSD,
-        Windows, lwIP) soon says that it was sent before.
+        Windows) soon says that it was sent before.
         """
-        if tsval >= 0 and self.clock_tsval >= 0 and self._by_clock_ns(tsval, time_ns) + TICK_NS < answers_ns:
+        if tsval >= 0 and self.clock_tsval >= 0 and self._by_clock_ns(tsval, time_ns) + STALE_NS < answers_ns:
             self.clock_is_slow = True
 
     def would_pass_ns(self, tsval: i64, time_ns: i64) -> i64:

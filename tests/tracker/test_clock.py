@@ -209,3 +209,14 @@ def test_a_late_ack_does_not_contradict_its_clock(climb: Climb) -> None:
      95  > P.  6:9   ack 16 ts 160 |              |              |
    95.1  < R  17:17                | CLOSED?      | CLOSED       | reset
     """)
+
+
+def test_a_stamp_that_was_taken_a_little_early_does_not_contradict_its_clock(climb: Climb) -> None:
+    """Two milliseconds older than what the ACK acknowledges: the host was busy, and its later stamps count."""
+    climb(f"""{HANDSHAKE}
+     10  < P.  6:16  ack 6  ts 109 |              |              |
+     11  > .   6:6   ack 16 ts 108 |              |              |
+     60  < F. 16:16  ack 6  ts 159 | CLOSE_WAIT?  | FIN_WAIT_1   |
+     95  > P.  6:9   ack 16 ts 160 |              |              |
+   95.1  < R  17:17                | CLOSED?      | CLOSED       | reset
+    """)

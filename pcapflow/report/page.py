@@ -97,7 +97,7 @@ def build(
         cards_heading="What else went wrong" if incidents else "What went wrong",
         cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
         notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
-        census=census_view(census(tables, config), clock, config.msl2_s),
+        census=census_view(census(tables, config), clock, config),
         connections=connections(tables, _remarks(incidents, explained, groups), drawn, clock, config, payload),
         hosts=hosts_view(tables, config, anomalies, incidents),
         looks=STATE_LOOKS,

@@ -342,3 +342,53 @@ def test_a_protocol_that_nobody_knows_has_no_words() -> None:
 def test_who_said_an_alert_is_told(said: Listener) -> None:
     hello = tls_handshake(as_it_comes, as_it_comes)[0]
     assert said(hello, (">", b"\x15\x03\x03\x00\x02\x02\x30")).error_by == CLIENT
+
+
+# FTP, IMAP, LDAP
+
+
+def test_an_ftp_server_that_lets_nobody_in_says_why(said: Listener) -> None:
+    words = said(
+        ("<", b"220 ProFTPD Server\r\n"),
+        (">", b"USER a\r\n"),
+        ("<", b"331 Password required\r\n"),
+        (">", b"PASS secret\r\n"),
+        ("<", b"530 Login incorrect.\r\n"),
+        (">", b"QUIT\r\n"),
+        port=2121,
+    )
+    assert words.what == "ftp 530 Login incorrect."
+    assert (words.request, words.error_code, words.error_by) == ("PASS", "530", SERVER)
+
+
+def test_an_ftp_session_that_works_has_no_error(said: Listener) -> None:
+    words = said(("<", b"220 (vsFTPd 3.0.3)\r\n"), (">", b"USER a\r\n"), ("<", b"230 Login successful.\r\n"))
+    assert (words.protocol, words.what, words.error) == ("ftp", "ftp 220 (vsFTPd 3.0.3)", "")
+
+
+def test_an_imap_server_that_does_not_know_the_password_says_so(said: Listener) -> None:
+    words = said(
+        ("<", b"* OK Dovecot ready.\r\n"),
+        (">", b"a LOGIN b secret\r\n"),
+        ("<", b"a NO [AUTHENTICATIONFAILED] Authentication failed.\r\n"),
+    )
+    assert words.what == "imap LOGIN: NO AUTHENTICATIONFAILED Authentication failed."
+    assert (words.request, words.error_code, words.error_by) == ("LOGIN", "AUTHENTICATIONFAILED", SERVER)
+
+
+def test_an_imap_session_that_works_has_no_error(said: Listener) -> None:
+    words = said(("<", b"* OK ready\r\n"), (">", b"a LOGIN b secret\r\n"), ("<", b"a OK Logged in\r\n"))
+    assert (words.what, words.error) == ("imap LOGIN", "")
+
+
+def test_an_ldap_server_that_does_not_know_the_password_says_so(said: Listener) -> None:
+    bind = b"\x30\x13\x02\x01\x01\x60\x0e\x02\x01\x03\x04\x03c=a\x80\x04pass"
+    words = said((">", bind), ("<", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00"))
+    assert words.what == "ldap bind: invalidCredentials (49)"
+    assert (words.error_code, words.error_by) == ("49", SERVER)
+
+
+def test_an_ldap_bind_that_succeeds_has_no_error(said: Listener) -> None:
+    bind = b"\x30\x13\x02\x01\x01\x60\x0e\x02\x01\x03\x04\x03c=a\x80\x04pass"
+    words = said((">", bind), ("<", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"))
+    assert (words.protocol, words.what, words.error) == ("ldap", "ldap", "")

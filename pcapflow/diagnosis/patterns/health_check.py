@@ -14,6 +14,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation
+from pcapflow.diagnosis.mute import closed_without_a_word
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -36,8 +37,8 @@ def health_check(case: Case) -> Sequence[Explanation]:
 
     Seen: connections of one host to one address and port, begun at a constant period, each short, that carry no data,
         or a request whose path is that of a health check (/health, /ping, /status and the like).
-    Unless: attempts fail (then the service is down: nothing listens, or it does not answer), or they carry other
-        requests.
+    Unless: attempts fail (then the service is down: nothing listens, or it does not answer), the server ends them
+        itself without a word (refused-by-protocol), or they carry other requests.
     Means: a load balancer or a monitor looks whether the service is there. To end such a connection by a reset is
         usual, and harmless.
     Do:
@@ -56,7 +57,9 @@ def health_check(case: Case) -> Sequence[Explanation]:
 
 def _explanations(case: Case, flows: IntArray) -> Iterator[Explanation]:
     f = case.tables.flows
-    silent = flows[(side(f, CLIENT, "bytes")[flows] == 0) & (f["completeness"][flows] & COMPLETE_ACK > 0)]
+    # Who is turned away looks at nothing.
+    mute = (side(f, CLIENT, "bytes")[flows] == 0) & ~closed_without_a_word(case.tables)[flows]
+    silent = flows[mute & (f["completeness"][flows] & COMPLETE_ACK > 0)]
     asked: dict[str, list[int]] = {}
     for flow in flows.tolist():
         said = case.payload.said.get(flow)

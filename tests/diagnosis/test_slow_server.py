@@ -200,3 +200,12 @@ def test_a_server_that_was_halted_keeps_waiting_whoever_asks_meanwhile() -> None
     slow = only(incidents([*waiting, after], end_ms=20_000), "slow-server")
 
     assert slow.severity > Severity.INFO
+
+
+@fires("PI104")
+def test_a_queue_that_fills_is_no_timer() -> None:
+    """Each waits for those before it: once as many ask as ever, all wait equally long."""
+    slow = only(incidents(several(900, 1700, 2500, 2501, 2502, 2500, 2503, every_ms=900)), "slow-server")
+
+    assert not any("it is a timer" in observation.text for observation in slow.why)
+    assert "find the slow requests" in slow.remedy[0].text

@@ -47,6 +47,8 @@ _WOKEN: Final = (
     "all of them were answered in one moment, right after the request of another client: they may have waited for "
     "that, as workers wait for a job"
 )
+_BETWEEN: Final = (0.2, 0.8)
+"""Shares of a timer: what takes so long is neither quick nor cut off by it."""
 _GROWS: Final = 2.0
 """Answers that take so much longer among many open connections than among few grow with the load."""
 
@@ -150,6 +152,13 @@ def _timer_ns(found: _Slow) -> int:
     return agreed.median_ns if agreed is not None and len(agreed.members) >= _MOST_OF * len(took) else 0
 
 
+def _cut_off_ns(found: _Slow) -> int:
+    """The timer that ends the waits; 0 where answers of other lengths show that it is work, or a queue that fills."""
+    timer_ns = _timer_ns(found)
+    between = (found.took_ns > _BETWEEN[0] * timer_ns) & (found.took_ns < _BETWEEN[1] * timer_ns)
+    return 0 if between.any() else timer_ns
+
+
 def _is_polled(case: Case, found: _Slow) -> bool:
     """Whether the clients only wait for what a timer lets them have, and ask again at once."""
     timer_ns = _timer_ns(found)
@@ -245,7 +254,7 @@ def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
             f"{duration(int(quick.max()))}"
         )
     yield from said_on(case.payload, worst.tolist())
-    timer_ns = _timer_ns(found)
+    timer_ns = _cut_off_ns(found)
     if timer_ns:
         yield Observation(
             f"the slow ones all took {duration(timer_ns)}: it is a timer that ends the wait, such as that of a proxy "
@@ -279,7 +288,7 @@ def _growth(case: Case, found: _Slow) -> str | None:
 def _remedy(case: Case, found: _Slow, most: str) -> tuple[Remedy, ...]:
     settings = settings_of(int(case.column("server_port")[found.flows[0]]))
     how = _LOGS.get(settings, "its access log with the time that each request took")
-    timer_ns = _timer_ns(found)
+    timer_ns = _cut_off_ns(found)
     if timer_ns:
         return (
             Remedy(

@@ -19,6 +19,7 @@ from tests.payload.conversations import (
     TOO_MANY_CLIENTS,
     Setting,
     Step,
+    Talk,
     as_it_comes,
     at_least_tls_1_3,
     at_most_tls_1_2,
@@ -32,6 +33,7 @@ from tests.payload.conversations import (
     without_certificate,
     written,
 )
+from tests.reader.frames import ACK, FIN
 
 pytestmark = pytest.mark.usefixtures("tshark")
 
@@ -162,6 +164,57 @@ def test_data_as_long_as_an_alert_is_no_close_notify(said: Listener) -> None:
     *steps, (_, alert), _ = tls_handshake(without_certificate, without_certificate, closed=True)
     data = b"\x17" + alert[1:]
     assert said(*steps, (">", data)).close_notify == (0, 0)
+
+
+def record(length: int) -> bytes:
+    """An encrypted record of TLS 1.3."""
+    return b"\x17\x03\x03" + length.to_bytes(2, "big") + bytes(length)
+
+
+def tls_1_3(*steps: Step) -> list[Step]:
+    """A hello, the server's choice of TLS 1.3 with its encrypted flight, and what follows."""
+    hello = tls_handshake(as_it_comes, as_it_comes)[0]
+    chosen = b"\x00\x2b\x00\x02\x03\x04"
+    body = b"\x03\x03" + bytes(32) + b"\x00" + b"\x13\x01" + b"\x00" + len(chosen).to_bytes(2, "big") + chosen
+    message = b"\x02" + len(body).to_bytes(3, "big") + body
+    server_hello = b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
+    return [hello, ("<", server_hello + record(400) + record(53)), *steps]
+
+
+def test_an_encrypted_alert_of_the_server_is_known_by_its_place_and_length(said: Listener) -> None:
+    words = said(*tls_1_3((">", record(25) + record(53)), (">", record(93)), ("<", record(19))))
+    assert words.what == "tls db.internal: alert hidden by TLS 1.3"
+    assert (words.version, words.error_by, words.error_code) == ("TLS 1.3", SERVER, "")
+
+
+def test_an_encrypted_alert_of_the_client_stands_in_place_of_its_finished(said: Listener) -> None:
+    words = said(*tls_1_3((">", record(19))))
+    assert (words.error, words.error_by) == ("alert hidden by TLS 1.3", CLIENT)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(">", record(53)), (">", record(93)), ("<", record(250)), ("<", record(19))],
+        [(">", record(53)), (">", record(19)), ("<", record(19))],
+        [(">", record(53) + record(19)), ("<", record(19))],
+        [(">", record(53)), (">", record(93)), *[("<", record(2000))] * 6, ("<", record(19))],
+    ],
+    ids=["after an answer", "after the client's", "after the client's in one segment", "after a long answer"],
+)
+def test_a_farewell_of_tls_1_3_is_no_alert_of_the_handshake(steps: list[Step], said: Listener) -> None:
+    words = said(*tls_1_3(*steps))
+    assert (words.what, words.version, words.error) == ("tls db.internal", "TLS 1.3", "")
+
+
+def test_a_server_that_says_farewell_to_a_client_that_has_gone_sends_no_alert(said: Listener) -> None:
+    talk = Talk().open()
+    for who, data in tls_1_3((">", record(53))):
+        talk.say(who, data)
+    talk.say(">", flags=ACK | FIN)
+    talk.say("<", record(19))
+    payload = pcapflow.analyze(written(said.folder / "c.pcap", talk.frames), payload=True).payload
+    assert payload.said[0].error == ""
 
 
 def test_a_close_notify_that_is_not_encrypted_is_no_error(said: Listener) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.figures import wilson
-from pcapflow.anomalies.model import CERTAIN, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.payload.said import Said
+from pcapflow.payload.web import HIDDEN
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, listed, number
 from pcapflow.text.times import time_of_day
@@ -77,6 +78,20 @@ _CAUSES: Final = {
         "offer what the server speaks (`http/1.1`, `h2`)", "allow what the client offers",
     ),
 }  # fmt: skip
+_HIDDEN: Final = {
+    CLIENT: Cause(
+        "in place of the end of the handshake: as a rule it does not accept the server's certificate (out of date, of "
+        "another name, or of an authority that it does not know)", -1,
+        "its own log or error says which; `openssl s_client -connect HOST:PORT -servername {name}` shows what it got",
+        "look at date, names and chain of its certificate",
+    ),
+    SERVER: Cause(
+        "right after the client had ended its part: as a rule it wants a certificate of the client, and none came",
+        CLIENT, "give it a client certificate where the server asks for one (`--cert` of curl)",
+        "`ssl_verify_client` of nginx, `client_auth` of Caddy say who needs one; its log may name the reason",
+    ),
+}  # fmt: skip
+"""Alerts whose name is encrypted, by who sent them."""
 _OTHER: Final = Cause(
     "one side ended the handshake", -1, "`openssl s_client -connect HOST:PORT -servername {name}` shows what is sent",
     "its log names the reason at level info",
@@ -88,6 +103,7 @@ def tls_handshake_failed(case: Case) -> Sequence[Explanation]:
     """Clients and a server spoke TLS to each other and did not agree.
 
     Seen: an alert of TLS other than close_notify, or an answer in another protocol, before any data of the application.
+        TLS 1.3 hides its name: a record as short as an alert stands where the handshake should end.
     Unless: the connection was set up and used (then an alert later on is another matter).
     Means: no request has passed: for the application the service is not there. The alert says why, and who sent it.
     Do:
@@ -109,7 +125,7 @@ def _explanation(case: Case, members: list[Said]) -> Explanation:
     server = case.tables.server(first.flow)
     is_plain = first.error.startswith(_PLAIN)
     alert = first.error.removeprefix("alert ")
-    cause = _CAUSES.get(alert, _OTHER)
+    cause = _HIDDEN[first.error_by] if alert == HIDDEN else _CAUSES.get(alert, _OTHER)
     side = 1 - first.error_by if cause.side == _WHO_WAS_REFUSED else CLIENT if is_plain else cause.side
     names = list(dict.fromkeys(said.server_name for said in members if said.server_name))
     asked = case.said_to(server)
@@ -124,10 +140,11 @@ def _explanation(case: Case, members: list[Said]) -> Explanation:
         what = f"the server answered a hello of TLS {first.error.removeprefix('answered ')}: {first.answer}"
     else:
         headline = f"TLS with {server} fails: the {who} ended {share}{named_} with the alert {alert}, since "
-        what = f"the {who} sent the alert {alert} ({first.error_code}): {cause.means}"
+        code = f" ({first.error_code})" if first.error_code else ""
+        what = f"the {who} sent the alert {alert}{code}: {cause.means}"
     return Explanation(
         severity=_severity(len(members), len(asked)),
-        confidence=CERTAIN,
+        confidence=LIKELY if alert == HIDDEN else CERTAIN,
         headline=f"{headline}{time_of_day(begin)}.",
         blame=_blame(side, server, clients),
         start_ns=begin,

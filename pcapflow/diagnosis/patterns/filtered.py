@@ -9,7 +9,7 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side, unique
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
@@ -95,7 +95,7 @@ def _of_clients(case: Case, attempts: IntArray, answered: IntArray) -> Iterator[
     """Clients that one port never answers, while it answers others all the time."""
     f = case.tables.flows
     clients = host_keys(case.tables, CLIENT)
-    alike = attempts[~among(clients[attempts], np.unique(clients[answered]))]
+    alike = attempts[~among(clients[attempts], clients[answered])]
     chosen = group(alike, clients[alike]).at_least(_TRIED)
     if not chosen:
         return
@@ -143,7 +143,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
 
 
 def _where(case: Case, flows: IntArray) -> str:
-    ports = np.unique(case.column("server_port")[flows]).tolist()
+    ports = unique(case.column("server_port")[flows]).tolist()
     if len(ports) == 1:
         return case.tables.server(int(flows[0]))
     return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
@@ -177,7 +177,7 @@ def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
         return Observation(text + in_frames(frames), frames)
     if not len(works):
         return Observation(f"meanwhile {host} was heard as a client of others")
-    ports = np.unique(case.column("server_port")[works]).tolist()
+    ports = unique(case.column("server_port")[works]).tolist()
     return Observation(
         f"meanwhile {host} was heard on {counted(len(works), 'connection')} to port "
         f"{listed([str(port) for port in ports], 4)}{in_frames(frames)}",
@@ -215,6 +215,8 @@ def _answers_lost(case: Case) -> Iterator[IntArray]:
     f = case.tables.flows
     deaf = (side(f, CLIENT, "syns") >= _TRIED) & (side(f, CLIENT, "packets") == side(f, CLIENT, "syns"))
     deaf &= (side(f, SERVER, "syns") >= _INSISTED) & (side(f, SERVER, "packets") == side(f, SERVER, "syns"))
+    if not deaf.any():
+        return
     deaf &= ~scanned(case.tables, case.config)
     for of_server in case.by_server(indices(deaf)).at_least(1):
         if case.count_hosts(of_server, CLIENT) >= case.config.flood_hosts:

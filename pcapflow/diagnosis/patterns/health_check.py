@@ -10,7 +10,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import indices, side
-from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation
@@ -46,20 +46,30 @@ def health_check(case: Case) -> Sequence[Explanation]:
     Else: a program that opens connections for later, and never uses them.
     Source: haproxy's manual, "check" and "inter"; nginx, "health_check".
     """
-    flows = indices((case.column("completeness") & COMPLETE_SYN_ACK) > 0)
+    says_nothing = _says_nothing(case)
+    candidates = says_nothing.copy()
+    candidates[list(case.payload.said)] = True
+    flows = indices(candidates & (case.column("completeness") & COMPLETE_SYN_ACK > 0))
     return [
         told
         for of_server in case.by_server(flows).at_least(_LEAST)
         for members in case.by_host(of_server, CLIENT).at_least(_LEAST)
-        for told in _explanations(case, members)
+        for told in _explanations(case, members, says_nothing)
     ]
 
 
-def _explanations(case: Case, flows: IntArray) -> Iterator[Explanation]:
-    f = case.tables.flows
-    # Who is turned away looks at nothing.
-    mute = (side(f, CLIENT, "bytes")[flows] == 0) & ~closed_without_a_word(case.tables)[flows]
-    silent = flows[mute & (f["completeness"][flows] & COMPLETE_ACK > 0)]
+def _says_nothing(case: Case) -> BoolArray:
+    """Connections that were established, and on which the client sent no payload.
+
+    Not those that the server ended without a word: who is turned away looks at nothing.
+    """
+    silent = (side(case.tables.flows, CLIENT, "bytes") == 0) & (case.column("completeness") & COMPLETE_ACK > 0)
+    silent &= ~closed_without_a_word(case.tables)
+    return np.asarray(silent, dtype=bool)
+
+
+def _explanations(case: Case, flows: IntArray, says_nothing: BoolArray) -> Iterator[Explanation]:
+    silent = flows[says_nothing[flows]]
     asked: dict[str, list[int]] = {}
     for flow in flows.tolist():
         said = case.payload.said.get(flow)

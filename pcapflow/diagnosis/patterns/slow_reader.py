@@ -10,7 +10,7 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
-from pcapflow.anomalies.lookup.timeline import Story, count_marks
+from pcapflow.anomalies.lookup.timeline import Story, count_marks, rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
@@ -124,7 +124,8 @@ def _still_shut(case: Case, flows: IntArray, reader: int) -> IntArray:
     last = np.full((2, len(case)), -1, dtype=np.int64)
     opened = (marks.WINDOW_UPDATE,)
     for place, kinds in enumerate(((marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK), opened)):
-        rows = np.flatnonzero(np.isin(m["mark"], kinds) & (m["endpoint"] == reader))
+        rows = rows_with(case.tables, *kinds)
+        rows = rows[m["endpoint"][rows] == reader]
         last[place, m["flow"][rows]] = m["time_ns"][rows]
     shut: IntArray = flows[(last[0][flows] >= 0) & (last[1][flows] < last[0][flows])]
     return shut

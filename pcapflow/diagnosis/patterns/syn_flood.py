@@ -15,6 +15,7 @@ from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tables.sorting import in_order
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN, COMPLETE_SYN_ACK
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -55,10 +56,10 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
     clients = host_keys(case.tables, CLIENT)
     everyone = case.same_server(int(flows[0]))
     served = everyone[(case.column("completeness")[everyone] & COMPLETE_ACK) > 0]
-    strangers = flows[~among(clients[flows], np.unique(clients[served]))]
+    strangers = flows[~among(clients[flows], clients[served])]
     answered = int(np.count_nonzero(case.column("completeness")[strangers] & COMPLETE_SYN_ACK))
     sources = case.count_hosts(strangers, CLIENT) if len(strangers) else 0
-    starts = np.sort(case.column("start_ns")[strangers])
+    starts = in_order(case.column("start_ns")[strangers])
     recent = np.arange(1, len(starts) + 1) - np.searchsorted(starts, starts - to_ns(FLOOD_WINDOW_S), "right")
     at_once = int(recent.max()) if len(recent) else 0
     if sources < FEW_SOURCES or at_once < case.config.flood_hosts or 2 * answered < len(strangers):

@@ -48,6 +48,12 @@ class Event:
         """The connections, in order of number."""
         return unique(self.silent.flows)
 
+    def first_asked(self, flows: IntArray) -> IntArray:
+        """These connections, those first on which it was asked first in vain."""
+        asked = self.silent.flows[among(self.silent.flows, flows)]
+        order = np.sort(np.unique(asked, return_index=True)[1])
+        return np.concatenate((asked[order], flows[~among(flows, asked)]))
+
     @property
     def asked_ns(self) -> int:
         """When it was first asked in vain."""

@@ -102,13 +102,14 @@ def _explanation(case: Case, flows: IntArray, request: str) -> Explanation | Non
     explains = [
         place for place in case.anomalies_of(*_HARMLESS, flows=flows) if case.anomalies[place].severity <= mildest
     ]
-    span = f"{duration(period.low_ns)} to {duration(period.high_ns)}"
+    low, high = duration(period.low_ns), duration(period.high_ns)
+    span = low if low == high else f"{low} to {high}"
     why = [
         Observation(
-            f"{len(period.members)} of {len(pauses)} pauses between their beginnings last {span}{in_frames(frames)}",
+            f"{len(period.members)} of {len(pauses)} times the next one began after {span}{in_frames(frames)}",
             frames,
         ),
-        Observation(f"each is over within {duration(int(lasted.max()))}"),
+        Observation(f"each was over within {duration(int(lasted.max()))}"),
     ]
     if len(resets):
         ended = case.frames("reset_frame", resets[:4])

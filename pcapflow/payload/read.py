@@ -124,6 +124,6 @@ def _dissected(program: str, excerpts: Sequence[Excerpt], asked: int) -> Payload
     greetings = {excerpt.flow: _greeting(excerpt) for excerpt in excerpts}
     whole = {excerpt.flow: excerpt.whole for excerpt in excerpts}
     talks = (Talk(flow, tuple(heard[flow]), greetings[flow], whole[flow]) for flow in heard)
-    told = {talk.flow: words for talk in talks if (words := said(talk))}
+    words_of = {talk.flow: words for talk in talks if (words := said(talk))}
     note = f"What the connections said is not told, or only in part: {printable(fault[:200])}." if fault else ""
-    return Payload(told, note, asked, len(origins))
+    return Payload(words_of, note, asked, len(origins))

@@ -64,7 +64,7 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
         usual = bool(usual_timeout(np.array([quiet]))[0])
         # Who breaks its own silence with a RST may follow a time-out of its application.
         itself = row < len(by_reset) and int(f["reset_frame"][flow]) == first
-        likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
+        likeness = f", close to a usual time-out ({_nearest(quiet)} s)" if usual else ""
         if row < len(by_reset):
             reset = int(f["reset_frame"][flow])
             outcome = "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
@@ -89,6 +89,8 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
                 ("a time-out of its own application",)
                 if itself
                 else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
+                if row < len(by_reset)
+                else (f"{tables.name(flow, 1 - speaker)} is gone, or the path to it is broken",)
             ),
         )
 

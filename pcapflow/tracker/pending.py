@@ -85,7 +85,8 @@ class CountedReset:
         options: 1 with a time stamp, 0 without; -1 none.
         gap: its sequence number less what its receiver had acknowledged.
         pending: bytes of its receiver's payload that its sender had not acknowledged.
-        drew_frame: the frame of the segment that it answers; -1 not known.
+        drew_frame: the frame of the segment that it answers; -1 not known, 0 none: its sender did it by itself.
+        continues: what of it goes on from its sender's segment before, as bits of :mod:`pcapflow.tcp.endings`.
         goodbye: whether its receiver ended with TLS alerts, and its sender lacks nothing before these, as a code of
             :mod:`pcapflow.tcp.endings`; -1 none.
     """
@@ -102,6 +103,7 @@ class CountedReset:
         gap: i64,
         pending: i64,
         drew_frame: i64,
+        continues: i64,
         goodbye: i64,
     ) -> None:
         self.frame: i64 = frame
@@ -114,6 +116,7 @@ class CountedReset:
         self.gap: i64 = gap
         self.pending: i64 = pending
         self.drew_frame: i64 = drew_frame
+        self.continues: i64 = continues
         self.goodbye: i64 = goodbye
 
 
@@ -135,5 +138,5 @@ class IcmpError:
 
 NO_FIN: Final = IncomingFin()
 NO_INFERENCE: Final = InferredFin(-1, -1, -1, False, False)
-NO_RESET: Final = CountedReset(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+NO_RESET: Final = CountedReset(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
 NO_ICMP_ERROR: Final = IcmpError(-1, -1, 0, 0)

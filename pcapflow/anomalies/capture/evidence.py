@@ -9,7 +9,7 @@ import numpy as np
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.hits import single
-from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
@@ -25,6 +25,15 @@ HOSTS_NAMED: Final = 3
 
 def _rows(tables: Tables, *kinds: int) -> IntArray:
     return indices(np.isin(tables.marks["mark"], kinds))
+
+
+def _gaps(tables: Tables, flows: IntArray) -> IntArray:
+    """Rows of ACKs, in these flows, of what was not captured; not of those that an older connection answered with."""
+    m = tables.marks
+    rows = _rows(tables, marks.ACKED_UNSEEN)
+    rows = rows[among(m["flow"][rows], flows)]
+    older = _rows(tables, marks.MARK_CHALLENGE_ACK, marks.MARK_UNEXPECTED)
+    return rows[~among(m["frame"][rows], m["frame"][older])]
 
 
 def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
@@ -64,7 +73,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
         Finding(
             severity=Severity.MEDIUM if grave else Severity.LOW,
             time_ns=capture.first_ns,
-            frames=_first_frames(tables.marks, _rows(tables, marks.ACKED_UNSEEN)),
+            frames=_first_frames(tables.marks, _gaps(tables, flows)),
             detail="; ".join(parts),
             count=len(flows),
             flows=tuple(worst[:MAX_FLOWS].tolist()),

@@ -22,6 +22,7 @@ class IncomingFin:
         acks_own: it then acknowledged this endpoint's own FIN.
         earlier_ns, earlier_frame, earlier_acks_own: the pass before that one; -1 none.
         earlier_lost: this endpoint showed that the pass before had not arrived.
+        again_ns, again_frame, again_acks_own: the first ACK that bore it once more; -1 none.
         was_bare: one of the passes before did not acknowledge this endpoint's own FIN.
         was_late: it arrived after the ACK of this endpoint's own FIN, as far as anyone can tell.
         proven_frame: the segment of this endpoint that showed that it had arrived; -1 none.
@@ -40,6 +41,8 @@ class IncomingFin:
         self.tsval: i64 = -1
         self.earlier_ns: i64 = -1
         self.earlier_frame: i64 = -1
+        self.again_ns: i64 = -1
+        self.again_frame: i64 = -1
         self.proven_frame: i64 = -1
         self.own_acked_ns: i64 = -1
         self.own_acked_frame: i64 = -1
@@ -48,6 +51,7 @@ class IncomingFin:
         self.not_acked_ns: i64 = -1
         self.acks_own = False
         self.earlier_acks_own = False
+        self.again_acks_own = False
         self.earlier_lost = False
         self.was_bare = False
         self.was_late = False

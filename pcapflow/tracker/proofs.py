@@ -112,6 +112,15 @@ def _prove_fin(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, would_pass_n
         fin.earlier_ns = -1
         if not fin.earlier_acks_own:
             fin.was_bare = False
+    if (
+        fin.again_ns >= 0
+        and 0 <= y.longest_rtt_ns < s.time_ns - fin.seen_ns
+        and s.time_ns - fin.again_ns >= y.rtt_ns - y.rtt_ns // 8
+    ):
+        # The ACK that bore it once more brought it: the first pass would have been answered before.
+        fin.seen_ns = fin.again_ns
+        fin.frame = fin.again_frame
+        fin.acks_own = fin.again_acks_own
     fin.proven_frame = s.frame
     # What arrives is answered at once, and nothing but the FIN was still under way: had it come before the ACK of x's
     # own, the answer would have passed by now. Or else it was the answer that took its time, as its time stamp tells.

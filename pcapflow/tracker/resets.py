@@ -129,7 +129,7 @@ def _describe(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     s.pending = 0
     if y.isn >= 0:
         acked_rel: i64 = x.acked_rel
-        if s.flags & ACK == 0 or s.drew_frame < 0:
+        if x.fin_rel < 0 or s.drew_frame < 0:
             acked_rel = max(s.ack_rel, acked_rel)
         s.pending = y.payload_between(acked_rel, y.next_rel)
 
@@ -140,13 +140,13 @@ def _drawn_by(x: Endpoint, y: Endpoint, s: TapSegment) -> i64:
     One without ACK answers a segment for which there is no socket, and takes its number from the acknowledgment of that
     (RFC 9293, 3.10.7.1). Old Windows resets by itself in the same form: the field of the acknowledgment is filled all
     the same, or its host has acknowledged all that it was sent, or has not been told of the number that the RST bears.
-    One with ACK is drawn too where its sender has closed, and what came last brought data: Windows, lwIP and gVisor
-    acknowledge it by that RST, and by nothing else, and nobody reads it.
+    One with ACK may be drawn too where what came last brought data that nothing but the RST acknowledges: if its sender
+    has closed, Windows, lwIP and gVisor reset so, since nobody reads it; lwIP does where it has no socket.
     """
     if y.packets == 0 or x.isn < 0:
         return -1
     if s.flags & ACK:
-        if x.fin_rel >= 0 and y.previous_len > 0 and y.rel(y.previous_seq) + y.previous_len > x.acked_rel:
+        if y.previous_len > 0 and y.rel(y.previous_seq) + y.previous_len > x.acked_rel:
             return y.previous_frame
         return -1
     if s.ack != 0 or 0 <= y.acked_rel < s.rel <= x.next_rel:
@@ -281,7 +281,9 @@ def _came_before_ack(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> boo
     """Whether ``x`` sent this RST before the ACK of its FIN reached it, which is assumed to have arrived."""
     log = flow.log
     if s.ack_rel >= 0:
-        # It may have crossed an ACK that passed just before, or lacks the data that brought this along.
+        # It may have crossed an ACK that passed just before, or lacks the data that brought this along, or covers that.
+        if 0 <= x.fin_acker_rel < s.ack_rel:
+            return False
         return s.time_ns - log.time_ns(x.last_row) < y.rtt_ns or (
             s.ack_rel == x.fin_acker_rel and log.frame(x.last_row) == y.previous_frame
         )

@@ -31,7 +31,7 @@ from pcapflow.tracker.older import is_of_older, note_older
 from pcapflow.tracker.opening import pick_up, syn_ack_not_captured, syn_sent
 from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.proofs import FIN_AND_RST_IN_FLIGHT, LANDED, is_alive, prove
-from pcapflow.tracker.receiver import ack_passed, fin_passed
+from pcapflow.tracker.receiver import ack_passed, ack_with_fin_passed, fin_passed
 from pcapflow.tracker.resets import continuity, reset_sent
 from pcapflow.tracker.segment import COPY_NS, TapSegment
 from pcapflow.tracker.sender import data_sent, fin_sent, move_on
@@ -113,6 +113,8 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         ack_passed(flow, x, y, s)
     if is_fin:
         fin_passed(y, s)
+    elif flags & FIN:
+        ack_with_fin_passed(y, s)
     x.last_ns = s.time_ns
     x.last_frame = s.frame
     if is_fin or s.payload_len > 0 or flags & SYN:

@@ -290,3 +290,28 @@ def test_what_was_sent_again_counts_once(isn: tuple[int, int]) -> None:
     )
 
     assert "at least 1 of the 55 bytes" in only(rows, "PF302").detail
+
+
+# -- PF301: keep-alives that failed behind the tap; and what cannot be told apart.
+
+
+@pytest.mark.parametrize(
+    ("reset_ms", "cause"), [(3083, "keepalive-timeout"), (2500, "linger-zero")], ids=["when the next is due", "sooner"]
+)
+def test_a_reset_that_comes_when_the_next_keep_alive_is_due(isn: tuple[int, int], reset_ms: int, cause: str) -> None:
+    """The answers pass the tap, and are lost behind it."""
+    probes = "".join(f"\n {ms} > . 5:5 ack 6 \n {ms}.1 < . 6:6 ack 6" for ms in (1034, 2058))
+
+    assert only(found(f"{OPEN} {probes} \n {reset_ms} > R. 6:6 ack 6", isn), "PF301").cause == cause
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_reset_that_alone_acknowledges_the_data_may_come_from_no_socket(
+    isn: tuple[int, int], acknowledged: bool
+) -> None:
+    ack = "20.1 > . 6:6 ack 106" if acknowledged else ""
+
+    row = only(found(f"{OPEN} \n 20 < P. 6:106 ack 6 \n {ack} \n 20.2 > R. 6:6 ack 106", isn), "PF301")
+
+    assert row.cause == "linger-zero"
+    assert any("(lwIP)" in other for other in row.alternatives) != acknowledged

@@ -246,3 +246,65 @@ def test_what_comes_later_of_an_older_connection_is_no_data_after_the_close(foll
     assert story.marked("data-after-close") == []
     assert story.ends == [("ESTABLISHED", "ESTABLISHED")]
     assert (story.flow("client_unseen"), story.flow("server_unseen")) == (0, 0)
+
+
+# -- What else differs.
+
+
+def test_the_ack_that_bears_the_fin_once_more_brings_it_where_it_was_lost(climb: Climb) -> None:
+    """The round trip takes 100 ms, and the answer comes one after the second pass: the first would have drawn it."""
+    climb("""
+     ms  segment            | client                   | server       | marks
+      0  > S   0:0          | SYN_SENT                 | SYN_RCVD+    |
+    100  < S.  0:0    ack 1 | ESTABLISHED+             |              |
+    101  > .   1:1    ack 1 |                          | ESTABLISHED+ |
+    102  > P.  1:6    ack 1 |                          |              |
+    202  < P.  1:6    ack 6 |                          |              |
+    203  > .   6:6    ack 6 |                          |              |
+    400  > F.  6:6    ack 6 | FIN_WAIT_1               |              |
+    450  < F.  6:6    ack 6 | CLOSING+                 | FIN_WAIT_1   |
+    451  > F.  6:6    ack 7 |                          | FIN_WAIT_2+ TIME_WAIT+ |
+    551  < .   7:7    ack 7 | TIME_WAIT?               |              |
+    """)
+
+
+def test_and_says_nothing_where_the_answer_is_too_soon_for_it(climb: Climb) -> None:
+    """The near miss: half a round trip after the second pass, the answer is to the first."""
+    climb("""
+     ms  segment            | client                   | server       | marks
+      0  > S   0:0          | SYN_SENT                 | SYN_RCVD+    |
+    100  < S.  0:0    ack 1 | ESTABLISHED+             |              |
+    101  > .   1:1    ack 1 |                          | ESTABLISHED+ |
+    102  > P.  1:6    ack 1 |                          |              |
+    202  < P.  1:6    ack 6 |                          |              |
+    203  > .   6:6    ack 6 |                          |              |
+    400  > F.  6:6    ack 6 | FIN_WAIT_1               | CLOSING+     |
+    450  < F.  6:6    ack 6 | CLOSING+                 | FIN_WAIT_1   |
+    451  > F.  6:6    ack 7 |                          | TIME_WAIT?   |
+    500  < .   7:7    ack 7 | TIME_WAIT?               |              |
+    """)
+
+
+def test_a_reset_that_acknowledges_the_data_had_the_ack_that_came_with_it(climb: Climb) -> None:
+    """LwIP aborts for data after its close, a moment after that passed: it brought along the ACK of its FIN."""
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:306  ack 7 | FIN_WAIT_2?  |              |
+   11.1  > R.  7:7  ack 306 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_reset_that_does_not_may_have_been_sent_before(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
+     11  < P.  6:306  ack 7 |              |              |
+   11.1  > R.  7:7    ack 6 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+@pytest.mark.parametrize(("end_ms", "state"), [(3044, "SYN_SENT"), (4000, "ESTABLISHED")])
+def test_old_stacks_wait_for_three_seconds_before_they_repeat_a_syn(follow: Climb, end_ms: int, state: str) -> None:
+    """A SYN-ACK that is repeated may not have arrived: that the SYN is not repeated says otherwise only later."""
+    story = follow(f"0 > S 0:0 \n 1 < S. 0:0 ack 1 \n 1028 < S. 0:0 ack 1 \n 3044 < S. 0:0 ack 1 \n {end_ms} end")
+
+    assert story.ends == [(state, "SYN_RCVD")]

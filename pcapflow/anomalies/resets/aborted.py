@@ -62,6 +62,7 @@ _DID_UNREAD: Final = "closed with data unread"
 _LINGER: Final = "its application aborted on purpose (SO_LINGER 0)"
 _UNREAD: Final = "its application closed with received data still unread"
 _DIED: Final = "its process was killed"
+_FORGOTTEN: Final = "its host knows no such connection any more, and answers with an ACK in its RST (lwIP)"
 _BOX: Final = "a device in between sent it"
 ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
     UNKNOWN: (_LINGER, _BOX),
@@ -243,6 +244,8 @@ def _alternatives(found: Resets, row: int) -> tuple[str, ...]:
         return ("its application aborted on purpose (SO_LINGER 0) for another reason",)
     cause = int(found.causes[row])
     others = [other for other in ALTERNATIVES[cause] if other != _UNREAD or not found.sure[row]]
+    if found.acknowledges[row] and cause in (LINGER_ZERO, UNREAD_DATA):
+        others.append(_FORGOTTEN)
     return (_BOX, *(other for other in others if other != _BOX)) if found.foreign[row] else tuple(others)
 
 

@@ -14,7 +14,7 @@ from pcapflow.anomalies.lookup.groups import server_keys
 from pcapflow.anomalies.lookup.strays import strays
 from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.anomalies.resets.form import forms, silences
+from pcapflow.anomalies.resets.form import forms, probes_failed, silences
 from pcapflow.anomalies.resets.signs import injection_signs, usual_timeout
 from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.config import Config
@@ -82,7 +82,7 @@ class Resets:
         signs: independent signs that it is not its sender's own.
         idle_ns: the silence that it, or the segment it answers, broke; 0 where none was long.
         itself: it broke a silence by itself, and is its sender's own and no device's.
-        acknowledges: its sender had closed, and it alone acknowledges the data that drew it.
+        acknowledges: it alone acknowledges the data that came last, and may have drawn it.
         causes: index into :data:`CAUSES`.
         sure: 2 certain, 1 likely, 0 possible.
     """
@@ -179,6 +179,7 @@ def resets(tables: Tables, config: Config) -> Resets:
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),
         (~passive & (repeated["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
         (~passive & (repeated["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
+        (~passive & probes_failed(tables, flows, senders), KEEPALIVE_TIMEOUT, 1),
         ((idle > 0) & (f["idle_endpoint"][flows] != senders), IDLE_TIMEOUT, 1),
         (itself & (idle >= to_ns(config.idle_s)), IDLE_TIMEOUT, 1),
         (idle > 0, IDLE_TIMEOUT, 0),
@@ -186,7 +187,7 @@ def resets(tables: Tables, config: Config) -> Resets:
         (passive & _listener_gone(tables, flows, senders, refused), PROCESS_DIED, 1),
         (passive, DATA_AFTER_CLOSE, 0),
         # Active from here on. Whoever closed first and then resets still had a socket, with data in it or on its way.
-        (form.acknowledges & form.shut & at_once, DATA_AFTER_CLOSE, np.where(window == 0, 1, 0)),
+        (sender_closed & form.acknowledges & form.shut & at_once, DATA_AFTER_CLOSE, np.where(window == 0, 1, 0)),
         (sender_closed & (lost > 0), UNREAD_DATA, 1),
         # Nothing came between its FIN and its RST that could have made it change its mind.
         (sender_closed & (when - closed_ns <= to_ns(REACTION_S)), LINGER_ZERO, np.where(heard, 0, 1)),

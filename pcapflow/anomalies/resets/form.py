@@ -12,13 +12,15 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.endings import NEXT_IP_ID, NOT_DRAWN, OTHER_TTL, SAME_TTL, SAME_WINDOW, STAMPED
 from pcapflow.tcp.flags import ACK
+from pcapflow.tcp.marks import KEEP_ALIVE
 from pcapflow.tcp.owed import ANSWER
-from pcapflow.tcp.states import CLIENT
+from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import listed
 from pcapflow.text.times import to_ns
 
@@ -26,6 +28,10 @@ OWN_IDLE_S: Final = 5.0
 """The shortest idle time-outs in use, those of web servers' keep-alive; a shorter pause before an abort is none."""
 ANSWER_S: Final = 5.0
 """A reset within this time of the segment that broke a silence is taken for its answer."""
+PUNCTUAL: Final = 20
+"""Timers strike within one part in so many of their time."""
+LEAST_INTERVAL_S: Final = 0.5
+"""Keep-alives are seconds apart; what comes sooner may be as far apart as something else by chance."""
 
 
 class Form(NamedTuple):
@@ -33,7 +39,7 @@ class Form(NamedTuple):
 
     Attributes:
         passive: it answered a segment for which there is no socket.
-        acknowledges: its sender had closed, and it alone acknowledges the data that drew it.
+        acknowledges: it alone acknowledges the data that came last, and may have drawn it.
         shut: its window is shut, or it bears no time stamp: the closed socket of Linux that is closed once more, with
             data in it, sends another.
         own: it goes on from its sender's segment before it, as no device's does.
@@ -57,7 +63,7 @@ def forms(tables: Tables, flows: IntArray, sender_closed: BoolArray) -> Form:
     goes_on = np.maximum(f["reset_continues"][flows].astype(np.int64), 0)
     return Form(
         passive=passive,
-        acknowledges=has_ack & (drew > 0) & sender_closed,
+        acknowledges=has_ack & (drew > 0),
         shut=(window == 0) | ~stamped,
         own=((goes_on & SAME_TTL) != 0) & ((goes_on & (NEXT_IP_ID | SAME_WINDOW | STAMPED)) != 0),
         other_ttl=(goes_on & OTHER_TTL) != 0,
@@ -106,3 +112,29 @@ def own_signs(tables: Tables, flow: int) -> str:
     bits = int(tables.flows["reset_continues"][flow])
     names = {SAME_TTL: "TTL", NEXT_IP_ID: "IP identification", SAME_WINDOW: "window", STAMPED: "time stamp"}
     return listed([name for bit, name in names.items() if bits & bit])
+
+
+def probes_failed(tables: Tables, flows: IntArray, senders: IntArray) -> BoolArray:
+    """Whether a RST came when the next of its sender's keep-alives was due: as far apart as the last two of these were.
+
+    So they failed, though the answers to them may have passed the tap: they were lost behind it.
+    """
+    f, m = tables.flows, tables.marks
+    sender = np.full(len(f), -1, dtype=np.int64)
+    sender[flows] = senders
+    rows = np.flatnonzero(m["mark"] == KEEP_ALIVE)
+    rows = rows[
+        (m["endpoint"][rows] == sender[m["flow"][rows]]) & (m["time_ns"][rows] < f["reset_ns"][m["flow"][rows]])
+    ]
+    if len(rows) < 2:
+        return np.zeros(len(flows), dtype=bool)
+    # The marks of a flow are in order: the last of each, and the one before.
+    last = np.searchsorted(m["flow"][rows], flows, side="right") - 1
+    before = np.maximum(last - 1, 0)
+    two = (last >= 1) & (m["flow"][rows[last]] == flows) & (m["flow"][rows[before]] == flows)
+    probed_ns, first_ns = m["time_ns"][rows[last]], m["time_ns"][rows[before]]
+    apart_ns = probed_ns - first_ns
+    silent = np.maximum(side(f, CLIENT, "data_ns"), side(f, SERVER, "data_ns"))[flows] < first_ns
+    due = np.abs(f["reset_ns"][flows] - probed_ns - apart_ns) <= apart_ns // PUNCTUAL
+    failed: BoolArray = two & silent & due & (apart_ns >= to_ns(LEAST_INTERVAL_S))
+    return failed

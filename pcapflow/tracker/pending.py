@@ -20,7 +20,7 @@ class IncomingFin:
         seen_ns, frame: when and where it last passed, unproven; -1 none, or it has arrived.
         tsval: its time stamp then; -1 without.
         acks_own: it then acknowledged this endpoint's own FIN.
-        earlier_ns, earlier_frame, earlier_acks_own: the pass before that one; -1 none.
+        earlier_ns, earlier_frame, earlier_tsval, earlier_acks_own: the pass before that one; -1 none.
         earlier_lost: this endpoint showed that the pass before had not arrived.
         again_ns, again_frame, again_acks_own: the first ACK that bore it once more; -1 none.
         was_bare: one of the passes before did not acknowledge this endpoint's own FIN.
@@ -41,6 +41,7 @@ class IncomingFin:
         self.tsval: i64 = -1
         self.earlier_ns: i64 = -1
         self.earlier_frame: i64 = -1
+        self.earlier_tsval: i64 = -1
         self.again_ns: i64 = -1
         self.again_frame: i64 = -1
         self.proven_frame: i64 = -1

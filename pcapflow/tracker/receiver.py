@@ -86,6 +86,7 @@ def fin_passed(y: Endpoint, s: TapSegment) -> None:
         fin.earlier_lost = fin_was_lost(y)
         fin.earlier_ns = fin.seen_ns
         fin.earlier_frame = fin.frame
+        fin.earlier_tsval = fin.tsval
         fin.earlier_acks_own = fin.acks_own
         if not fin.acks_own and not fin.earlier_lost:
             fin.was_bare = True

@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from pcapflow.reader.segment_batch import TLS_ALERT
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_DATA_AFTER_FIN, MARK_FIN_REPEATED
+from pcapflow.tcp.seq import delta
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLOSED, FIN_RX, FIN_TX, PROVEN, SENT, TIME_WAIT
 from pcapflow.tracker.conversation import begin_close, speak
 from pcapflow.tracker.counts import in_segments
@@ -159,6 +160,10 @@ def _new_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         x.hole_bytes += s.rel - x.next_rel
         if s.payload_len == 0 and x.fin_rel < 0:
             is_unasked = s.sack_left < 0 and (y.fin_count < 2 or (x.permits_sack and y.permits_sack))
+            if y.fin_count >= 2 and s.tsecr >= 0 and y.fin_tsval >= 0 and delta(s.tsecr, y.fin_tsval) < 0:
+                # It answers the repeated FIN, and echoes the first: that had arrived, and been answered in vain. Not
+                # all stacks send duplicate SACKs.
+                is_unasked = False
             x.inferred = InferredFin(s.rel - 1, s.time_ns, s.frame, s.rel == x.next_rel + 1, is_unasked)
     x.next_rel = s.end_rel
     if x.timed_rel < 0:

@@ -16,6 +16,7 @@ from pcapflow.tcp.endings import (
     SAME_WINDOW,
     STAMPED,
 )
+from pcapflow.tcp.states import SERVER, STATE_NAMES
 from tests.ladders import Climb
 from tests.tracker.test_closing import HANDSHAKE
 
@@ -308,3 +309,59 @@ def test_old_stacks_wait_for_three_seconds_before_they_repeat_a_syn(follow: Clim
     story = follow(f"0 > S 0:0 \n 1 < S. 0:0 ack 1 \n 1028 < S. 0:0 ack 1 \n 3044 < S. 0:0 ack 1 \n {end_ms} end")
 
     assert story.ends == [(state, "SYN_RCVD")]
+
+
+STAMPED = """
+      0  > S   0:0    ts 1000 ecr 0 sackok 1    | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0    ack 1 ts 500 ecr 1000 sackok 1 | ESTABLISHED+ |         |
+      2  > .   1:1    ack 1 ts 1002 ecr 500     |              | ESTABLISHED+ |
+      3  > P.  1:6    ack 1 ts 1003 ecr 500     |              |              |
+      4  < P.  1:6    ack 6 ts 504 ecr 1003     |              |              |
+      5  > .   6:6    ack 6 ts 1005 ecr 504     |              |              |"""
+
+
+def test_an_echo_that_is_older_than_both_passes_of_a_fin_tells_nothing(climb: Climb) -> None:
+    """GVisor acknowledges a FIN before it takes over its time stamp: that it lacked the first pass, its silence says."""
+    climb(f"""
+     ms  segment                                | client       | server       | marks{STAMPED}
+     10  > F.  6:6    ack 6 ts 1010 ecr 504     | FIN_WAIT_1   |              |
+   10.1  < F.  6:6    ack 6 ts 510 ecr 1005     | CLOSING+     | FIN_WAIT_1   |
+     11  > .   7:7    ack 7 ts 1011 ecr 510     |              | FIN_WAIT_2?  |
+    344  > F.  6:6    ack 7 ts 1344 ecr 510     |              | TIME_WAIT?   | fin-repeated
+    345  < .   7:7    ack 7 ts 845 ecr 1005     | TIME_WAIT?   |              |
+    """)
+
+
+def test_an_echo_of_the_first_pass_of_a_fin_says_that_it_arrived(climb: Climb) -> None:
+    """The near miss."""
+    climb(f"""
+     ms  segment                                | client       | server       | marks{STAMPED}
+     10  > F.  6:6    ack 6 ts 1010 ecr 504     | FIN_WAIT_1   | CLOSING+     |
+   10.1  < F.  6:6    ack 6 ts 510 ecr 1005     | CLOSING+     | FIN_WAIT_1   |
+     11  > .   7:7    ack 7 ts 1011 ecr 510     |              | TIME_WAIT?   |
+    344  > F.  6:6    ack 7 ts 1344 ecr 510     |              |              | fin-repeated
+    345  < .   7:7    ack 7 ts 845 ecr 1010     | TIME_WAIT?   |              |
+    """)
+
+
+@pytest.mark.parametrize(
+    ("echo", "server"),
+    [(1010, ["CLOSE_WAIT", "LAST_ACK"]), (1250, ["FIN_WAIT_1", "CLOSING"])],
+    ids=["of the first: pytcp", "of the second"],
+)
+def test_an_ack_that_echoes_the_first_fin_repeats_one_that_was_lost(
+    follow: Climb, echo: int, server: list[str]
+) -> None:
+    """The server's FIN was lost before the tap. Not all stacks answer a repeated FIN with a duplicate SACK."""
+    rungs = "\n".join(line.split("|")[0] for line in STAMPED.splitlines())
+    story = follow(f"""{rungs}
+     10  > F.  6:6    ack 6 ts 1010 ecr 504
+    250  > F.  6:6    ack 6 ts 1250 ecr 504
+    251  < .   7:7    ack 7 ts 751 ecr {echo}
+    270  < F.  6:6    ack 7 ts 770 ecr {echo}
+    271  > .   7:7    ack 7 ts 1271 ecr 770
+    """)
+
+    steps = story.tables.transitions
+    path = [STATE_NAMES[new] for new in steps["new"][steps["endpoint"] == SERVER]]
+    assert path[2:4] == server

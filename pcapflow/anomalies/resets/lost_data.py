@@ -80,7 +80,7 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             was, is_ = ("was", "is") if lost == 1 else ("were", "are")
             how = f"{was} not acknowledged by {who} when its RST{in_frame(reset)} ended the connection"
             if found.acknowledges[row] and found.sender_closed[row]:
-                how = f"came when {who} had closed, {was} acknowledged by nothing but its RST{in_frame(reset)}"
+                how = f"came when {who} had closed, {was} not acknowledged before its RST{in_frame(reset)}"
             detail = f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {how}, and {is_} lost"
         else:
             confidence = LIKELY if found.sure[row] else POSSIBLE

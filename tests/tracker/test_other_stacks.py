@@ -321,7 +321,7 @@ STAMPED = """
 
 
 def test_an_echo_that_is_older_than_both_passes_of_a_fin_tells_nothing(climb: Climb) -> None:
-    """GVisor acknowledges a FIN before it takes over its time stamp: that it lacked the first pass, its silence says."""
+    """GVisor acknowledges a FIN before it takes over its stamp: that it lacked the first pass, its silence says."""
     climb(f"""
      ms  segment                                | client       | server       | marks{STAMPED}
      10  > F.  6:6    ack 6 ts 1010 ecr 504     | FIN_WAIT_1   |              |

@@ -10,6 +10,7 @@ from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.hits import single
 from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
+from pcapflow.anomalies.lookup.timeline import rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
@@ -23,16 +24,12 @@ PART_ONE_WAY_PERCENT: Final = 10
 HOSTS_NAMED: Final = 3
 
 
-def _rows(tables: Tables, *kinds: int) -> IntArray:
-    return indices(np.isin(tables.marks["mark"], kinds))
-
-
 def _gaps(tables: Tables, flows: IntArray) -> IntArray:
     """Rows of ACKs, in these flows, of what was not captured; not of those that an older connection answered with."""
     m = tables.marks
-    rows = _rows(tables, marks.ACKED_UNSEEN)
+    rows = rows_with(tables, marks.ACKED_UNSEEN)
     rows = rows[among(m["flow"][rows], flows)]
-    older = _rows(tables, marks.MARK_CHALLENGE_ACK, marks.MARK_UNEXPECTED)
+    older = rows_with(tables, marks.MARK_CHALLENGE_ACK, marks.MARK_UNEXPECTED)
     return rows[~among(m["frame"][rows], m["frame"][older])]
 
 
@@ -147,7 +144,7 @@ def duplicated_packets(tables: Tables, config: Config) -> Hits:
     Source: the same approach as editcap -d: equal packets within a short time.
     """
     del config
-    rows = _rows(tables, marks.MARK_DUPLICATE_PACKET)
+    rows = rows_with(tables, marks.MARK_DUPLICATE_PACKET)
     if not len(rows):
         return single(None)
     flows = indices(np.bincount(tables.marks["flow"][rows]) > 0)

@@ -111,7 +111,7 @@ def analyze(
 
     def prepare() -> None:
         importlib.import_module("pcapflow.anomalies.run")
-        importlib.import_module("pcapflow.diagnosis.run")
+        importlib.import_module("pcapflow.diagnosis.run").catalogue()
         if meanwhile is not None:
             meanwhile()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_keys
+from pcapflow.anomalies.lookup.columns import distinct
+from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_numbers, servers
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
@@ -15,6 +17,9 @@ from pcapflow.payload.said import NOTHING, Payload, Said
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT
+
+_FIRST_LOOK: Final = 1000
+"""So many connections name their hosts as a rule; more are only looked at where these name too few."""
 
 
 class Case:
@@ -89,14 +94,9 @@ class Case:
         members[flows] = True
         return members
 
-    @functools.cached_property
-    def servers(self) -> Groups:
-        """All connections by the address and port they were opened to, in order of number."""
-        return self.by_server(np.arange(len(self), dtype=np.int64))
-
     def by_server(self, flows: IntArray) -> Groups:
         """Connections by the address and port they were opened to; in a group they keep their order."""
-        return group(flows, server_keys(self.tables)[flows])
+        return group(flows, server_numbers(self.tables)[flows])
 
     def by_host(self, flows: IntArray, endpoint: int) -> Groups:
         """Connections by the address of one side; in a group they keep their order."""
@@ -104,7 +104,7 @@ class Case:
 
     def same_server(self, flow: int) -> IntArray:
         """All connections to the address and port that this one was opened to, in order of number."""
-        return np.flatnonzero(server_keys(self.tables) == server_keys(self.tables)[flow]).astype(np.int64)
+        return servers(self.tables).of(int(server_numbers(self.tables)[flow]))
 
     def same_client(self, flow: int, among: IntArray) -> IntArray:
         """Those of some connections that the client's host of this one opened."""
@@ -118,12 +118,18 @@ class Case:
 
     def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
         """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""
-        _, first = np.unique(host_keys(self.tables, endpoint)[flows], return_index=True)
-        return tuple(self.tables.ip(int(flows[place]), endpoint) for place in np.sort(first)[:MAX_HOSTS].tolist())
+        keys = host_keys(self.tables, endpoint)
+        if np.all(keys[flows] == keys[flows[:1]]):
+            flows = flows[:1]
+        size = _FIRST_LOOK
+        while len(groups := group(flows[:size], keys[flows[:size]])) < MAX_HOSTS and size < len(flows):
+            size *= 10
+        first = np.sort(groups.members[groups.starts[:-1]])
+        return tuple(self.tables.ip(flow, endpoint) for flow in first[:MAX_HOSTS].tolist())
 
     def count_hosts(self, flows: IntArray, endpoint: int) -> int:
         """How many addresses one side of these connections has."""
-        return len(np.unique(host_keys(self.tables, endpoint)[flows]))
+        return distinct(host_keys(self.tables, endpoint)[flows])
 
     def frames(self, column: str, flows: IntArray) -> tuple[int, ...]:
         """Frames of these connections from a column that holds them, the first few, as evidence."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
-from pcapflow.anomalies.lookup.timeline import count_marks, last_times
+from pcapflow.anomalies.lookup.timeline import count_marks, last_times, rows_with
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.idle import closes
@@ -25,6 +25,8 @@ ASKS_AGAIN: Final = (
     marks.KEEP_ALIVE,
     marks.MARK_FIN_REPEATED,
 )
+_AGAIN: Final = 2
+"""Who sends something again this often had no answer."""
 _ANSWER_NS: Final = NS_PER_S
 """A RST within this time of the segment that broke a silence is its answer."""
 
@@ -84,22 +86,26 @@ def joined(parts: Sequence[Dead]) -> Dead:
 def _asked_in_vain(tables: Tables, sender: int) -> IntArray:
     """When this side first sent something after the last segment of its peer, and sent it again in vain; or -1."""
     f, t = tables.flows, tables.marks
+    found = np.full(len(f), -1, dtype=np.int64)
+    # Whoever gives up asking may say so by a RST.
+    unreset = (f["reset_frame"] <= 0) | (f["reset_by"] == sender)
+    flows = indices((count_marks(tables, *ASKS_AGAIN, endpoint=sender) >= _AGAIN) & unreset)
+    flows = flows[last_times(tables, 1 - sender, event=FIN_TX)[flows] < 0]
+    if not len(flows):
+        return found
     heard, said = side(f, 1 - sender, "last_ns"), side(f, sender, "data_ns")
     never = np.iinfo(np.int64).max
     probes = np.full(len(f), never, dtype=np.int64)
-    rows = np.flatnonzero((t["mark"] == marks.KEEP_ALIVE) & (t["endpoint"] == sender))
-    rows = rows[t["time_ns"][rows] > heard[t["flow"][rows]]]
+    rows = rows_with(tables, marks.KEEP_ALIVE)
+    rows = rows[(t["endpoint"][rows] == sender) & (t["time_ns"][rows] > heard[t["flow"][rows]])]
     np.minimum.at(probes, t["flow"][rows], t["time_ns"][rows])
-    fin = last_times(tables, sender, event=FIN_TX)
-    first = probes
-    for moments in (np.where(f["pause_end_ns"] <= said, f["pause_end_ns"], -1), said, fin):
+    first, heard, said, pause = probes[flows], heard[flows], said[flows], f["pause_end_ns"][flows]
+    fin = last_times(tables, sender, event=FIN_TX)[flows]
+    for moments in (np.where(pause <= said, pause, -1), said, fin):
         first = np.minimum(first, np.where(moments > heard, moments, never))
-    # Whoever gives up asking may say so by a RST.
-    unreset = (f["reset_frame"] <= 0) | (f["reset_by"] == sender)
-    asked = np.where((first < never) & (heard >= 0) & unreset, first, -1)
-    peer_closed = last_times(tables, 1 - sender, event=FIN_TX) >= 0
-    again = count_marks(tables, *ASKS_AGAIN, endpoint=sender, after_ns=asked) >= 2
-    return np.where(again & ~peer_closed, asked, -1)
+    found[flows] = np.where((first < never) & (heard >= 0), first, -1)
+    again = count_marks(tables, *ASKS_AGAIN, endpoint=sender, after_ns=found) >= _AGAIN
+    return np.where(again, found, -1)
 
 
 def _drew_reset(tables: Tables, sender: int) -> tuple[BoolArray, IntArray, BoolArray]:
@@ -109,8 +115,12 @@ def _drew_reset(tables: Tables, sender: int) -> tuple[BoolArray, IntArray, BoolA
     """
     f = tables.flows
     peer = 1 - sender
+    by_peer = f["reset_by"] == peer
+    if not by_peer.any():
+        nowhere = np.zeros(len(f), dtype=bool)
+        return nowhere, f["idle_ns"], nowhere
     usual, ttl = side(f, peer, "ttl"), f["reset_ttl"]
-    foreign: BoolArray = (f["reset_by"] == peer) & (usual >= 0) & (ttl >= 0) & (usual != ttl)
+    foreign: BoolArray = by_peer & (usual >= 0) & (ttl >= 0) & (usual != ttl)
     passive = (f["reset_flags"] & ACK == 0) & (f["reset_window"] == 0)
     asked = (side(f, sender, "data_ns") >= f["idle_end_ns"]) | (
         count_marks(tables, marks.KEEP_ALIVE, endpoint=sender, after_ns=f["idle_end_ns"] - 1) > 0
@@ -118,7 +128,7 @@ def _drew_reset(tables: Tables, sender: int) -> tuple[BoolArray, IntArray, BoolA
     answers = asked & (f["idle_endpoint"] == sender) & (f["reset_ns"] >= f["idle_end_ns"])
     answers &= f["reset_ns"] - f["idle_end_ns"] <= _ANSWER_NS
     by_itself = foreign & (f["idle_frame"] == f["reset_frame"])
-    reset: BoolArray = (f["reset_by"] == peer) & ((answers & (foreign | passive)) | by_itself)
+    reset: BoolArray = by_peer & ((answers & (foreign | passive)) | by_itself)
     for endpoint in SIDES:
         reset &= last_times(tables, endpoint, event=FIN_TX) < 0
     return reset, f["idle_ns"], foreign & reset

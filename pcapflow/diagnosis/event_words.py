@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
-from pcapflow.anomalies.lookup.columns import SIDES, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, distinct, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import BoolArray, IntArray
@@ -47,10 +47,10 @@ def concerned(case: Case, event: Event) -> IntArray:
     attempts &= (f["start_ns"] >= event.since_ns) & (f["start_ns"] <= until)
     if event.scope == "path":
         keys = host_keys(case.tables, CLIENT)
-        attempts &= np.isin(keys, np.unique(keys[event.silent.flows]))
+        attempts &= among(keys, keys[event.silent.flows])
     is_open = event.silent.flows[~_is_attempt(case, event)]
     everyone = np.union1d(event.flows, np.flatnonzero(attempts))
-    return np.concatenate((np.unique(is_open), np.setdiff1d(everyone, is_open))).astype(np.int64)
+    return np.concatenate((unique(is_open), np.setdiff1d(everyone, is_open))).astype(np.int64)
 
 
 def is_established(case: Case, event: Event) -> bool:
@@ -87,13 +87,13 @@ def asked_in_vain(case: Case, event: Event) -> list[Observation]:
         span = duration(int(event.silent.last_ns[rows].max()) - int(event.silent.asked_ns[rows].min()))
         found.append(
             Observation(
-                f"on {counted(len(np.unique(flows)), 'open connection')} what was sent to {peer_of(case, event)} was "
+                f"on {counted(distinct(flows), 'open connection')} what was sent to {peer_of(case, event)} was "
                 f"not answered, and sent again {counted(total, 'time')} over {span}{in_frames(frames)}",
                 frames,
             )
         )
     everyone = concerned(case, event)
-    tried = everyone[len(np.unique(flows)) :]
+    tried = everyone[distinct(flows) :]
     if len(tried):
         frames = case.frames("first_frame", tried)
         answer = "had no answer" if event.back_ns < 0 else "had no answer meanwhile"
@@ -117,11 +117,11 @@ def others_heard(case: Case, event: Event) -> tuple[str, ...]:
     f = case.tables.flows
     until = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
-    asking = np.unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
+    asking = unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
     found: list[str] = []
     for asker in SIDES:
         other = 1 - asker
-        heard = np.isin(hosts[asker], asking) & (hosts[other] != event.peer)
+        heard = among(hosts[asker], asking) & (hosts[other] != event.peer)
         heard &= (side(f, other, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
         found += case.hosts(np.flatnonzero(heard).astype(np.int64), other)
     return tuple(dict.fromkeys(found))
@@ -131,11 +131,11 @@ def heard_by_others(case: Case, event: Event) -> tuple[str, ...]:
     """Other hosts that heard it meanwhile."""
     f = case.tables.flows
     hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
-    asking = np.unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
+    asking = unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
     until = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     found: list[str] = []
     for peer in SIDES:
-        heard = (hosts[peer] == event.peer) & ~np.isin(hosts[1 - peer], asking)
+        heard = (hosts[peer] == event.peer) & ~among(hosts[1 - peer], asking)
         heard &= (side(f, peer, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
         found += case.hosts(np.flatnonzero(heard).astype(np.int64), 1 - peer)
     return tuple(dict.fromkeys(found))
@@ -148,4 +148,4 @@ def _at(time_ns: int) -> str:
 
 def count_attempts(case: Case, event: Event, flows: IntArray) -> int:
     """How many of the concerned connections were attempts."""
-    return len(flows) - len(np.unique(event.silent.flows[~_is_attempt(case, event)]))
+    return len(flows) - len(unique(event.silent.flows[~_is_attempt(case, event)]))

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import SIDES, among
+from pcapflow.anomalies.lookup.columns import SIDES, among, distinct, unique
 from pcapflow.anomalies.lookup.groups import group, host_keys
 from pcapflow.anomalies.model import IntArray
 from pcapflow.anomalies.opening.scans import scanned
@@ -46,7 +46,13 @@ class Event:
     @property
     def flows(self) -> IntArray:
         """The connections, in order of number."""
-        return np.unique(self.silent.flows)
+        return unique(self.silent.flows)
+
+    def first_asked(self, flows: IntArray) -> IntArray:
+        """These connections, those first on which it was asked first in vain."""
+        asked = self.silent.flows[among(self.silent.flows, flows)]
+        order = np.sort(np.unique(asked, return_index=True)[1])
+        return np.concatenate((asked[order], flows[~among(flows, asked)]))
 
     @property
     def asked_ns(self) -> int:
@@ -113,11 +119,11 @@ def _gone(config: Config, silent: Silences, heard: IntArray, peer: int, scope: L
         return None
     last = int(heard[-1])
     lost = silent.take(np.flatnonzero((silent.back_ns < 0) & (silent.last_ns > last)))
-    if len(np.unique(lost.flows)) < 2 or int(lost.last_ns.max()) - last < to_ns(config.syn_timeout_s):
+    if distinct(lost.flows) < 2 or int(lost.last_ns.max()) - last < to_ns(config.syn_timeout_s):
         return None
     # One that was found dead after its neighbours had gone on is another thing.
     lost = lost.take(np.flatnonzero(lost.asked_ns >= last - to_ns(config.rto_s)))
-    if len(np.unique(lost.flows)) < 2:
+    if distinct(lost.flows) < 2:
         return None
     return Event(scope=scope, silent=lost, peer=peer, since_ns=last, back_ns=-1)
 
@@ -125,12 +131,12 @@ def _gone(config: Config, silent: Silences, heard: IntArray, peer: int, scope: L
 def _away(config: Config, silent: Silences, heard: IntArray, peer: int, scope: Literal["host", "path"]) -> Event | None:
     """Several were not answered in the same time, and were afterwards; nobody was in that time."""
     back = silent.take(np.flatnonzero(silent.back_ns >= 0))
-    if len(np.unique(back.flows)) < 2:
+    if distinct(back.flows) < 2:
         return None
     moment = _most_at_once(back)
     members = back.take(np.flatnonzero((back.asked_ns <= moment) & (back.last_ns >= moment)))
     low, high = int(members.asked_ns.max()), int(members.last_ns.min())
-    if len(np.unique(members.flows)) < 2 or high - low < to_ns(config.rto_s):
+    if distinct(members.flows) < 2 or high - low < to_ns(config.rto_s):
         return None
     if np.searchsorted(heard, high, side="left") > np.searchsorted(heard, low, side="right"):
         return None

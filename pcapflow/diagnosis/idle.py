@@ -10,8 +10,8 @@ import numpy as np
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import among, indices, side
-from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, server_keys
-from pcapflow.anomalies.lookup.timeline import Story, last_times
+from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, server_numbers
+from pcapflow.anomalies.lookup.timeline import Story, last_times, rows_with
 from pcapflow.anomalies.model import MAX_FRAMES, BoolArray, IntArray
 from pcapflow.anomalies.resets.causes import KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT, resets
 from pcapflow.config import Config
@@ -102,7 +102,7 @@ class Closes:
     def troubled(self) -> BoolArray:
         """Segments were sent again more than once in the silence before the close: it is the network's."""
         t = self._tables.marks
-        rows = np.flatnonzero(np.isin(t["mark"], _REPEATS))
+        rows = rows_with(self._tables, *_REPEATS)
         flows = t["flow"][rows]
         within = (t["time_ns"][rows] >= self.word_ns[flows]) & (t["time_ns"][rows] < self.at_ns[flows])
         troubled: BoolArray = np.bincount(flows[within], minlength=len(self.by)) > 1
@@ -191,8 +191,8 @@ class Closes:
         mute: BoolArray = (self.by == CLIENT) & (self.asked_ns < 0) & (self.said_ns < 0)
         if not mute.any():
             return mute
-        keys = server_keys(self._tables)
-        owed: BoolArray = mute & among(keys, np.unique(keys[greets]))
+        keys = server_numbers(self._tables)
+        owed: BoolArray = mute & among(keys, keys[greets])
         return owed
 
     @functools.cached_property
@@ -204,7 +204,7 @@ class Closes:
         idle: BoolArray = (self.idle_ns >= to_ns(self._config.timeout_s)) & ~self.owes
         idle &= ~self.troubled & (~self.answer_lost | self.written_to)
         found = resets(self._tables, self._config)
-        idle[found.flows[np.isin(found.causes, (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT))]] = False
+        idle[found.flows[among(found.causes, (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT))]] = False
         return idle
 
 
@@ -296,7 +296,7 @@ def idle_ends(tables: Tables, config: Config, endpoint: int) -> list[IdleEnd]:
     Where as many connections outlive a longer silence, nothing ends them after this one.
     """
     ends = closes(tables, config)
-    keys = server_keys(tables)
+    keys = server_numbers(tables)
     if endpoint == CLIENT:
         keys = group_keys(host_keys(tables, CLIENT), keys)
     closed = indices(ends.is_idle & (ends.by == endpoint))

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.lookup.columns import unique
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import IntArray
 from pcapflow.diagnosis.case import Case
@@ -95,7 +96,7 @@ def away_ns(case: Case, outage: Outage) -> int:
 
 def explains(case: Case, outage: Outage) -> frozenset[int]:
     """The anomalies of the connections that were cut off or turned away."""
-    return frozenset(case.anomalies_of(*_CONSEQUENCES, flows=np.unique(outage.flows)))
+    return frozenset(case.anomalies_of(*_CONSEQUENCES, flows=unique(outage.flows)))
 
 
 def harm(case: Case, outage: Outage) -> str:

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import among
-from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
+from pcapflow.anomalies.lookup.columns import among, unique
+from pcapflow.anomalies.lookup.groups import host_keys, largest_servers, server_numbers
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.config import Config
 from pcapflow.diagnosis.figures import agreement, common_moment
@@ -110,13 +110,13 @@ def outages(tables: Tables, config: Config) -> tuple[Outage, ...]:
 def _refusing(service: Service) -> Iterator[Outage]:
     """Refusals between two connections that the server accepted."""
     refused = np.flatnonzero(service.is_refused)
-    for flows in _largest(service, refused):
+    for flows in largest_servers(service.tables, refused, MAX_SERVERS):
         refusals = flows[service.is_refused[flows]]
         refusals = refusals[np.argsort(service.refused_ns[refusals], kind="stable")]
         accepted = flows[service.accepted_ns[flows] >= 0]
         accepted = accepted[np.argsort(service.accepted_ns[accepted], kind="stable")]
         runs = np.searchsorted(service.accepted_ns[accepted], service.refused_ns[refusals])
-        places = np.unique(runs)
+        places = unique(runs)
         if len(places) > MAX_RUNS and len(refusals) < 2 * len(places):
             continue  # one here and one there, all the time
         for place in places[:MAX_RUNS].tolist():
@@ -181,7 +181,7 @@ def _away(service: Service, flows: IntArray, refusals: IntArray, accepted: IntAr
 def _forgetful(service: Service) -> Iterator[Outage]:
     """A host that fell silent and came back without its connections: it answers what it knows no more by RSTs."""
     forgotten = np.flatnonzero(service.is_forgotten)
-    for flows in _largest(service, forgotten):
+    for flows in largest_servers(service.tables, forgotten, MAX_SERVERS):
         lost = flows[service.is_forgotten[flows]]
         heard_ns = int(service.spoke_ns[lost].max())
         late = service.is_silent[flows] | (service.accepted_ns[flows] - service.start_ns[flows] > service.rto_ns)
@@ -209,11 +209,14 @@ def _at_once(service: Service) -> Iterator[Outage]:
     """Connections that a server ended in one moment without a refusal: all of them, or some with their requests."""
     # Some say why before they close, so that the close seems to follow an answer: old connections count whatever ends
     # them, young ones end all the time.
+    if not service.is_ended.any():
+        return
     is_old = service.close_ns - service.start_ns > to_ns(service.config.rto_s)
     is_event = service.is_ended & (service.is_abrupt | is_old)
     chosen = np.flatnonzero(is_event)
     moment_ns = to_ns(service.config.moment_s)
-    for flows in _largest(service, chosen[service.has_close_neighbour(chosen, moment_ns)]):
+    chosen = chosen[service.has_close_neighbour(chosen, moment_ns)]
+    for flows in largest_servers(service.tables, chosen, MAX_SERVERS):
         closed = flows[is_event[flows]]
         for _ in range(MAX_RUNS):
             moment = common_moment(service.close_ns[closed], moment_ns, service.span_ns)
@@ -293,22 +296,10 @@ def _is_sudden(service: Service, ended: IntArray) -> bool:
     return 2 * int(np.count_nonzero(near)) > len(ended)
 
 
-def _largest(service: Service, chosen: IntArray) -> Iterator[IntArray]:
-    """All connections of each server that has one of the chosen, in order of number."""
-    servers = group(chosen, service.keys[chosen])
-    sizes = servers.sizes()
-    most = np.argsort(-sizes, kind="stable")[:MAX_SERVERS]
-    keys = service.keys[servers.members[servers.starts[:-1]]][most]
-    members = np.flatnonzero(among(service.keys, keys)).astype(np.int64)
-    everyone = group(members, service.keys[members])
-    for place in range(len(everyone)):
-        yield everyone.of(place)
-
-
 def _together(service: Service, found: list[Outage]) -> Iterator[Outage]:
     """Outages of several ports of one host that began together are one, unless another port of it went on."""
     hosts = host_keys(service.tables, SERVER)
-    ports = server_keys(service.tables)
+    ports = server_numbers(service.tables)
     rest = sorted(found, key=lambda outage: (int(hosts[outage.servers[0]]), outage.gone_ns))
     while rest:
         first = rest.pop(0)

@@ -18,6 +18,7 @@ class Refusal(NamedTuple):
         is_limit: the server takes no more; else it does not let this client in.
         reason: why, in words that go on a sentence: "because ...".
         server, client: what either side can set.
+        is_setting: the server lets nobody in, whoever asks, because it is set so: it is the server's to mend.
     """
 
     protocol: str
@@ -27,66 +28,89 @@ class Refusal(NamedTuple):
     reason: str
     server: str
     client: str
+    is_setting: bool = False
 
 
 REFUSALS: Final = (
     Refusal(
-        "postgres", "53300|53400", "", True, "its limit of connections is reached",
+        "postgres", "53300|53400", "", True, "its limit of connections was reached",
         "raise `max_connections` of PostgreSQL, or put PgBouncer before it; `pg_stat_activity` shows who holds them",
         "let its pool open fewer connections (`pool_size` of SQLAlchemy, `maximumPoolSize` of HikariCP)",
     ),
     Refusal(
-        "postgres", "57P03", "", True, "it is starting up, shutting down or recovering",
-        "wait until it has recovered; its log says how far it is", "try again after a pause that grows",
+        "postgres", "57P03", "", True, "it was starting up, shutting down or recovering",
+        "wait until it has recovered; its log says how far it is", "retry with growing pauses",
     ),
     Refusal(
-        "postgres", "28P01|28000", "", False, "the password or the user is not the one it knows",
-        "`pg_hba.conf` says who may come in from where", "check user and password of its connection",
+        "postgres", "28P01", "", False, "the user name or the password was wrong",
+        "its log says more than it tells the client: a role that does not exist, no password set, a password that has "
+        "expired", "correct the user name or the password that it connects with (connection string, `PGPASSWORD`, "
+        "`~/.pgpass`)",
     ),
     Refusal(
-        "postgres", "3D000|42501", "", False, "the database is not there or not open to this user",
+        "postgres", "28000", "", False, "no line of its `pg_hba.conf` lets this user in from there",
+        "add a line to `pg_hba.conf` if it should be let in, and reload (`SELECT pg_reload_conf()`)",
+        "check user, database and `sslmode` of its connection",
+    ),
+    Refusal(
+        "postgres", "3D000|42501", "", False, "the database does not exist or is not open to this user",
         "create the database, or grant the right to connect", "check the database's name in its connection",
     ),
     Refusal(
-        "mysql", "1040", "", True, "its limit of connections is reached",
+        "mysql", "1040", "", True, "its limit of connections was reached",
         "raise `max_connections` of MySQL or MariaDB; `SHOW PROCESSLIST` shows who holds them",
         "let its pool open fewer connections, and close those that are idle",
     ),
     Refusal(
-        "mysql", "1203|1226", "", True, "the user's limit of connections is reached",
+        "mysql", "1203|1226", "", True, "the user's limit of connections was reached",
         "raise `max_user_connections`", "let its pool open fewer connections",
     ),
     Refusal(
         "mysql", "1129", "", False, "the client's host is blocked after many broken handshakes",
-        "`FLUSH HOSTS` unblocks it; `max_connect_errors` is the limit", "look what connects and ends at once, often a "
-        "health check that speaks no MySQL",
+        "`FLUSH HOSTS` unblocks it; `max_connect_errors` is the limit", "find out what connects from there and ends at "
+        "once: often a health check that speaks no MySQL",
     ),
     Refusal(
-        "mysql", "1044|1045|1049|1130|1698", "", False, "the user, its password or its database is not one it knows",
-        "`SHOW GRANTS` says who may come in from where", "check user, password and database of its connection",
+        "mysql", "1045|1698", "", False, "the user name or the password was wrong, or not valid from this host",
+        "`SELECT user, host, plugin FROM mysql.user` says who may come in from where",
+        "correct the user name or the password that it connects with",
     ),
     Refusal(
-        "redis", "ERR", "max number of clients", True, "its limit of clients is reached",
+        "mysql", "1130", "", False, "no user may connect from this host",
+        "create the user for this host (`CREATE USER ...@'HOST'`) if it should be let in",
+        "connect from a host that it lets in",
+    ),
+    Refusal(
+        "mysql", "1044|1049", "", False, "the database does not exist or is not open to this user",
+        "create the database, or `GRANT` the right to use it", "check the database's name in its connection",
+    ),
+    Refusal(
+        "redis", "ERR", "max number of clients", True, "its limit of clients was reached",
         "raise `maxclients` of Redis and the limit on open files; `CLIENT LIST` shows who holds them",
         "let its pool open fewer connections (`max_connections` of redis-py), and close those that are idle",
     ),
     Refusal(
-        "redis", "NOAUTH|WRONGPASS|NOPERM", "", False, "it asks for a password that the client does not give",
-        "`requirepass` or `ACL LIST` of Redis says who may do what", "give it user and password (`AUTH`)",
+        "redis", "NOAUTH", "", False, "it wants a password and the client gave none",
+        "`requirepass` or `ACL LIST` says for whom it wants one",
+        "let it log in first: `redis://USER:PASSWORD@HOST`, `password=` of redis-py, `AUTH`",
     ),
     Refusal(
-        "redis", "DENIED", "", False, "it runs in protected mode, and lets in nobody from another host",
-        "set a password, or `protected-mode no` and `bind` where the network is trusted",
-        "connect from the same host, or with a password once there is one",
+        "redis", "WRONGPASS|NOPERM", "", False, "the user name or the password was wrong, or the user may not do this",
+        "`ACL LIST` says who may do what, `ACL LOG` who was turned away", "correct its user name or password",
     ),
     Refusal(
-        "redis", "LOADING|MASTERDOWN|CLUSTERDOWN", "", True, "it is loading its data or has lost its master",
-        "wait until it has loaded; `INFO persistence` says how far it is", "try again after a pause that grows",
+        "redis", "DENIED", "", False, "it is in protected mode, which lets in nobody from another host",
+        "set a password (`requirepass`), or `protected-mode no` with a `bind` to the trusted network alone",
+        "give the password once there is one", is_setting=True,
     ),
     Refusal(
-        "ssh", "", "MaxStartups", True, "too many log-ins are unfinished at once",
-        "raise `MaxStartups` of sshd, and lower `LoginGraceTime`", "log in less often, or over one connection "
-        "(`ControlMaster`)",
+        "redis", "LOADING|MASTERDOWN|CLUSTERDOWN", "", True, "it was loading its data or had lost its master",
+        "wait until it has loaded; `INFO persistence` says how far it is", "retry with growing pauses",
+    ),
+    Refusal(
+        "ssh", "", "MaxStartups", True, "too many log-ins were unfinished at once",
+        "raise `MaxStartups` of sshd, and lower `LoginGraceTime`, so that log-ins that hang end sooner",
+        "log in less often, or over one connection (`ControlMaster`)",
     ),
     Refusal(
         "ssh", "", ".", False, "it does not let this client in", "its log says why",
@@ -105,14 +129,20 @@ REFUSALS: Final = (
         "its rate limit says how much it takes", "ask less often, and heed `Retry-After`",
     ),
     Refusal(
-        "http", "502|503", "", True, "it has nobody behind it who could answer",
+        "http", "502", "", True, "the server behind it gave no proper answer",
+        "look at the servers behind it, whether they refuse, reset or close (`show stat` of haproxy, the error log of "
+        "nginx)",
+        "retry with growing pauses",
+    ),
+    Refusal(
+        "http", "503", "", True, "it was overloaded, or no server behind it could answer",
         "look at the servers behind it (`show stat` of haproxy, the error log of nginx): none is up, or all are full",
-        "try again after a pause that grows, and heed `Retry-After`",
+        "retry with growing pauses, and heed `Retry-After`",
     ),
     Refusal(
         "http", "504", "", True, "the server behind it did not answer in time",
-        "look why the server behind it takes so long; it waits as long as `timeout server` of haproxy or "
-        "`proxy_read_timeout` of nginx says", "try again only what may be done twice",
+        "find out why the server behind it takes so long; the proxy waits as long as `timeout server` of haproxy or "
+        "`proxy_read_timeout` of nginx says", "retry only what may be done twice: it may be under way still",
     ),
 )  # fmt: skip
 """The first that fits counts. Sources: PostgreSQL, appendix A; MySQL, error reference; Redis, networking.c; OpenSSH,

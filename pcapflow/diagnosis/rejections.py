@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, indices, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import IntArray
 from pcapflow.anomalies.opening.icmp import icmp_errors
@@ -57,7 +57,7 @@ def rejections(case: Case) -> list[Rejection]:
             if sender and _rejects(case, message):
                 by_sender.setdefault(sender, []).append(message)
         for sender, told in by_sender.items():
-            members = np.unique(np.array([message.flow for message in told], dtype=np.int64))
+            members = unique(np.array([message.flow for message in told], dtype=np.int64))
             found.append(Rejection(members, sender, tuple(told)))
     return found
 

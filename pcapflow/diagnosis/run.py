@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -69,28 +70,31 @@ def _choose(candidates: Sequence[_Candidate], anomalies: Sequence[Anomaly]) -> l
     and told as an alternative where it would have explained the same about as well. One that rests on no anomaly is
     dropped where most of its connections belong to an incident that is no milder.
     """
-    left = list(candidates)
     accepted: list[_Accepted] = []
-    free = frozenset(range(len(anomalies)))
-    while left:
-        weights = [_weight(candidate.explanation, free, anomalies) for candidate in left]
-        best = max(range(len(left)), key=lambda i: (weights[i], left[i].explanation.severity, -i))
-        candidate = left.pop(best)
+    free = set(range(len(anomalies)))
+    wholes = [_weight(candidate.explanation, candidate.explanation.explains, anomalies) for candidate in candidates]
+    # What is left to an explanation only becomes less: one that still weighs what it did when it was put into the heap
+    # is the heaviest of all.
+    heap = [(-whole, -candidates[place].explanation.severity, place) for place, whole in enumerate(wholes)]
+    heapq.heapify(heap)
+    while heap:
+        known, severity, place = heapq.heappop(heap)
+        candidate, whole = candidates[place], wholes[place]
         own = candidate.explanation.explains
-        whole = _weight(candidate.explanation, own, anomalies)
-        if own and weights[best] * 2 < whole:
+        left = own & free
+        weight = _weight(candidate.explanation, left, anomalies)
+        if weight < -known:
+            heapq.heappush(heap, (-weight, severity, place))
+        elif own and weight * 2 < whole:
             _note_alternative(candidate, whole, accepted)
-            continue
-        if not own and _is_covered(candidate.explanation, accepted):
-            continue
-        accepted.append(_Accepted(candidate, own & free, weights[best], []))
-        free -= own
+        elif own or not _is_covered(candidate.explanation, accepted):
+            accepted.append(_Accepted(candidate, left, weight, []))
+            free -= left
     return accepted
 
 
-def _weight(explanation: Explanation, free: frozenset[int], anomalies: Sequence[Anomaly]) -> float:
-    explained = sum(_WEIGHT[anomalies[place].severity] for place in explanation.explains & free)
-    return explained * _FIT[explanation.confidence]
+def _weight(explanation: Explanation, explained: frozenset[int], anomalies: Sequence[Anomaly]) -> float:
+    return sum(_WEIGHT[anomalies[place].severity] for place in explained) * _FIT[explanation.confidence]
 
 
 def _is_covered(explanation: Explanation, accepted: Sequence[_Accepted]) -> bool:

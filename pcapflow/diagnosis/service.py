@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.lookup.columns import SIDES, side
-from pcapflow.anomalies.lookup.groups import server_keys
+from pcapflow.anomalies.lookup.columns import SIDES, among, side
+from pcapflow.anomalies.lookup.groups import server_numbers
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.resets.causes import FIREWALL_REJECT, INJECTED, Resets, resets
@@ -42,8 +42,8 @@ class Service:
 
     @functools.cached_property
     def keys(self) -> IntArray:
-        """A key of the address and port of the server."""
-        return server_keys(self.tables)
+        """Which server it was opened to, by number."""
+        return server_numbers(self.tables)
 
     @functools.cached_property
     def _resets(self) -> Resets:
@@ -114,8 +114,8 @@ class Service:
     def is_ended(self) -> BoolArray:
         """The server ended it, by a FIN or a RST of its own."""
         r = self._resets
-        foreign = self._flagged(np.isin(r.causes, (INJECTED, FIREWALL_REJECT)) | (r.signs > 0) | r.foreign)
-        by_server = np.isin(self._f["closed_by"], (BY_SERVER, BY_BOTH)) & (self.close_ns >= 0)
+        foreign = self._flagged(among(r.causes, (INJECTED, FIREWALL_REJECT)) | (r.signs > 0) | r.foreign)
+        by_server = among(self._f["closed_by"], (BY_SERVER, BY_BOTH)) & (self.close_ns >= 0)
         ended: BoolArray = by_server & self.is_heard & ~self.is_refused & ~foreign
         return ended
 

@@ -13,7 +13,7 @@ import numpy as np
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, side
-from pcapflow.anomalies.lookup.timeline import count_marks, last_times
+from pcapflow.anomalies.lookup.timeline import count_marks, last_times, rows_with
 from pcapflow.anomalies.model import IntArray
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.config import Config
@@ -69,19 +69,23 @@ def _for_good(tables: Tables, asker: int) -> Silences:
     """Connections of which this side asked after the last segment of its peer, and asked again in vain."""
     f, m = tables.flows, tables.marks
     heard, said = side(f, 1 - asker, "last_ns"), side(f, asker, "data_ns")
-    rows = np.flatnonzero(np.isin(m["mark"], _ASKS) & (m["endpoint"] == asker))
+    rows = rows_with(tables, *_ASKS)
+    rows = rows[m["endpoint"][rows] == asker]
     rows = rows[(m["time_ns"][rows] > heard[m["flow"][rows]]) & (heard[m["flow"][rows]] >= 0)]
     of_flow = m["flow"][rows]
     again = np.bincount(of_flow, minlength=len(f))
-    first, last = np.full(len(f), _NEVER), np.full(len(f), -1)
-    np.minimum.at(first, of_flow, m["time_ns"][rows])
-    np.maximum.at(last, of_flow, m["time_ns"][rows])
-    for moments in (np.where(f["pause_end_ns"] <= said, f["pause_end_ns"], -1), said,
-                    last_times(tables, asker, event=FIN_TX)):  # fmt: skip
-        first = np.minimum(first, np.where(moments > heard, moments, _NEVER))
     unreset = (f["reset_frame"] <= 0) | (f["reset_by"] == asker)
     flows = np.flatnonzero((again >= _LEAST) & unreset & ~quality(tables).unheard)
-    return Silences(flows, np.full(len(flows), asker), heard[flows], first[flows], last[flows], again[flows],
+    if not len(flows):
+        return _none()
+    first_asked, last_asked = np.full(len(f), _NEVER), np.full(len(f), -1)
+    np.minimum.at(first_asked, of_flow, m["time_ns"][rows])
+    np.maximum.at(last_asked, of_flow, m["time_ns"][rows])
+    first, heard, said, pause = first_asked[flows], heard[flows], said[flows], f["pause_end_ns"][flows]
+    fin = last_times(tables, asker, event=FIN_TX)[flows]
+    for moments in (np.where(pause <= said, pause, -1), said, fin):
+        first = np.minimum(first, np.where(moments > heard, moments, _NEVER))
+    return Silences(flows, np.full(len(flows), asker), heard, first, last_asked[flows], again[flows],
                     np.full(len(flows), -1))  # fmt: skip
 
 
@@ -93,7 +97,7 @@ def _attempts(tables: Tables) -> Silences:
     unanswered = (f["client_state"] == SYN_SENT) & (side(f, SERVER, "packets") == 0) & ~quality(tables).cut
     flows = np.flatnonzero((again > 0) & (unanswered | (answered > 0)) & (f["midstream"] == 0))
     last = np.full(len(f), -1)
-    rows = np.flatnonzero(tables.marks["mark"] == marks.MARK_SYN_REPEATED)
+    rows = rows_with(tables, marks.MARK_SYN_REPEATED)
     last[tables.marks["flow"][rows]] = tables.marks["time_ns"][rows]
     return Silences(flows, np.full(len(flows), CLIENT), np.full(len(flows), -1), f["start_ns"][flows], last[flows],
                     again[flows], np.where(unanswered[flows], -1, answered[flows]))  # fmt: skip
@@ -103,7 +107,8 @@ def _recovered(tables: Tables, config: Config, asker: int) -> Silences:
     """Connections on which this side asked again with growing pauses, and was heard in the end."""
     f, m = tables.flows, tables.marks
     heard = side(f, 1 - asker, "last_ns")
-    rows = np.flatnonzero(np.isin(m["mark"], REPEATS) & (m["endpoint"] == asker))
+    rows = rows_with(tables, *REPEATS)
+    rows = rows[m["endpoint"][rows] == asker]
     rows = rows[m["time_ns"][rows] <= heard[m["flow"][rows]]]
     if len(rows) <= _LEAST:
         return _none()

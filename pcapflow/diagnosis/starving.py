@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import among, side
-from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
+from pcapflow.anomalies.lookup.columns import among, side, unique
+from pcapflow.anomalies.lookup.groups import host_keys, largest_servers, server_numbers
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.resets.causes import resets
@@ -66,7 +65,7 @@ class Starving:
     @property
     def turned_away(self) -> IntArray:
         """Those that did not get into the queue at once, in order of number."""
-        return np.unique(np.concatenate((self.unheard, self.ignored, self.reset)))
+        return unique(np.concatenate((self.unheard, self.ignored, self.reset)))
 
     @property
     def flows(self) -> IntArray:
@@ -90,7 +89,7 @@ class _View:
         complete = has_syn_ack & ((f["completeness"] & COMPLETE_ACK) > 0) & (f["midstream"] == 0)
         accepted = last_times(tables, CLIENT, event=SYN_ACK_RX)
         self.accepted_ns = np.where(has_syn_ack, np.where(accepted >= 0, accepted, self.start_ns), -1)
-        by_server = np.isin(f["closed_by"], (BY_SERVER, BY_BOTH))
+        by_server = among(f["closed_by"], (BY_SERVER, BY_BOTH))
         close = np.where(f["close_ns"] >= 0, f["close_ns"], tables.capture.last_ns)
         asked = side(f, CLIENT, "first_data_ns")
         acked = side(f, SERVER, "acked") > 1
@@ -134,25 +133,12 @@ def starving(tables: Tables, config: Config) -> tuple[Starving, ...]:
     if not np.any(side(tables.flows, CLIENT, "bytes") > 0):
         return ()  # nobody asked for anything: SYNs alone
     view = _View(tables, config)
-    keys = server_keys(tables)
+    keys = server_numbers(tables)
     away = np.flatnonzero(view.is_turned_away)
     held = view.is_waiting | view.is_late
     away = away[among(keys[away], keys[held])]
-    found = (_judged(view, flows) for flows in _servers(keys, away))
+    found = (_judged(view, flows) for flows in largest_servers(tables, away, MAX_SERVERS, least=2))
     return tuple(listener for listener in found if listener is not None)
-
-
-def _servers(keys: IntArray, chosen: IntArray) -> Iterator[IntArray]:
-    """All connections of each server that has two of the chosen or more."""
-    servers = group(chosen, keys[chosen])
-    sizes = servers.sizes()
-    most = np.argsort(-sizes, kind="stable")[:MAX_SERVERS]
-    most = most[sizes[most] >= 2]
-    wanted = keys[servers.members[servers.starts[:-1]]][most] if len(servers) else keys[:0]
-    members = np.flatnonzero(among(keys, wanted)).astype(np.int64)
-    everyone = group(members, keys[members])
-    for place in range(len(everyone)):
-        yield everyone.of(place)
 
 
 def _judged(view: _View, flows: IntArray) -> Starving | None:

@@ -28,6 +28,9 @@ class Said:
         error_frame: likewise.
         server_name: the name that a TLS client asked for (RFC 6066, 3).
         version: of the protocol or program, as it was told: ``TLS 1.3``, ``OpenSSH_9.2``.
+        offered: the highest version of TLS that a client offered, "" where its hello does not tell.
+        no_certificate_frame: the frame in which a client of TLS that was asked for a certificate sent an empty list of
+            them (RFC 5246, 7.4.6), 0 where none was seen; TLS 1.3 hides it.
         close_notify: the frames of TLS alert records that end each endpoint's stream, client's and server's, 0 where
             none was seen. Known by the type of the record: TLS 1.3 hides it once its handshake is encrypted
             (RFC 8446, 5.2), so none seen there proves nothing.
@@ -46,6 +49,8 @@ class Said:
     error_frame: int = 0
     server_name: str = ""
     version: str = ""
+    offered: str = ""
+    no_certificate_frame: int = 0
     close_notify: tuple[int, int] = (0, 0)
 
     @property

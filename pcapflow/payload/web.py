@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from pcapflow.payload.dissect import Layer
 from pcapflow.payload.said import NOBODY, Said
 from pcapflow.payload.talk import MOST_CHARACTERS, Heard, Talk, tidy
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -17,6 +18,8 @@ _HTTP2_NO_ERROR: Final = "0"
 
 _CLIENT_HELLO: Final = "1"
 _SERVER_HELLO: Final = "2"
+_EMPTY_LIST: Final = ("11", "3")
+"""Type and length of a Certificate message of TLS 1.2 that holds nothing but the length of its list."""
 _ALERT_RECORD: Final = "21"
 _CLOSE_NOTIFY: Final = "0"
 _ALERTS: Final = {
@@ -130,8 +133,8 @@ def http2(talk: Talk) -> Said | None:
 
 def tls(talk: Talk) -> Said | None:
     """The name that was asked for, and the alert that ended it."""
-    name = version = ""
-    request_frame = answer_frame = 0
+    name = version = offered = ""
+    request_frame = answer_frame = no_certificate = 0
     closed = [0, 0]
     alert: tuple[str, Heard] | None = None
     is_known = False
@@ -142,10 +145,13 @@ def tls(talk: Talk) -> Said | None:
         if _CLIENT_HELLO in kinds and not request_frame:
             request_frame = heard.frame
             name = tidy(layer.first("handshake.extensions_server_name"))
+            offered = _offered(layer)
         if _SERVER_HELLO in kinds and not answer_frame:
             answer_frame = heard.frame
             chosen = layer.first("handshake.extensions.supported_version") or layer.first("handshake.version")
             version = _VERSIONS.get(chosen, "")
+        if heard.endpoint == CLIENT and _EMPTY_LIST in zip(kinds, layer.all("handshake.length"), strict=False):
+            no_certificate = no_certificate or heard.frame
         descriptions = layer.all("alert_message.desc")
         for description in descriptions:
             if description == _CLOSE_NOTIFY:
@@ -178,8 +184,22 @@ def tls(talk: Talk) -> Said | None:
         error_frame=alert[1].frame if alert else 0,
         server_name=name,
         version=version,
+        offered=offered,
+        no_certificate_frame=no_certificate,
         close_notify=(closed[CLIENT], closed[SERVER]),
     )
+
+
+def _offered(hello: Layer) -> str:
+    """The highest version in a client's hello: of its extension (RFC 8446, 4.2.1), or else its own (RFC 5246, E.1)."""
+    listed = hello.all("handshake.extensions.supported_version")
+    kinds = hello.all("handshake.extension.type")
+    # No extension comes twice (RFC 8446, 4.2): of a hello that the capture cut, the rest was filled with zeros, each
+    # four of which read as one. The extension that names the versions may be among what is missing.
+    if not listed and len(set(kinds)) == len(kinds):
+        listed = [hello.first("handshake.version")]
+    known = [version for code, version in _VERSIONS.items() if code in listed]
+    return known[-1] if known else ""
 
 
 def _worst(talk: Talk, protocol: str, exchanges: list[_Exchange]) -> Said | None:

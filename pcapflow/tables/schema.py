@@ -19,6 +19,7 @@ _SIDE: Final[Schema] = {
     "retransmitted": np.int64,
     "data_segments": np.int64,
     "data_segments_again": np.int64,
+    "largest": np.int64,
     "rtt_ns": np.int64,
     "syns": np.int32,
     "fins": np.int32,
@@ -96,7 +97,8 @@ FLOWS: Final[Schema] = {
 """A row per connection, in order of first frame. ``*_hi`` and ``*_lo`` are the two halves of an address; ``sent`` and
 ``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent.
 ``data_segments`` counts payload in units of the MSS, whatever the card merged, and ``data_segments_again`` those of
-them that were sent again. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`. ``icmp_*`` are of the first
+them that were sent again; ``largest`` is the most payload of a record with new data, which a card may have merged of
+several segments. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`. ``icmp_*`` are of the first
 ICMP error since the side whose segments it speaks of last heard its peer: its frame, and the address it came from.
 
 ``first_data_ns`` and ``data_ns`` are when a side first and last sent payload that had not passed before. ``idle_*``

@@ -33,6 +33,11 @@ def stable_order(values: Column) -> Column:
     return rank
 
 
+def in_order(values: Column) -> Column:
+    """The values in order; times that are in order already, as those of flows mostly are, are not sorted again."""
+    return values if np.all(values[1:] >= values[:-1]) else np.sort(values)
+
+
 def reorder(columns: dict[str, Column], rows: Column) -> None:
     """Takes rows of every column, one column after another."""
     for name in list(columns):

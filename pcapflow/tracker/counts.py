@@ -171,6 +171,8 @@ def count_data(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
             return
         x.again_seq = s.seq
         x.data_segments_again += units
+    elif s.payload_len > x.largest:
+        x.largest = s.payload_len
     x.data_segments += units
 
 

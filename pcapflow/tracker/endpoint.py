@@ -55,6 +55,7 @@ class Endpoint:
         packets, payload_bytes: all it sent.
         data_segments, data_segments_again: its payload in units of the MSS, and how many of these were sent again,
             what was lost before the tap among them; further repeats of one and the same segment count for neither.
+        largest: the most payload of a record with new data, which a card may have merged of several segments.
         again_seq: the raw sequence number of its last repeat; -1 none.
         too_big_rel: its ``next_rel`` when an ICMP error told it last that its segments were too big; -1 never.
         first_frame: its first segment; -1 none.
@@ -183,6 +184,7 @@ class Endpoint:
         self.port: i64 = port
         self.retransmitted: i64 = 0
         self.data_segments_again: i64 = 0
+        self.largest: i64 = 0
         self.again_seq: i64 = -1
         self.too_big_rel: i64 = -1
         self.after_fin: i64 = 0

@@ -27,7 +27,7 @@ from pcapflow.tracker.flow import Flow
 
 _WIDE_SIDE: Final = (
     "hi", "lo", "bytes", "rtt_ns", "first_frame", "last_ns", "data_ns", "first_data_ns", "sent", "acked", "after_fin",
-    "unseen", "zero_ns", "zero_frame", "data_segments", "data_segments_again",
+    "unseen", "zero_ns", "zero_frame", "data_segments", "data_segments_again", "largest",
 )  # fmt: skip
 _NARROW_SIDE: Final = (
     "port", "state", "packets", "retransmitted", "syns", "fins", "rsts", "mss", "wscale", "ttl", "timestamps",
@@ -51,7 +51,7 @@ NARROW_COLUMNS: Final = (
 ROWS: Final = (1 << 12) + 8
 """Rows that the log holds: more than a batch can end, and no power of two, by which the columns of one row would all
 contend for the same places of the processor's cache."""
-N_WIDE: Final = 57
+N_WIDE: Final = 59
 N_NARROW: Final = 39
 
 
@@ -236,6 +236,8 @@ def _wide_side(w: vec[i64], at: i64, x: Endpoint) -> i64:
     w[at] = x.data_segments
     at += ROWS
     w[at] = x.data_segments_again
+    at += ROWS
+    w[at] = x.largest
     return at
 
 

@@ -47,12 +47,16 @@ def test_connections_that_stall_together_and_go_on_show_a_path_that_was_out(isn:
 
     out = only(found, "path-down")
     assert out.headline == (
-        "The path between 192.0.2.1 and 198.51.100.2 was out for 6.2 s from 00:00:01 UTC on: 5 connections had no "
-        "answer meanwhile, and then went on."
+        "The path between 192.0.2.1 and 198.51.100.2 was out from 00:00:01 UTC on, for 3.1 s at least: 5 connections "
+        "had no answer for up to 6.2 s, and then went on."
     )
     assert out.blame.text == "the path between 192.0.2.1 and 198.51.100.2"
     assert out.severity is Severity.MEDIUM
     assert any("(frames" in seen.text for seen in out.why)
+    assert any(
+        "was out for 3.1 s at least, until the last try without an answer (frame " in seen.text for seen in out.why
+    )
+    assert "a request time-out above 6.2 s survives such an outage" in out.remedy[1].text
 
 
 @fires("PI402")
@@ -71,7 +75,12 @@ def test_several_hosts_that_fall_silent_at_once_share_a_path() -> None:
 def test_a_router_that_knows_no_route_names_the_path() -> None:
     found = incidents(repeated(NO_ROUTE, 3, apart_ms=30), end_ms=20_000)
 
-    assert any("network unreachable" in seen.text for seen in only(found, "path-down").why)
+    out = only(found, "path-down")
+    assert any("network unreachable" in seen.text for seen in out.why)
+    assert (
+        " (the router 255.255.255.255 says: network unreachable): 3 connections had no answer in the " in out.headline
+    )
+    assert not out.against
 
 
 @fires("PI402")

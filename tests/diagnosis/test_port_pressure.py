@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pcapflow.anomalies.model import Severity
@@ -24,12 +26,24 @@ def test_connections_that_close_faster_than_ports_come_back_are_told_with_the_ti
     found = incidents(repeated(CLOSED_BY_THE_CLIENT, 400, apart_ms=1), isn=isn)
 
     pressure = only(found, "port-pressure")
-    assert pressure.headline.startswith(
-        "192.0.2.1 opens a connection to 198.51.100.2:80 for each request and closes it first: 400 connections since"
+    assert re.fullmatch(
+        r"192\.0\.2\.1 closes 99\d connections a second to 198\.51\.100\.2:80, and each holds its port in TIME_WAIT "
+        r"for 60 s: at that rate its 28,232 ports are used up within about 28 s; seen on 400 connections since "
+        r"00:00:00 UTC\.",
+        pressure.headline,
     )
-    assert "a second go into TIME_WAIT, and at that rate its 28,232 ports are used up within about" in pressure.headline
+    assert pressure.why[0].text.startswith("192.0.2.1 closed 400 connections within ")
+    assert "at most 400 ports towards 198.51.100.2:80 were in use at once" in pressure.why[1].text
+    assert "a burst that ends before the ports do harms nobody" in pressure.against[0]
     assert pressure.blame.text == "client 192.0.2.1"
     assert pressure.severity >= Severity.LOW
+
+
+@fires("PI202")
+def test_a_rate_that_takes_most_ports_and_not_all_is_told_with_their_share() -> None:
+    found = incidents(repeated(CLOSED_BY_THE_CLIENT, 400, apart_ms=3))
+
+    assert "at that rate 71% of its 28,232 ports are always taken" in only(found, "port-pressure").headline
 
 
 @spares("PI202")

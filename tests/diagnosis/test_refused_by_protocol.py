@@ -38,13 +38,13 @@ def test_a_limit_is_told_with_its_setting(isn: tuple[int, int]) -> None:
 
     refused = only(found, "refused-by-protocol")
     assert refused.headline == (
-        "198.51.100.2:80 refused 4 of 5 connections of 192.0.2.1 because its limit of connections is reached, since "
+        "198.51.100.2:80 refused 4 of 5 connections of 192.0.2.1 because its limit of connections was reached, since "
         "00:00:00 UTC."
     )
     assert refused.blame.text == "server 198.51.100.2:80"
     assert refused.severity is Severity.MEDIUM
     assert "too many clients already" in refused.why[0].text
-    assert "1 connection to it was served" in refused.why[1].text
+    assert "1 other connection was not refused" in refused.why[1].text
     assert "`max_connections`" in refused.remedy[0].text
 
 
@@ -56,6 +56,27 @@ def test_a_client_that_is_not_let_in_has_to_mend_its_log_in() -> None:
     assert refused.blame.text == "client 192.0.2.1"
     assert refused.severity is Severity.LOW
     assert refused.remedy[0].side == "Client"
+
+
+@fires("PI602")
+def test_a_setting_that_lets_nobody_in_is_the_servers_to_mend() -> None:
+    found = incidents(repeated(REFUSED, 3), said=[error(n, "redis", "DENIED", "protected mode") for n in range(3)])
+
+    refused = only(found, "refused-by-protocol")
+    assert refused.blame.text == "server 198.51.100.2:80"
+    assert refused.remedy[0].side == "Server"
+
+
+@fires("PI602")
+def test_who_was_let_in_and_made_a_mistake_was_not_refused() -> None:
+    mistakes = [error(flow, "redis", "ERR", "unknown subcommand") for flow in range(2)]
+    said = [*mistakes, error(2, "redis", "ERR", "max number of clients reached")]
+    refused = only(incidents(repeated(REFUSED, 3, apart_ms=0), said=said), "refused-by-protocol")
+
+    assert (
+        refused.why[1].text
+        == "2 other connections were not refused, and both of them were open when the first was refused"
+    )
 
 
 @spares("PI602")
@@ -78,7 +99,7 @@ def test_an_error_about_one_request_is_no_refusal(said: Said) -> None:
     [
         (error(0, "mysql", "1040", "Too many connections"), "limit of connections"),
         (error(0, "redis", "ERR", "max number of clients reached"), "limit of clients"),
-        (error(0, "ssh", "", "Exceeded MaxStartups"), "log-ins are unfinished"),
+        (error(0, "ssh", "", "Exceeded MaxStartups"), "log-ins were unfinished"),
         (error(0, "smtp", "421", "Too many concurrent connections"), "takes no more mail"),
         (error(0, "http", "504", "Gateway Time-out"), "did not answer in time"),
     ],

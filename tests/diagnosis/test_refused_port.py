@@ -6,9 +6,10 @@ import pytest
 
 from pcapflow.anomalies.model import Severity
 from tests.anomalies.cases import fires, spares
-from tests.diagnosis.cases import incidents, only, repeated, told
+from tests.diagnosis.cases import Connection, incidents, only, repeated, told
 from tests.ladders import ISNS
 
+HOST = "198.51.100.2"
 REFUSED = """
       0  > S   0:0
       1  < R.  0:0    ack 1
@@ -29,18 +30,60 @@ def test_attempts_at_a_port_where_nothing_listens_are_one_incident(isn: tuple[in
     found = incidents(repeated(REFUSED, 5, apart_ms=1000), isn=isn)
 
     told_of = only(found, "refused-port")
-    assert told_of.headline == "Nothing listens on 198.51.100.2:80: 5 attempts of 192.0.2.1 within 4 s were refused."
+    assert told_of.headline == (
+        "Nothing listens on 198.51.100.2:80: 5 attempts of 192.0.2.1 within 4 s were all refused, since 00:00:00 UTC."
+    )
     assert told_of.blame.text == "server 198.51.100.2:80"
     assert told_of.count == 5
     assert told_of.severity is Severity.MEDIUM
+    assert told_of.why[0].text.startswith("198.51.100.2:80 answered 5 of 5 attempts by a RST and none by a SYN-ACK (fr")
+    assert told_of.why[1].text == "198.51.100.2 accepted no connection on any port in this capture"
+    assert "a firewall before 198.51.100.2" in told_of.against[0]
     assert len(found) == 1
+
+
+def other_port(port: int, count: int, *, at_ms: float = 100.0, client: str = "192.0.2.1") -> list[Connection]:
+    return repeated(REFUSED, count, at_ms=at_ms, first_port=41_000 + port, client=client, server=(HOST, port))
+
+
+@fires("PI105")
+def test_several_ports_that_one_client_misses_are_one_incident_of_the_host() -> None:
+    served = repeated(ANSWERED, 1, server=(HOST, 22), first_port=50_000)
+    found = incidents([*other_port(443, 4), *other_port(5432, 2), *other_port(6379, 1), *served])
+
+    told_of = only(found, "refused-port")
+    assert told_of.headline.startswith(
+        "Nothing listens on 3 ports of 198.51.100.2 (443, 5432 and 6379): 7 attempts of 192.0.2.1 within "
+    )
+    assert told_of.blame.text == "server 198.51.100.2"
+    assert "the host is up: it accepted 1 connection on 198.51.100.2:22 (frame" in told_of.why[3].text
+    assert told_of.against == ()
+
+
+@fires("PI105")
+def test_a_host_that_accepts_nothing_at_all_is_one_incident_for_all_its_clients() -> None:
+    found = incidents([*other_port(443, 3), *other_port(5432, 3, client="192.0.2.77")])
+
+    assert only(found, "refused-port").count == 6
+
+
+@fires("PI105")
+def test_ports_that_different_clients_miss_of_a_host_that_works_are_incidents_of_their_own() -> None:
+    served = repeated(ANSWERED, 1, server=(HOST, 22), first_port=50_000)
+    found = incidents([*other_port(443, 3), *other_port(5432, 3, client="192.0.2.77"), *served])
+
+    assert [each.blame.text for each in told(found, "refused-port")] == [
+        "server 198.51.100.2:443", "server 198.51.100.2:5432",
+    ]  # fmt: skip
 
 
 @fires("PI105")
 def test_a_single_attempt_is_mild() -> None:
     told_of = only(incidents(repeated(REFUSED, 1)), "refused-port")
 
-    assert told_of.headline == "Nothing listens on 198.51.100.2:80: the one attempt of 192.0.2.1 was refused."
+    assert told_of.headline == (
+        "Nothing listens on 198.51.100.2:80: the one attempt of 192.0.2.1 was refused, at 00:00:00 UTC."
+    )
     assert told_of.severity is Severity.LOW
 
 

@@ -41,10 +41,27 @@ def test_one_host_that_tries_many_ports_is_one_incident(isn: tuple[int, int]) ->
     scan = only(found, "scan")
     assert scan.blame.text == "client 192.0.2.9"
     assert scan.headline.startswith("192.0.2.9 scanned 61 ports of 198.51.100.2 within ")
-    assert "1 of 61 probes found an open port" in scan.headline
-    assert scan.why[1].text.startswith("open: 198.51.100.2:80 (frame ")
+    assert scan.headline.endswith(" and found 198.51.100.2:80 open.")
+    assert scan.why[0].text.startswith("of 61 probes, 60 were refused and 1 found an open port (frames ")
+    assert scan.why[1].text.startswith("a SYN-ACK came from 198.51.100.2:80 (frame ")
     # No port of them is told as one where nothing listens.
     assert len(found) == 1
+
+
+@fires("PI501")
+def test_an_open_port_that_is_tried_first_belongs_to_the_scan() -> None:
+    found = incidents([*probes(FOUND_OPEN, range(80, 81)), *probes(REFUSED, range(100, 160), at_ms=20)])
+
+    assert only(found, "scan").count == 61
+    assert len(found) == 1
+
+
+@fires("PI501")
+def test_many_open_ports_are_counted_and_none_is_said_to_be_none() -> None:
+    several = [*probes(REFUSED, range(100, 160)), *probes(FOUND_OPEN, range(80, 85), at_ms=400)]
+
+    assert only(incidents(several), "scan").headline.endswith(" and found 5 open ports.")
+    assert only(incidents(probes(REFUSED, range(100, 160))), "scan").headline.endswith(" and found none of them open.")
 
 
 @spares("PI501")

@@ -35,8 +35,8 @@ def test_a_server_whose_window_is_shut_for_long_does_not_read(isn: tuple[int, in
 
     reader = only(found, "slow-reader")
     assert reader.headline == (
-        "The server 198.51.100.2:80 did not read what it was sent for up to 7 s on 3 connections, since 00:00:00 UTC: "
-        "192.0.2.1 had to wait."
+        "The server 198.51.100.2:80 did not read for up to 7 s on 3 connections, since 00:00:00 UTC: 192.0.2.1 had to "
+        "wait."
     )
     assert reader.blame.text == "server 198.51.100.2:80"
     assert reader.severity is Severity.MEDIUM
@@ -53,7 +53,27 @@ def test_a_window_that_stays_shut_is_told_as_such() -> None:
     still = f"{SHUT} 2100 > . 1000:1000 ack 1 \n 2101 < . 1:1 ack 1001 win 0"
     headline = only(incidents([Connection(still)], end_ms=3000), "slow-reader").headline
 
+    assert "stopped reading at 00:00:00 UTC on one connection, for " in headline
     assert "had not begun again at the end" in headline
+
+
+CLOSED_BY_THE_CLIENT = f"""{OPEN}
+      3  > F.  1:1  ack 1
+      4  < .   1:1  ack 2
+"""
+
+
+@fires("PI408")
+@pytest.mark.parametrize(("at_ms", "told_of"), [(-100, True), (500, True), (-5000, False)])
+def test_a_server_that_stands_still_does_not_close_either(at_ms: float, told_of: bool) -> None:
+    """What a client had closed long before the server stopped reading has another cause."""
+    still = f"{SHUT} 2100 > . 1000:1000 ack 1 \n 2101 < . 1:1 ack 1001 win 0"
+    left = Connection(CLOSED_BY_THE_CLIENT, 6000 + at_ms, ("192.0.2.1", 50_000))
+    found = incidents([Connection(still, 6000), left], end_ms=20_000)
+
+    reader = only(found, "slow-reader")
+    assert any("the whole program seems to stand still" in seen.text for seen in reader.why) is told_of
+    assert (len(reader.explains) > 1) is told_of
 
 
 @spares("PI408")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pcapflow.anomalies.model import Severity
+from pcapflow.config import Config
 from tests.anomalies.cases import fires, spares
 from tests.diagnosis.cases import OPEN, Connection, incidents, only, repeated, told
 from tests.ladders import ISNS
@@ -42,6 +43,16 @@ def test_syns_from_many_addresses_that_never_complete_one_are_a_flood(isn: tuple
     assert flood.blame.kind == "nobody"
     assert "2 connections of other addresses completed the handshake meanwhile" in flood.why[2].text
     assert len(found) == 1
+
+
+@fires("PI502")
+@pytest.mark.parametrize(("queue", "severity"), [(50, Severity.HIGH), (1_000_000, Severity.MEDIUM)])
+def test_a_flood_that_fills_the_queue_is_as_grave_as_its_anomaly(queue: int, severity: Severity) -> None:
+    once = "0 > S 0:0 \n 1 < S. 0:0 ack 1"
+    config = Config(syn_queue=queue, flood_flows=50)
+    flood = only(incidents(from_many(once, 120), end_ms=20_000, config=config), "syn-flood")
+
+    assert flood.severity is severity
 
 
 @spares("PI502")

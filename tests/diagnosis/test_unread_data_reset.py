@@ -37,13 +37,14 @@ def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> No
 
     reset = only(found, "unread-data-reset")
     assert reset.headline == (
-        "198.51.100.2:8080 closed 3 connections since 00:00:00 UTC before it had read all that 192.0.2.1 sent, and so "
-        "reset them: 3 answers had not arrived whole."
+        "198.51.100.2:8080 closed 3 connections without reading all that 192.0.2.1 sent, and so reset them, since "
+        "00:00:00 UTC: 3 answers had not arrived whole."
     )
     assert reset.blame.text == "server 198.51.100.2:8080"
     assert reset.severity == Severity.MEDIUM
     assert "at least 540 bytes of it never acknowledged" in " | ".join(observation.text for observation in reset.why)
-    assert "lingering_close" in reset.remedy[0].text
+    assert "shutdown(SHUT_WR)" in reset.remedy[0].text
+    assert "lingering_close" in reset.remedy[1].text
     assert [incident.pattern for incident in found] == ["unread-data-reset"]
 
 
@@ -51,7 +52,7 @@ def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> No
 def test_an_answer_that_arrived_before_the_reset_is_said_to_have_arrived() -> None:
     reset = only(incidents(repeated(FULL, 2, apart_ms=300)), "unread-data-reset")
 
-    assert reset.headline.endswith("reset them: 2 answers had arrived just before.")
+    assert reset.headline.endswith(": 2 answers had arrived just before.")
     assert reset.severity == Severity.LOW
     assert reset.confidence == "likely"
     assert any("its buffer was full" in observation.text for observation in reset.why)

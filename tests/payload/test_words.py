@@ -138,6 +138,25 @@ def test_an_alert_names_the_server_that_was_asked_for(
     assert words.what == f"tls db.internal: alert {alert}"
     assert (words.server_name, words.error_code, words.error_by) == ("db.internal", code, SERVER)
     assert words.frames == (4, 5)
+    assert words.offered == ("TLS 1.2" if client is at_most_tls_1_2 else "TLS 1.3")
+
+
+def test_a_hello_that_was_cut_does_not_tell_which_versions_are_offered(said: Listener) -> None:
+    steps = tls_handshake(at_least_tls_1_3, at_most_tls_1_2)
+    frames = spoken(steps, port=7000, mss=1400, seq=0xFFFF_FF00)
+    assert pcapflow.analyze(written(said.folder / "a.pcap", frames), payload=True).payload.said[0].offered == "TLS 1.2"
+    path = written(said.folder / "a.pcap", frames, snaplen=150)
+    words = pcapflow.analyze(path, payload=True).payload.said[0]
+    assert (words.error, words.offered) == ("alert protocol_version", "")
+
+
+def test_an_empty_list_of_certificates_is_told_where_a_client_sends_it(said: Listener) -> None:
+    *hellos, (_, answer), _ = tls_handshake(without_certificate, without_certificate)[:4]
+    empty = b"\x16\x03\x03\x00\x07\x0b\x00\x00\x03\x00\x00\x00"
+    refused = b"\x15\x03\x03\x00\x02\x02\x28"
+    words = said(*hellos, (">", empty + answer), ("<", refused))
+    assert (words.no_certificate_frame, words.error, words.error_frame) == (6, "alert handshake_failure", 7)
+    assert said(*hellos, (">", answer), ("<", refused)).no_certificate_frame == 0
 
 
 def test_a_hello_cut_over_many_segments_is_read_whole(said: Listener) -> None:

@@ -10,6 +10,7 @@ from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.hits import single
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.timeline import rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
@@ -21,10 +22,6 @@ from pcapflow.text.phrases import counted, listed, were
 MANY_UNSEEN_PERCENT: Final = 5
 PART_ONE_WAY_PERCENT: Final = 10
 HOSTS_NAMED: Final = 3
-
-
-def _rows(tables: Tables, *kinds: int) -> IntArray:
-    return indices(np.isin(tables.marks["mark"], kinds))
 
 
 def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
@@ -64,7 +61,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
         Finding(
             severity=Severity.MEDIUM if grave else Severity.LOW,
             time_ns=capture.first_ns,
-            frames=_first_frames(tables.marks, _rows(tables, marks.ACKED_UNSEEN)),
+            frames=_first_frames(tables.marks, rows_with(tables, marks.ACKED_UNSEEN)),
             detail="; ".join(parts),
             count=len(flows),
             flows=tuple(worst[:MAX_FLOWS].tolist()),
@@ -138,7 +135,7 @@ def duplicated_packets(tables: Tables, config: Config) -> Hits:
     Source: the same approach as editcap -d: equal packets within a short time.
     """
     del config
-    rows = _rows(tables, marks.MARK_DUPLICATE_PACKET)
+    rows = rows_with(tables, marks.MARK_DUPLICATE_PACKET)
     if not len(rows):
         return single(None)
     flows = indices(np.bincount(tables.marks["flow"][rows]) > 0)

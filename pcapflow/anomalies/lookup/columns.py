@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -34,21 +35,34 @@ def everywhere(value: int, length: int) -> IntArray:
     return np.broadcast_to(np.int64(value), (length,))
 
 
-def among(values: IntArray, members: IntArray) -> BoolArray:
+def among(values: IntArray, members: IntArray | Sequence[int]) -> BoolArray:
     """Which of these values are among the members.
 
     ``numpy.isin`` says the same of long arrays, and imports numpy's masked arrays for it: that takes as long as a rule.
     """
     if not len(members):
         return np.zeros(len(values), dtype=bool)
-    known = np.sort(members)
+    known = np.sort(np.asarray(members))
     found: BoolArray = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
     return found
 
 
 def distinct(values: IntArray) -> int:
     """How many different values there are."""
-    return int(np.count_nonzero(np.diff(np.sort(values)))) + 1 if len(values) else 0
+    return len(unique(values))
+
+
+def unique(values: IntArray) -> IntArray:
+    """The different values, in order.
+
+    ``numpy.unique`` says the same by a hash table, which takes ten times as long where most of millions differ.
+    """
+    ordered = np.sort(values)
+    if not len(ordered):
+        return ordered
+    differs = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=differs[1:])
+    return ordered[differs]
 
 
 def indices(mask: BoolArray) -> IntArray:

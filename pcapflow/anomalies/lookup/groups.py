@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -86,6 +87,35 @@ def group(members: IntArray, member_keys: IntArray) -> Groups:
     edges = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     starts = np.concatenate(([0], edges, [len(ordered)])) if len(ordered) else np.zeros(1, dtype=np.int64)
     return Groups(members[order], starts.astype(np.int64))
+
+
+@cached_per_tables
+def servers(tables: Tables) -> Groups:
+    """All connections by the address and port they were opened to, in order of number."""
+    return group(np.arange(len(tables.flows), dtype=np.int64), server_keys(tables))
+
+
+@cached_per_tables
+def server_numbers(tables: Tables) -> IntArray:
+    """For each flow which of :func:`servers` it was opened to; to be read only.
+
+    Such small numbers are grouped by one fast sort (:func:`~pcapflow.tables.sorting.stable_order`), keys by two.
+    """
+    everyone = servers(tables)
+    numbers = np.empty(len(tables.flows), dtype=np.int64)
+    numbers[everyone.members] = np.repeat(np.arange(len(everyone)), everyone.sizes())
+    numbers.flags.writeable = False
+    return numbers
+
+
+def largest_servers(tables: Tables, chosen: IntArray, most: int, *, least: int = 1) -> Iterator[IntArray]:
+    """All connections of each server that has ``least`` of the chosen or more; of those with the most of them."""
+    numbers, everyone = server_numbers(tables), servers(tables)
+    of_server = group(chosen, numbers[chosen])
+    sizes = of_server.sizes()
+    first = np.argsort(-sizes, kind="stable")[:most]
+    for place in np.sort(first[sizes[first] >= least]).tolist():
+        yield everyone.of(int(numbers[of_server.of(place)[0]]))
 
 
 def peak(starts_ns: IntArray, ends_ns: IntArray) -> tuple[int, int]:

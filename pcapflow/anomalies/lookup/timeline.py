@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import among, everywhere
+from pcapflow.anomalies.lookup.columns import among, everywhere, indices
 from pcapflow.anomalies.lookup.groups import group_keys, host_keys, server_keys
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.tables.schema import Column
@@ -45,26 +45,35 @@ def last_rows(
     return found
 
 
+@cached_per_tables
+def rows_with(tables: Tables, *marks: int) -> IntArray:
+    """Positions in ``marks`` of the frames with one of these marks, in order; to be read only."""
+    wanted = np.zeros(256, dtype=bool)
+    wanted[list(marks)] = True
+    rows = indices(wanted[tables.marks["mark"]])
+    rows.flags.writeable = False
+    return rows
+
+
 def count_marks(
     tables: Tables, *marks: int, endpoint: int | None = None, after_ns: IntArray | None = None, least: int | None = None
 ) -> IntArray:
     """For each flow how many of its frames carry one of these marks.
 
     With ``endpoint`` only frames that this endpoint sent count, with ``after_ns`` only those later than the flow's
-    time,
-    with ``least`` only marks of this value or more.
+    time, with ``least`` only marks of this value or more.
     """
     t = tables.marks
-    fits = np.isin(t["mark"], marks)
-    if not fits.any():
+    rows = rows_with(tables, *marks)
+    if not len(rows):
         return everywhere(0, len(tables.flows))
     if endpoint is not None:
-        fits &= t["endpoint"] == endpoint
+        rows = rows[t["endpoint"][rows] == endpoint]
     if least is not None:
-        fits &= t["value"] >= least
-    flows = t["flow"][fits]
+        rows = rows[t["value"][rows] >= least]
+    flows = t["flow"][rows]
     if after_ns is not None:
-        flows = flows[t["time_ns"][fits] > after_ns[flows]]
+        flows = flows[t["time_ns"][rows] > after_ns[flows]]
     return np.bincount(flows, minlength=len(tables.flows)).astype(np.int64)
 
 
@@ -174,9 +183,10 @@ def same_frames(tables: Tables, these: tuple[int, ...], those: tuple[int, ...], 
     found = np.zeros(len(tables.flows), dtype=bool)
     places = []
     for kinds in (these, those):
-        fits = np.isin(t["mark"], kinds) & (t["endpoint"] == endpoint)
-        places.append(group_keys(t["flow"][fits], t["frame"][fits]))
-        flows = t["flow"][fits]
+        rows = rows_with(tables, *kinds)
+        rows = rows[t["endpoint"][rows] == endpoint]
+        places.append(group_keys(t["flow"][rows], t["frame"][rows]))
+        flows = t["flow"][rows]
     found[flows[among(places[1], places[0])]] = True
     return found
 

@@ -81,7 +81,7 @@ def floods(tables: Tables, config: Config) -> list[Flood]:
         judged = int(np.count_nonzero(ripe[lost]))
         if judged < least or wilson(judged, _count(tried_ripe, key))[0] < 0.5:
             continue
-        flood = _measured(f["start_ns"], lost, _count(tried, key))
+        flood = measured(f["start_ns"], lost, _count(tried, key))
         if max(flood.at_once, flood.in_a_minute) >= config.flood_flows:
             found.append(flood)
     return found
@@ -92,7 +92,14 @@ def _count(ordered: IntArray, key: int) -> int:
     return int(np.searchsorted(ordered, key, "right") - np.searchsorted(ordered, key, "left"))
 
 
-def _measured(started_ns: IntArray, lost: IntArray, total: int) -> Flood:
+def measured(started_ns: IntArray, lost: IntArray, total: int) -> Flood:
+    """How fast attempts came that were never completed.
+
+    Args:
+        started_ns: when each flow began.
+        lost: these attempts.
+        total: all attempts at the same endpoint.
+    """
     starts = np.sort(started_ns[lost])
     recent = np.arange(1, len(starts) + 1) - np.searchsorted(starts, starts - to_ns(FLOOD_WINDOW_S), "right")
     at_once = int(recent.max())
@@ -101,6 +108,12 @@ def _measured(started_ns: IntArray, lost: IntArray, total: int) -> Flood:
     # Of as many events as these a count is uncertain by twice its root (Poisson).
     least = max(len(lost) - 2 * len(lost) ** 0.5, 0.0)
     return Flood(lost, total, at_once, since, len(lost) / span_s, FLOOD_WINDOW_S * least / span_s)
+
+
+def gravity(config: Config, flood: Flood, sources: int) -> Severity:
+    """High where it fills the SYN queue and comes from many addresses; from few it is rather one broken client."""
+    fills = max(flood.at_once, flood.in_a_minute) >= config.syn_queue
+    return Severity.HIGH if sources >= FEW_SOURCES and fills else Severity.MEDIUM
 
 
 def members_of(found: list[Flood]) -> IntArray:
@@ -146,10 +159,9 @@ def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:
     starts = f["start_ns"][flood.flows]
     answered = int(np.count_nonzero(f["completeness"][flood.flows] & COMPLETE_SYN_ACK))
     spread = sources >= FEW_SOURCES
-    fills = max(flood.at_once, flood.in_a_minute) >= config.syn_queue
     lasts = duration(round(config.syn_queue / flood.a_second * NS_PER_S))
     return Finding(
-        severity=Severity.HIGH if spread and fills else Severity.MEDIUM,
+        severity=gravity(config, flood, sources),
         time_ns=int(starts.min()),
         frames=proof(f["first_frame"][flood.flows[:8]].tolist()),
         detail=(

@@ -7,7 +7,7 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
 from pcapflow.anomalies.lookup.columns import among, indices
-from pcapflow.anomalies.lookup.groups import group, server_keys
+from pcapflow.anomalies.lookup.groups import group, server_numbers
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of, last_rows, same_frames
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.floods import floods, members_of
@@ -127,7 +127,7 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     # A RST with another TTL than the server's packets have is a device's.
     was_reset = (reset_row >= 0) & ~foreign_resets(tables, config)
     flows = indices(acked & (repeated | was_reset))
-    servers = group(flows, server_keys(tables)[flows]).at_least(config.overflow_flows)
+    servers = group(flows, server_numbers(tables)[flows]).at_least(config.overflow_flows)
 
     def finding(members: IntArray) -> Finding:
         shown = members[:4]

@@ -10,7 +10,7 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import SIDES, chosen, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, chosen, side
 from pcapflow.anomalies.lookup.timeline import Mark, Story, frames_of, last_times
 from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.scans import scanned
@@ -63,7 +63,7 @@ def icmp_errors(tables: Tables, config: Config) -> Errors:
     f, m = tables.flows, tables.marks
     rows = np.flatnonzero(m["mark"] == marks.MARK_ICMP_UNREACHABLE)
     kinds = m["value"][rows] >> 8
-    rows = rows[np.isin(kinds, UNDELIVERABLE) | (f["family"][m["flow"][rows]] == 6)]
+    rows = rows[among(kinds, UNDELIVERABLE) | (f["family"][m["flow"][rows]] == 6)]
     # Marks are by flow and frame.
     flows, last = np.unique(m["flow"][rows][::-1], return_index=True)
     last = rows[len(rows) - 1 - last]

@@ -77,11 +77,11 @@ def scans(tables: Tables, config: Config) -> list[Scan]:
         if not _is_scan(tables, config, members, again):
             continue
         starts = f["start_ns"][members]
-        during = (clients == clients[members[0]]) & (f["start_ns"] >= starts.min())
-        during &= f["start_ns"] <= starts.max() + to_ns(PROBE_S)
-        if wilson(len(members), int(np.count_nonzero(during)))[0] < 0.5:
+        its = (clients == clients[members[0]]) & (f["start_ns"] <= starts.max() + to_ns(PROBE_S))
+        if wilson(len(members), int(np.count_nonzero(its & (f["start_ns"] >= starts.min()))))[0] < 0.5:
             continue
-        hits = indices(during & opened)
+        # The first ports that are tried may be open ones.
+        hits = indices(its & opened & (f["start_ns"] >= starts.min() - to_ns(PROBE_S)))
         found.append(
             Scan(
                 np.sort(np.concatenate((members, hits))),

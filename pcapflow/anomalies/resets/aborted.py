@@ -8,7 +8,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, joined, per_flow, per_group
-from pcapflow.anomalies.lookup.columns import cell
+from pcapflow.anomalies.lookup.columns import among, cell
 from pcapflow.anomalies.lookup.groups import group, server_keys
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import (
@@ -85,12 +85,12 @@ def _grade(found: Resets, first_requests: IntArray) -> IntArray:
     cause = found.causes
     by_server = (cause == UNREAD_DATA) & (found.senders == SERVER) & ~found.foreign & ~found.farewell
     grave = by_server & ((found.sure >= 1) | (found.unanswered & ~found.receiver_closed))
-    mild = np.isin(cause, (PROCESS_DIED, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
+    mild = among(cause, (PROCESS_DIED, KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT)) | (
         (found.lost > 0) & ~found.farewell & ~found.declined & ~found.refused
     )
     mild |= by_server | (first_requests >= SEVERAL)
     severity = np.where(grave, int(Severity.MEDIUM), np.where(mild, int(Severity.LOW), int(Severity.INFO)))
-    return np.where(np.isin(cause, list(_TOLD_BY)), int(Severity.INFO), severity)
+    return np.where(among(cause, list(_TOLD_BY)), int(Severity.INFO), severity)
 
 
 @rule(
@@ -153,7 +153,7 @@ def aborted(tables: Tables, config: Config) -> Hits:
 def _first_requests(tables: Tables, found: Resets) -> IntArray:
     """For each abort of a first request, by a server that had answered nothing, how many the same server made so."""
     number = np.zeros(len(found.flows), dtype=np.int64)
-    by_itself = np.isin(found.causes, (LINGER_ZERO, UNREAD_DATA, UNKNOWN)) & ~found.opening
+    by_itself = among(found.causes, (LINGER_ZERO, UNREAD_DATA, UNKNOWN)) & ~found.opening
     rows = np.flatnonzero(found.unanswered & (found.senders == SERVER) & by_itself & ~found.refused)
     for members in group(rows, server_keys(tables)[found.flows[rows]]).at_least(SEVERAL):
         number[members] = len(members)

@@ -8,7 +8,7 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, cell, everywhere, indices, side
-from pcapflow.anomalies.lookup.timeline import Story, frames_of
+from pcapflow.anomalies.lookup.timeline import Story, frames_of, rows_with
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.anomalies.transfer.repeats import REPEATS, both
@@ -77,7 +77,8 @@ def in_black_hole(tables: Tables, config: Config, endpoint: int) -> BoolArray:
 def _black_holes(tables: Tables, config: Config, endpoint: int) -> IntArray:
     """For each flow how often one side repeated full-size segments, where only these vanish; 0 elsewhere."""
     f, m = tables.flows, tables.marks
-    repeats = np.flatnonzero(np.isin(m["mark"], REPEATS) & (m["endpoint"] == endpoint))
+    repeats = rows_with(tables, *REPEATS)
+    repeats = repeats[m["endpoint"][repeats] == endpoint]
     if len(repeats) < max(config.black_hole_retries, 1):
         return everywhere(0, len(f))
     agreed = np.minimum(

@@ -6,7 +6,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
-from pcapflow.anomalies.lookup.columns import SIDES, cell, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, cell, indices, side
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, Finding, Hits, Severity
 from pcapflow.anomalies.opening.icmp import SEE_ICMP, ended_by_icmp
@@ -49,7 +49,7 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
         # A repeated SYN or FIN has rules of its own.
         again = count_marks(tables, *REPEATS, endpoint=endpoint, after_ns=heard, least=1)
         states = side(f, endpoint, "state")
-        open_ = ~np.isin(states, (SYN_SENT, SYN_RCVD)) & ((f["reset_frame"] <= 0) | (states == CLOSED))
+        open_ = ~among(states, (SYN_SENT, SYN_RCVD)) & ((f["reset_frame"] <= 0) | (states == CLOSED))
         flows = indices((again >= config.vanished_retries) & open_ & (states != TIME_WAIT) & (heard >= 0))
         per_side.append(flows)
         repeats.append(again[flows])

@@ -19,6 +19,7 @@ from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, directed_keys, path_of
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tables.sorting import stable_order
+from pcapflow.tcp.states import CLIENT
 from pcapflow.text.phrases import counted, duration, number
 from pcapflow.text.times import time_of_day
 
@@ -35,8 +36,8 @@ def black_hole(case: Case) -> Sequence[Explanation]:
 
     Seen: segments of the full size that were sent again and again and never acknowledged, on connections whose small
         segments were, in one direction between two hosts.
-    Unless: connections whose segments were as large on average passed in the same direction, nothing at all of the peer
-        is heard any more (a host or path that is down), or ICMP told the sender and it went on with smaller segments.
+    Unless: segments as large passed in the same direction on another connection, nothing at all of the peer is heard
+        any more (a host or path that is down), or ICMP told the sender and it went on with smaller segments.
     Means: connections open and small messages work; whatever is larger hangs until somebody gives up. The ICMP message
         that would tell the sender is not sent, or is dropped on its way.
     Do:
@@ -111,16 +112,16 @@ def _explanation(case: Case, flows: IntArray, everyone: IntArray, sender: int) -
         hosts=(*case.hosts(flows, 1 - sender), sending),
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
-            *_repeated(case, repeats, sender),
+            *_repeated(case, repeats, sender, len(flows)),
             _passes(case, everyone, flows, sender, passed, passed_flow),
-            _icmp(case, flows, sender, path),
+            _icmp(case, flows, sender),
             Observation(
                 f"the path's MTU from {sending} to {other} is {limit}; the MSS that {other} announced is "
                 f"{number(int(side(f, 1 - sender, 'mss')[flows[0]]))} bytes"
             ),
         ),
         against=(f"{other} vanished while it was sent something large",) if len(flows) == 1 else (),
-        remedy=_remedy(path, sending, int(f["family"][flows[0]])),
+        remedy=_remedy(path, sending, sender, int(f["family"][flows[0]])),
     )  # fmt: skip
 
 
@@ -133,16 +134,24 @@ def _headers(case: Case, flow: int) -> int:
 def _largest_that_passed(case: Case, everyone: IntArray, sender: int) -> tuple[int, int]:
     """The largest segment of this direction that is known to have been acknowledged, and its connection; 0 and -1.
 
-    The tables hold sums: the average of what a connection sent is no more than its largest segment.
+    Of a connection that sent nothing twice and had all of it acknowledged, each segment passed. Of another, what was
+    too large may have passed in smaller pieces: the average of all that it sent is no more than the largest of these.
     """
     f = case.tables.flows
-    segments = side(f, sender, "data_segments")[everyone] - side(f, sender, "data_segments_again")[everyone]
+    segments = side(f, sender, "data_segments")[everyone]
     whole = (side(f, 1 - sender, "acked") >= side(f, sender, "sent"))[everyone] & (segments > 0)
-    average = np.where(whole, (side(f, sender, "sent")[everyone] - 1) // np.maximum(segments, 1), 0)
-    if not len(average) or int(average.max()) <= 0:
+    # What an ICMP error asked to be sent in smaller pieces is not counted again.
+    whole &= ~among(everyone, case.tables.marks["flow"][too_large(case.tables, sender)].astype(np.int64))
+    average = (side(f, sender, "sent")[everyone] - 1) // np.maximum(segments, 1)
+    once = side(f, sender, "retransmitted")[everyone] == 0
+    mss = side(f, 1 - sender, "mss")[everyone]
+    largest = side(f, sender, "largest")[everyone]
+    # A card merges segments, each of which is no larger than the MSS.
+    passed = np.where(whole, np.where(once, np.where(mss > 0, np.minimum(largest, mss), average), average), 0)
+    if not len(passed) or int(passed.max()) <= 0:
         return 0, -1
-    best = int(np.argmax(average))
-    return int(average[best]), int(everyone[best])
+    best = int(np.argmax(passed))
+    return int(passed[best]), int(everyone[best])
 
 
 def _is_heard(case: Case, everyone: IntArray, sender: int, since_ns: int) -> bool:
@@ -150,21 +159,29 @@ def _is_heard(case: Case, everyone: IntArray, sender: int, since_ns: int) -> boo
     return bool(np.any(side(case.tables.flows, 1 - sender, "last_ns")[everyone] > since_ns))
 
 
-def _repeated(case: Case, repeats: dict[int, list[Mark]], sender: int) -> list[Observation]:
-    found = []
-    for flow, each in repeats.items():
-        if each:
-            frames = proof(frames_of(each))
-            found.append(
-                Observation(
-                    f"{case.tables.name(flow, sender)} sent segments of {number(each[0].value)} bytes again "
-                    f"{counted(len(each), 'time')}{in_frames(frames_of(each))} over "
-                    f"{duration(each[-1].time_ns - each[0].time_ns)}, and "
-                    f"{case.tables.name(flow, 1 - sender)} acknowledged none",
-                    frames,
-                )
-            )
-    return found
+def _repeated(case: Case, repeats: dict[int, list[Mark]], sender: int, connections: int) -> list[Observation]:
+    """What was sent again in vain, on those of the connections that were looked at."""
+    told = [(flow, each) for flow, each in repeats.items() if each]
+    if not told:
+        return []
+    often = _from_to(sorted({len(each) for _, each in told}))
+    sizes = _from_to(sorted({each[0].value for _, each in told}))
+    longest = max(each[-1].time_ns - each[0].time_ns for _, each in told)
+    flow, first = told[0]
+    frames = proof(frames_of(first))
+    each_of = "" if len(told) == 1 else f", on each of {'these' if len(told) == connections else len(told)} connections"
+    return [
+        Observation(
+            f"{case.tables.ip(flow, sender)} sent segments of {sizes} bytes again {often} times over up to "
+            f"{duration(longest)}{each_of}, and none was acknowledged; for example "
+            f"{case.tables.name(flow, sender)}{in_frames(frames_of(first))}",
+            frames,
+        )
+    ]
+
+
+def _from_to(values: list[int]) -> str:
+    return number(values[0]) if len(values) == 1 else f"{number(values[0])} to {number(values[-1])}"
 
 
 def _passes(case: Case, everyone: IntArray, flows: IntArray, sender: int, passed: int, passed_flow: int) -> Observation:
@@ -182,24 +199,27 @@ def _passes(case: Case, everyone: IntArray, flows: IntArray, sender: int, passed
     return Observation(f"the handshakes of these connections passed{in_frames(frames)}", frames)
 
 
-def _icmp(case: Case, flows: IntArray, sender: int, path: str) -> Observation:
+def _icmp(case: Case, flows: IntArray, sender: int) -> Observation:
     m = case.tables.marks
     rows = too_large(case.tables, sender)
     rows = rows[among(m["flow"][rows], flows)]
     if not len(rows):
-        return Observation(f"no ICMP message says that a packet is too large: it is not sent, or dropped on {path}")
+        return Observation(
+            "no ICMP message in this capture says that a packet is too large: it was not sent, or dropped on its way"
+        )
     frames = proof(m["frame"][rows].tolist())
     text = f"{counted(len(rows), 'ICMP message')} said that a packet is too large{in_frames(frames)}, to no effect"
     return Observation(text, frames)
 
 
-def _remedy(path: str, sending: str, family: int) -> tuple[Remedy, ...]:
+def _remedy(path: str, sending: str, sender: int, family: int) -> tuple[Remedy, ...]:
     table, message = ("iptables", "type 3 code 4") if family == 4 else ("ip6tables", "ICMPv6 type 2")
     return (
         Remedy("Network", f"let the ICMP message through that says that a packet is too large ({message}) on {path}, "
                f"or clamp the MSS at the narrow link: `{table} -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j "
                "TCPMSS --clamp-mss-to-pmtu`"),
-        Remedy("Server", f"as long as the path is not mended, set `net.ipv4.tcp_mtu_probing=1` on {sending} (0 unless "
+        Remedy("Client" if sender == CLIENT else "Server",
+               f"until the path is mended, set `net.ipv4.tcp_mtu_probing=1` on {sending} (0 unless "
                "set; it holds for IPv6 as well), or lower the MTU of its interface, e.g. to 1280, which every link "
                "that carries IPv6 takes"),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.lookup.columns import unique
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import Anomaly, IntArray
 from pcapflow.diagnosis.case import Case, named
@@ -89,7 +90,7 @@ def _leaked(case: Case, leak: Anomaly, everyone: IntArray, entered: IntArray) ->
     """
     side = ENDPOINT_NAMES[leak.endpoint]
     waiting = everyone[case.column(f"{side}_state")[everyone] == CLOSE_WAIT]
-    flows = np.unique(np.concatenate((np.array(leak.flows, dtype=np.int64), waiting)))
+    flows = unique(np.concatenate((np.array(leak.flows, dtype=np.int64), waiting)))
     return flows[np.argsort(entered[flows], kind="stable")]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import SIDES, among, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, side, unique
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
@@ -93,7 +93,7 @@ def _of_clients(case: Case, attempts: IntArray, answered: IntArray) -> Iterator[
     """Clients that one port never answers, while it answers others all the time."""
     f = case.tables.flows
     clients = host_keys(case.tables, CLIENT)
-    alike = attempts[~among(clients[attempts], np.unique(clients[answered]))]
+    alike = attempts[~among(clients[attempts], clients[answered])]
     chosen = group(alike, clients[alike]).at_least(_TRIED)
     if not chosen:
         return
@@ -141,7 +141,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
 
 
 def _where(case: Case, flows: IntArray) -> str:
-    ports = np.unique(case.column("server_port")[flows]).tolist()
+    ports = unique(case.column("server_port")[flows]).tolist()
     if len(ports) == 1:
         return case.tables.server(int(flows[0]))
     return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
@@ -175,7 +175,7 @@ def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
         return Observation(text + in_frames(frames), frames)
     if not len(works):
         return Observation(f"meanwhile {host} was heard as a client of others")
-    ports = np.unique(case.column("server_port")[works]).tolist()
+    ports = unique(case.column("server_port")[works]).tolist()
     return Observation(
         f"meanwhile {host} was heard on {counted(len(works), 'connection')} to port "
         f"{listed([str(port) for port in ports], 4)}{in_frames(frames)}",

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import among
+from pcapflow.anomalies.lookup.columns import among, unique
 from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
@@ -82,7 +82,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
 
 def _where(case: Case, flows: IntArray) -> str:
     """The server, or its host with the ports."""
-    ports = np.unique(case.column("server_port")[flows]).tolist()
+    ports = unique(case.column("server_port")[flows]).tolist()
     if len(ports) == 1:
         return case.tables.server(int(flows[0]))
     return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
@@ -122,10 +122,10 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
         return [Observation("no connection to that host was accepted in this capture")]
     frames = case.frames("server_first_frame", works)
     servers, clients = server_keys(case.tables), host_keys(case.tables, CLIENT)
-    same_port = works[among(servers[works], np.unique(servers[flows]))]
+    same_port = works[among(servers[works], servers[flows])]
     found = []
     if len(same_port):
-        others = same_port[~among(clients[same_port], np.unique(clients[flows]))]
+        others = same_port[~among(clients[same_port], clients[flows])]
         whom = case.hosts(others if len(others) else same_port, CLIENT)
         found.append(
             Observation(
@@ -135,7 +135,7 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
             )
         )
     else:
-        ports = np.unique(case.column("server_port")[works]).tolist()
+        ports = unique(case.column("server_port")[works]).tolist()
         found.append(
             Observation(
                 f"on port {listed([str(port) for port in ports], 4)} the same host accepted "

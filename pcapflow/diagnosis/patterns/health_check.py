@@ -10,7 +10,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import indices, side
-from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation
@@ -45,18 +45,26 @@ def health_check(case: Case) -> Sequence[Explanation]:
     Else: a program that opens connections for later, and never uses them.
     Source: haproxy's manual, "check" and "inter"; nginx, "health_check".
     """
-    flows = indices((case.column("completeness") & COMPLETE_SYN_ACK) > 0)
+    says_nothing = _says_nothing(case)
+    candidates = says_nothing.copy()
+    candidates[list(case.payload.said)] = True
+    flows = indices(candidates & (case.column("completeness") & COMPLETE_SYN_ACK > 0))
     return [
         told
         for of_server in case.by_server(flows).at_least(_LEAST)
         for members in case.by_host(of_server, CLIENT).at_least(_LEAST)
-        for told in _explanations(case, members)
+        for told in _explanations(case, members, says_nothing)
     ]
 
 
-def _explanations(case: Case, flows: IntArray) -> Iterator[Explanation]:
-    f = case.tables.flows
-    silent = flows[(side(f, CLIENT, "bytes")[flows] == 0) & (f["completeness"][flows] & COMPLETE_ACK > 0)]
+def _says_nothing(case: Case) -> BoolArray:
+    """Connections that were established, and on which the client sent no payload."""
+    silent = (side(case.tables.flows, CLIENT, "bytes") == 0) & (case.column("completeness") & COMPLETE_ACK > 0)
+    return np.asarray(silent, dtype=bool)
+
+
+def _explanations(case: Case, flows: IntArray, says_nothing: BoolArray) -> Iterator[Explanation]:
+    silent = flows[says_nothing[flows]]
     asked: dict[str, list[int]] = {}
     for flow in flows.tolist():
         said = case.payload.said.get(flow)
@@ -89,13 +97,14 @@ def _explanation(case: Case, flows: IntArray, request: str) -> Explanation | Non
     explains = [
         place for place in case.anomalies_of(*_HARMLESS, flows=flows) if case.anomalies[place].severity <= mildest
     ]
-    span = f"{duration(period.low_ns)} to {duration(period.high_ns)}"
+    low, high = duration(period.low_ns), duration(period.high_ns)
+    span = low if low == high else f"{low} to {high}"
     why = [
         Observation(
-            f"{len(period.members)} of {len(pauses)} pauses between their beginnings last {span}{in_frames(frames)}",
+            f"{len(period.members)} of {len(pauses)} times the next one began after {span}{in_frames(frames)}",
             frames,
         ),
-        Observation(f"each is over within {duration(int(lasted.max()))}"),
+        Observation(f"each was over within {duration(int(lasted.max()))}"),
     ]
     if len(resets):
         ended = case.frames("reset_frame", resets[:4])

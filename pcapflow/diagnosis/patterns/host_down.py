@@ -88,7 +88,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
         blame=Blame("host", peer, "server" if is_server else "client"),
         start_ns=event.since_ns,
         end_ns=end,
-        flows=named(flows),
+        flows=named(event.first_asked(flows)),
         count=len(flows),
         hosts=(peer, *askers)[:20],
         explains=frozenset(case.anomalies_of(flows=flows)),
@@ -112,8 +112,8 @@ def _explanation(case: Case, event: Event) -> Explanation:
             ),
             Remedy(
                 "Network",
-                f"look whether {router} has {peer} in its "
-                " neighbour table: `ip neigh show`, and whether its switch port is up",
+                f"see whether {router} has {peer} in its neighbour table (`ip neigh show`), and whether the switch "
+                f"port of {peer} is up",
             ),
             Remedy(
                 "Client" if is_server else "Server",

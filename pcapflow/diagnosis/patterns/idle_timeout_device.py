@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
-from pcapflow.anomalies.lookup.columns import among, indices
+from pcapflow.anomalies.lookup.columns import among, distinct, indices
 from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
@@ -47,7 +47,7 @@ def idle_timeout_device(case: Case) -> Sequence[Explanation]:
     if not len(dead.flows):
         return ()
     pairs = group_keys(host_keys(case.tables, CLIENT), host_keys(case.tables, SERVER))
-    concerned = indices(among(pairs, np.unique(pairs[dead.flows])))
+    concerned = indices(among(pairs, pairs[dead.flows]))
     everyone = {int(pairs[flows[0]]): flows for flows in group(concerned, pairs[concerned]).at_least(1)}
     judged = []
     for rows in largest(group(np.arange(len(dead.flows), dtype=np.int64), pairs[dead.flows]).at_least(1)):
@@ -83,7 +83,7 @@ def _judge(case: Case, dead: Dead, everyone: IntArray) -> _Judged | None:
     if not len(after):
         return None
     back = int(np.where(established[after] > first, established[after], ends.said_ns[after]).min())
-    failed = everyone[np.isin(f["end_reason"][everyone], (REFUSED, UNANSWERED))]
+    failed = everyone[among(f["end_reason"][everyone], (REFUSED, UNANSWERED))]
     if np.any((f["start_ns"][failed] >= first) & (f["start_ns"][failed] <= back)):
         return None
     worked = longest_outlived(case.tables, dead, others)
@@ -93,7 +93,7 @@ def _judge(case: Case, dead: Dead, everyone: IntArray) -> _Judged | None:
     rounds = int((dead.asked_ns - dead.idle_ns).max()) >= first
     servers = server_keys(case.tables)
     bridged = (f["start_ns"][others] < first) & (ends.said_ns[others] > first)
-    sure = rounds or bool(np.any(bridged & among(servers[others], np.unique(servers[dead.flows]))))
+    sure = rounds or bool(np.any(bridged & among(servers[others], servers[dead.flows])))
     if not sure and dead.reset.all() and not dead.foreign.any():
         # A peer that restarted answers so as well.
         return None
@@ -106,7 +106,7 @@ def _merged(case: Case, judged: list[_Judged]) -> list[_Judged]:
         return judged
     first = np.array([found.dead.flows[0] for found in judged])
     keys = [host_keys(case.tables, endpoint)[first] for endpoint in (SERVER, CLIENT)]
-    fewer = min(keys, key=lambda hosts: len(np.unique(hosts)))
+    fewer = min(keys, key=distinct)
     merged = []
     for members in group(np.arange(len(judged), dtype=np.int64), fewer).at_least(1):
         parts = [judged[member] for member in members.tolist()]

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.lookup.columns import among
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.idle import IdleEnd, Timer, by_time_out, close_frames, closes, idle_ends
@@ -74,7 +75,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
     settings = settings_of(port)
     reset = flows[(case.column("reset_by")[flows] == SERVER) & (case.column("reset_ns")[flows] == ends.at_ns[flows])]
     left = case.flows_of(case.anomalies_of(*_LEFT_OPEN, flows=flows))
-    left = left[np.isin(left, flows)]
+    left = left[among(left, flows)]
     at = ends.at_ns[flows]
     first, last = int(at.min()), int(at.max())
     harmful = 2 * len(reset) > len(flows) or _is_grave(case, flows)

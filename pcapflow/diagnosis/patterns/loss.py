@@ -9,9 +9,9 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.figures import wilson, wilson_low
-from pcapflow.anomalies.lookup.columns import SIDES, side
+from pcapflow.anomalies.lookup.columns import SIDES, indices, side
 from pcapflow.anomalies.lookup.groups import host_keys
-from pcapflow.anomalies.lookup.timeline import count_marks
+from pcapflow.anomalies.lookup.timeline import count_marks, rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Severity
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.anomalies.transfer.shares import sent_again
@@ -51,6 +51,8 @@ def loss(case: Case) -> Sequence[Explanation]:
     Source: RFC 9293, 3.8.1; RFC 5681; Wilson (1927); Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP
         Congestion Avoidance Algorithm (1997).
     """
+    if not any(side(case.tables.flows, endpoint, "data_segments_again").any() for endpoint in SIDES):
+        return ()
     sides = [_counts(case, endpoint) for endpoint in SIDES]
     lossy = np.flatnonzero((sides[0].lost > 0) | (sides[1].lost > 0))
     if not len(lossy):
@@ -81,23 +83,24 @@ def loss(case: Case) -> Sequence[Explanation]:
 class _Counts(NamedTuple):
     """Segments of one side of each flow: all of them, and those that were lost.
 
-    ``again`` were sent again, what was lost before the tap among them, and ``needless`` of them had arrived.
+    ``again`` were sent again, what was lost before the tap among them, and ``needless`` of them had arrived: ``lost``
+    are the others.
     """
 
     sent: IntArray
     again: IntArray
     needless: IntArray
-
-    @property
-    def lost(self) -> IntArray:
-        return self.again - self.needless
+    lost: IntArray
 
 
 def _counts(case: Case, endpoint: int) -> _Counts:
     sent, again = sent_again(case.tables, endpoint)
     needless = np.minimum(count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint), again)
-    spared = _told_otherwise(case)
-    return _Counts(*(np.where(spared, 0, column) for column in (sent, again, needless)))
+    counts = _Counts(sent.copy(), again.copy(), needless, again - needless)
+    spared = indices(_told_otherwise(case))
+    for column in counts:
+        column[spared] = 0
+    return counts
 
 
 def _told_otherwise(case: Case) -> BoolArray:
@@ -171,12 +174,11 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
         key = hosts[which][flows[0]]
         if which and hosts[0][flows[0]] == key:
             break
-        totals = np.zeros(3, dtype=np.int64)
+        totals = np.zeros(len(_Counts._fields), dtype=np.int64)
         for endpoint in SIDES:
             mine = flows[hosts[endpoint][flows] == key]
             totals += np.array([int(column[mine].sum()) for column in sides[endpoint]])
-        sent, again, needless = totals.tolist()
-        lost = again - needless
+        sent, again, needless, lost = totals.tolist()
         if not lost:
             continue
         sender, receiver = case.tables.ip(int(flows[0]), which), case.tables.ip(int(flows[0]), 1 - which)
@@ -198,7 +200,8 @@ def _repeats(case: Case, flows: IntArray) -> tuple[IntArray, tuple[int, ...]]:
     """When segments were sent again or came late on these flows, in order, and the frames of the first."""
     m = case.tables.marks
     kinds = [mark for mark in (*REPEATS, marks.OUT_OF_ORDER) if mark != marks.SPURIOUS_RETRANSMISSION]
-    rows = np.flatnonzero(np.isin(m["mark"], kinds) & case.mask(flows)[m["flow"]])
+    rows = rows_with(case.tables, *kinds)
+    rows = rows[case.mask(flows)[m["flow"][rows]]]
     rows = rows[np.argsort(m["time_ns"][rows], kind="stable")]
     return m["time_ns"][rows].astype(np.int64), proof(m["frame"][rows[:8]].tolist())
 
@@ -216,7 +219,8 @@ def _events(case: Case, when: IntArray, flows: IntArray) -> int:
 def _longest_stall(case: Case, flows: IntArray) -> tuple[int, int]:
     """Of the flows on which something was sent again within their longest pause, the one that waited longest."""
     f, m = case.tables.flows, case.tables.marks
-    rows = np.flatnonzero(np.isin(m["mark"], REPEATS) & case.mask(flows)[m["flow"]])
+    rows = rows_with(case.tables, *REPEATS)
+    rows = rows[case.mask(flows)[m["flow"][rows]]]
     of_flow, when = m["flow"][rows], m["time_ns"][rows]
     ended = f["pause_end_ns"][of_flow]
     inside = of_flow[(when <= ended) & (when > ended - f["pause_ns"][of_flow])]
@@ -227,4 +231,5 @@ def _longest_stall(case: Case, flows: IntArray) -> tuple[int, int]:
 
 def _asked_for(case: Case, flows: IntArray) -> bool:
     """Whether a receiver said by duplicate ACKs that something is missing."""
-    return bool(np.any(count_marks(case.tables, marks.DUPLICATE_ACK)[flows] > 0))
+    rows = rows_with(case.tables, marks.DUPLICATE_ACK)
+    return bool(case.mask(flows)[case.tables.marks["flow"][rows]].any())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pcapflow.anomalies.cite import in_frames
@@ -12,7 +12,7 @@ from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, number, roughly
+from pcapflow.text.phrases import counted, duration, number, roughly
 from pcapflow.text.times import time_of_day
 
 _OWN: Final = "PF210"
@@ -21,7 +21,7 @@ _CONSEQUENCES: Final = ("PF209", "PF210")
 
 @pattern("PI202", "port-pressure", title="A client that uses up its ports")
 def port_pressure(case: Case) -> Sequence[Explanation]:
-    """A client opens a connection for each request and closes it first, faster than its ports come back.
+    """A client opens connections one after another and closes them first, faster than its ports come back.
 
     Seen: connections of one client to one server and port that go into TIME_WAIT at the client, at a rate that fills
         half of its ports or more before the first TIME_WAIT ends.
@@ -48,24 +48,16 @@ def port_pressure(case: Case) -> Sequence[Explanation]:
 
 def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
     anomaly = case.anomalies[place]
-    flows, tables, ports = busy.flows, case.tables, case.config.ephemeral_ports
+    flows, tables = busy.flows, case.tables
     client, server = tables.ip(int(flows[0]), CLIENT), tables.server(int(flows[0]))
     starts = case.column("start_ns")[flows]
     first = int(starts.min())
-    rate = busy.rate
-    if rate is None:
-        pace = f"{number(busy.top)} of its {number(ports)} ports are in use at once"
-    else:
-        pace = (
-            f"{rate.per_s:,.0f} a second go into TIME_WAIT, and at that rate its {number(ports)} ports are used up "
-            f"within {roughly(rate.exhaustion_ns(case.config))}"
-        )
     return Explanation(
         severity=max(anomaly.severity, Severity.LOW),
         confidence=LIKELY,
         headline=(
-            f"{client} opens a connection to {server} for each request and closes it first: "
-            f"{counted(len(flows), 'connection')} since {time_of_day(first)}; {pace}."
+            f"{_pace(case, busy, client, server)}; seen on {counted(len(flows), 'connection')} since "
+            f"{time_of_day(first)}."
         ),
         blame=Blame("host", client, "client"),
         start_ns=first,
@@ -74,11 +66,45 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         count=len(flows),
         hosts=(client, tables.ip(int(flows[0]), SERVER)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
-        why=(Observation(f"{anomaly.detail}{in_frames(anomaly.frames)}", anomaly.frames),),
-        against=anomaly.alternatives,
+        why=tuple(_why(case, busy, client, server, anomaly.frames)),
+        against=(*_burst(case, busy), *anomaly.alternatives),
         remedy=(
             Remedy("Client", f"keep connections to {server} open and reuse them (a pool, HTTP keep-alive); until then "
                              "`net.ipv4.tcp_tw_reuse=1` and a wider `net.ipv4.ip_local_port_range` put it off"),
             Remedy("Server", "let clients keep their connections (keep-alive), or listen on more addresses or ports"),
         ),
     )  # fmt: skip
+
+
+def _pace(case: Case, busy: Busy, client: str, server: str) -> str:
+    ports, rate = case.config.ephemeral_ports, busy.rate
+    if rate is None:
+        return f"{client} has {number(busy.top)} of its {number(ports)} ports towards {server} in use at once"
+    begin = (
+        f"{client} closes {rate.per_s:,.0f} connections a second to {server}, and each holds its port in TIME_WAIT for "
+        f"{case.config.msl2_s:g} s: at that rate"
+    )
+    if rate.share(case.config) >= 1:
+        return f"{begin} its {number(ports)} ports are used up within {roughly(rate.exhaustion_ns(case.config))}"
+    return f"{begin} {rate.share(case.config):.0%} of its {number(ports)} ports are always taken"
+
+
+def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
+    if busy.rate is not None:
+        yield Observation(
+            f"{client} closed {counted(busy.rate.number, 'connection')} within {duration(busy.rate.span_ns)}, each of "
+            f"them before {server} did: TIME_WAIT, and with it the port, stays with who closes first"
+            f"{in_frames(frames)}", frames,
+        )  # fmt: skip
+    share = busy.top / max(case.config.ephemeral_ports, 1)
+    yield Observation(
+        f"at most {counted(busy.top, 'port')} towards {server} were in use at once, open or in TIME_WAIT, at "
+        f"{time_of_day(busy.when_ns)}: {f'{share:.0%}' if share >= 0.1 else f'{share:.1%}'} of "
+        f"{number(case.config.ephemeral_ports)}"
+    )
+
+
+def _burst(case: Case, busy: Busy) -> Iterator[str]:
+    rate = busy.rate
+    if rate is not None and rate.share(case.config) >= 1 and rate.span_ns < rate.exhaustion_ns(case.config):
+        yield f"it was seen for {duration(rate.span_ns)} only: a burst that ends before the ports do harms nobody"

@@ -14,11 +14,11 @@ from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.refusals import Refusal, refusal_of
 from pcapflow.payload.said import Said
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, listed, number
+from pcapflow.text.phrases import counted, listed, number, were
 from pcapflow.text.times import time_of_day
 
 
-@pattern("PI602", "refused-by-protocol", title="The server refuses in its own words")
+@pattern("PI602", "refused-by-protocol", title="The server refuses and says why")
 def refused_by_protocol(case: Case) -> Sequence[Explanation]:
     """A server accepted connections and then said, in its protocol, that it does not serve them.
 
@@ -50,7 +50,7 @@ def _explanation(case: Case, refusal: Refusal, members: list[Said]) -> Explanati
     begin = int(case.column("start_ns")[flows].min())
     frames = tuple(sorted(said.error_frame for said in members)[:8])
     share = f"{number(len(members))} of {counted(len(asked), 'connection')}"
-    is_clients = not refusal.is_limit and len(clients) == 1
+    is_servers = refusal.is_limit or refusal.is_setting
     at_server, at_client = Remedy("Server", refusal.server), Remedy("Client", refusal.client)
     return Explanation(
         severity=Severity.MEDIUM if refusal.is_limit and len(members) > 1 else Severity.LOW,
@@ -58,7 +58,9 @@ def _explanation(case: Case, refusal: Refusal, members: list[Said]) -> Explanati
         headline=(
             f"{server} refused {share} of {listed(clients, 2)} because {refusal.reason}, since {time_of_day(begin)}."
         ),
-        blame=Blame("host", clients[0], "client") if is_clients else Blame("endpoint", server, "server"),
+        blame=Blame("endpoint", server, "server")
+        if is_servers or len(clients) > 1
+        else Blame("host", clients[0], "client"),
         start_ns=begin,
         end_ns=int(case.column("end_ns")[flows].max()),
         flows=named(flows),
@@ -67,22 +69,30 @@ def _explanation(case: Case, refusal: Refusal, members: list[Said]) -> Explanati
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
             Observation(
-                f"the server said on {counted(len(members), 'connection')}: {first.what}{in_frames(frames)}", frames
+                f"the server said so on {counted(len(members), 'connection')}: {first.what}{in_frames(frames)}", frames
             ),
             *_served(case, asked, members),
         ),
-        remedy=(at_server, at_client) if refusal.is_limit else (at_client, at_server),
+        remedy=(at_server, at_client) if is_servers else (at_client, at_server),
     )
 
 
 def _served(case: Case, asked: list[Said], members: list[Said]) -> list[Observation]:
-    """Those that were served all the same: how many, and how many were open when the first was refused."""
+    """Those that were not refused: how many, and how many were open when the first was refused."""
     refused = {said.flow for said in members}
-    others = np.array([said.flow for said in asked if said.flow not in refused and not said.error], dtype=np.int64)
+    others = np.array([said.flow for said in asked if refusal_of(said) is None], dtype=np.int64)
     if not len(others):
-        return [Observation("none of the connections that were looked at was served")]
+        return []
     when = int(case.column("start_ns")[sorted(refused)].min())
     starts, ends = case.column("start_ns")[others], case.column("end_ns")[others]
     open_then = int(np.count_nonzero((starts <= when) & (ends >= when)))
-    text = f"{counted(len(others), 'connection')} to it {'was' if len(others) == 1 else 'were'} served"
-    return [Observation(f"{text}, {number(open_then)} of them open when the first was refused")]
+    text = f"{were(len(others), 'other connection')} not refused"
+    return [Observation(f"{text}, and {_of_them(open_then, len(others))} open when the first was refused")]
+
+
+def _of_them(count: int, total: int) -> str:
+    if total == 1:
+        return "it was" if count else "it was not"
+    if count == total:
+        return "both of them were" if total == 2 else "all of them were"
+    return f"{number(count) if count else 'none'} of them {'was' if count < 2 else 'were'}"

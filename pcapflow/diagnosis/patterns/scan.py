@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import distinct
-from pcapflow.anomalies.lookup.groups import host_keys
-from pcapflow.anomalies.model import LIKELY, Severity
+from pcapflow.anomalies.lookup.groups import host_keys, server_keys
+from pcapflow.anomalies.model import LIKELY, IntArray, Severity
 from pcapflow.anomalies.opening.scans import Scan, scans
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed, number
+from pcapflow.text.phrases import counted, duration, listed
 from pcapflow.text.times import time_of_day
+
+_NAMED: Final = 3
+"""Open ports that the headline names; more are counted."""
 
 
 @pattern("PI501", "scan", title="A port scan")
@@ -45,10 +51,14 @@ def _explanation(case: Case, found: Scan) -> Explanation:
     hosts = distinct(host_keys(tables, SERVER)[flows])
     where = counted(hosts, "host") if hosts > 1 else tables.ip(int(flows[0]), SERVER)
     answers = (
-        (found.refused, "refused"), (found.silent, "got no answer"), (found.strays, "were segments of no connection"),
-        (found.opened, "found an open port"),
+        (found.refused, "was refused", "were refused"), (found.silent, "got no answer", ""),
+        (found.strays, "was a segment of no connection", "were segments of no connection"),
+        (found.opened, "found an open port", ""),
     )  # fmt: skip
-    outcomes = listed([f"{number(count)} {words}" for count, words in answers if count])
+    outcomes = listed([counted(count, one, several or one) for count, one, several in answers if count])
+    reached = _open_ports(case, found)
+    known = listed([tables.server(flow) for flow in reached[:_NAMED].tolist()])
+    known = known if len(reached) <= _NAMED else counted(len(reached), "open port")
     frames = case.frames("first_frame", flows[:4])
     explains = case.anomalies_of(flows=flows)
     return Explanation(
@@ -57,7 +67,7 @@ def _explanation(case: Case, found: Scan) -> Explanation:
         confidence=LIKELY,
         headline=(
             f"{who} scanned {counted(ports, 'port')} of {where} within {duration(last - first)} at "
-            f"{time_of_day(first)}: {number(found.opened)} of {counted(len(flows), 'probe')} found an open port."
+            f"{time_of_day(first)} and found {_found(len(reached), known)}."
         ),
         blame=Blame("host", who, "client"),
         start_ns=first,
@@ -67,25 +77,35 @@ def _explanation(case: Case, found: Scan) -> Explanation:
         hosts=(who, *case.hosts(flows, SERVER)),
         explains=frozenset(explains),
         why=(
-            Observation(f"of {counted(len(flows), 'probe')} {outcomes}{in_frames(frames)}", frames),
-            *_open_ports(case, found),
+            Observation(f"of {counted(len(flows), 'probe')}, {outcomes}{in_frames(frames)}", frames),
+            *_what_was_open(case, reached),
         ),
-        against=("a client that looks for a service by trying many ports",),
+        against=("a client that looks for one service by trying many ports does the same",),
         remedy=(
-            Remedy("Client", f"find out what ran on {who} at {time_of_day(first)}: a known inventory or vulnerability "
-                             "scanner, or not"),
-            Remedy("Network", f"if nobody knows it, block {who} and look what the open ports have answered"),
+            Remedy("Client", f"find out which program on {who} did this at {time_of_day(first)}; whoever runs the "
+                             "network should know of an inventory or a vulnerability scanner"),
+            Remedy("Network", f"if nobody knows of it, block {who}"
+                              + (f", and look at what else it did on {known}" if known else "")),
         ),
     )  # fmt: skip
 
 
-def _open_ports(case: Case, found: Scan) -> list[Observation]:
-    if not found.opened:
+def _found(opened: int, known: str) -> str:
+    if not opened:
+        return "none of them open"
+    return known if opened > _NAMED else f"{known} open"
+
+
+def _open_ports(case: Case, found: Scan) -> IntArray:
+    """One connection to each address and port that answered by a SYN-ACK, in order of number."""
+    answered = found.flows[case.column("server_syns")[found.flows] > 0]
+    first: IntArray = np.sort(np.unique(server_keys(case.tables)[answered], return_index=True)[1])
+    return answered[first]
+
+
+def _what_was_open(case: Case, reached: IntArray) -> list[Observation]:
+    if not len(reached):
         return []
-    flows = found.flows
-    answered = flows[(case.column("server_syns")[flows] > 0)]
-    names = list(dict.fromkeys(case.tables.server(flow) for flow in answered[:50].tolist()))
-    if not names:
-        return []
-    frames = case.frames("server_first_frame", answered)
-    return [Observation(f"open: {listed(names, 5)}{in_frames(frames)}", frames)]
+    frames = case.frames("server_first_frame", reached)
+    names = [case.tables.server(flow) for flow in reached[:50].tolist()]
+    return [Observation(f"a SYN-ACK came from {listed(names, 5)}{in_frames(frames)}", frames)]

@@ -10,17 +10,19 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import SIDES, side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
-from pcapflow.anomalies.lookup.timeline import Story, count_marks
+from pcapflow.anomalies.lookup.timeline import Story, count_marks, rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp import marks
-from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
 from pcapflow.text.times import time_of_day, to_ns
 
 _EXPLAINED: Final = ("PF401",)
+_NOT_CLOSED: Final = ("PF202", "PF203")
+_SHUT: Final = (marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK)
 _LONG: Final = 5
 """A stall of so many times the length from which it is told holds somebody up who notices."""
 _VERY_LONG: Final = 20
@@ -66,16 +68,14 @@ def _explanation(case: Case, flows: IntArray, reader: int) -> Explanation:
     start, end = _span(case, flows, reader)
     shut = _still_shut(case, flows, reader)
     longest = int(stalls[0])
-    share = int(stalls.sum()) / int(lives.sum())
     is_bad = longest >= (_LONG if is_server or len(shut) else _VERY_LONG) * to_ns(case.config.zero_window_s)
-    where = f"on {counted(len(flows), 'connection')}" if len(flows) > 1 else "on one connection"
-    ended = ", and had not begun again at the end" if len(shut) else ""
+    idle = _left_open(case, flows, start) if is_server and len(shut) else np.zeros(0, dtype=np.int64)
     return Explanation(
         severity=Severity.MEDIUM if is_bad else Severity.LOW,
         confidence=CERTAIN if len(shut) else LIKELY,
         headline=(
-            f"{'The server' if is_server else 'The client'} {who} did not read what it was sent for up to "
-            f"{duration(longest)} {where}, since {time_of_day(start)}{ended}: {listed(waiting, 3)} had to wait."
+            f"{'The server' if is_server else 'The client'} {who} {_stall(flows, shut, longest, start)}: "
+            f"{listed(waiting, 3)} had to wait."
         ),
         blame=Blame("endpoint", who, "server") if is_server else Blame("host", who, "client"),
         start_ns=start,
@@ -83,26 +83,67 @@ def _explanation(case: Case, flows: IntArray, reader: int) -> Explanation:
         flows=named(flows),
         count=len(flows),
         hosts=(tables.ip(worst, reader), *waiting),
-        explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=flows)),
-        why=(*_observations(case, flows, reader), Observation(
-            f"that is {share:.0%} of the time that {'these connections' if len(flows) > 1 else 'the connection'} lasted"
-        )),
-        against=("back-pressure on purpose, as in a download that is paused",),
+        explains=frozenset(
+            case.anomalies_of(*_EXPLAINED, flows=flows)
+            + (case.anomalies_of(*_NOT_CLOSED, flows=idle) if len(idle) else [])
+        ),
+        why=(
+            *_observations(case, flows, reader),
+            *_in_all(int(stalls.sum()), int(lives.sum()), len(flows)),
+            *_stands_still(case, idle),
+        ),
+        against=("a reader that makes its sender wait on purpose (a paused download) looks the same",),
         remedy=(
             Remedy(
                 "Server" if is_server else "Client",
-                f"see at what the program {'that listens on ' + who if is_server else 'on ' + who} was blocked at "
-                f"{time_of_day(start)}: `ss -tnp` shows its full Recv-Q, a stack trace (`py-spy dump`, `jstack`, "
-                "`gdb -p`) what it does instead of reading; a larger buffer (`net.ipv4.tcp_rmem`) only postpones it",
+                f"find out what the program {'that listens on ' + who if is_server else 'on ' + who} did from "
+                f"{time_of_day(start)} on instead of reading: `ss -tnp` names it by its full Recv-Q, `ps` tells "
+                "whether it is stopped (state T) or waits for a disk (D), a stack trace (`py-spy dump`, `jstack`, "
+                "`gdb -p`) where it hangs; a larger buffer (`net.ipv4.tcp_rmem`) only postpones it",
             ),
             Remedy(
                 "Client" if is_server else "Server",
-                "bound the wait of the sender, so that it is not held up for ever: "
+                "do not let the sender wait for ever: "
                 + ("`send_timeout` of nginx, `timeout client` of haproxy" if not is_server else
-                   "a time-out for writing, or TCP_USER_TIMEOUT, which also ends a shut window"),
+                   "a time-out for writing, or TCP_USER_TIMEOUT, which also ends connections whose window stays shut"),
             ),
         ),
     )  # fmt: skip
+
+
+def _stall(flows: IntArray, shut: IntArray, longest_ns: int, start_ns: int) -> str:
+    where = f"on {counted(len(flows), 'connection')}" if len(flows) > 1 else "on one connection"
+    most = "up to " if len(flows) > 1 else ""
+    if len(shut):
+        return (
+            f"stopped reading at {time_of_day(start_ns)} {where}, for {most}{duration(longest_ns)}, and had not begun "
+            "again at the end"
+        )
+    return f"did not read for {most}{duration(longest_ns)} {where}, since {time_of_day(start_ns)}"
+
+
+def _left_open(case: Case, flows: IntArray, start_ns: int) -> IntArray:
+    """Connections that a server which stands still has not closed, though their clients have, since that time."""
+    everyone = case.same_server(int(flows[0]))
+    closed_ns = case.column("close_ns")[everyone]
+    state = case.column("server_state")[everyone]
+    waits = (state == CLOSE_WAIT) & (closed_ns >= start_ns - to_ns(case.config.close_grace_s))
+    left: IntArray = everyone[waits]
+    return left
+
+
+def _stands_still(case: Case, idle: IntArray) -> list[Observation]:
+    if not len(idle):
+        return []
+    frames = case.frames("first_frame", idle[:4])
+    text = f"nor did it close {counted(len(idle), 'connection')} that the client had closed"
+    return [Observation(f"{text}{in_frames(frames)}: the whole program seems to stand still", frames)]
+
+
+def _in_all(stalled_ns: int, lived_ns: int, connections: int) -> list[Observation]:
+    if connections == 1:
+        return []
+    return [Observation(f"that is {stalled_ns / lived_ns:.0%} of the time that all of these connections lasted")]
 
 
 def _span(case: Case, flows: IntArray, reader: int) -> tuple[int, int]:
@@ -111,7 +152,7 @@ def _span(case: Case, flows: IntArray, reader: int) -> tuple[int, int]:
     starts = [
         mark.time_ns
         for flow in flows[:_SHOWN].tolist()
-        for mark in story.marks(flow, marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK, endpoint=reader)
+        for mark in story.marks(flow, *_SHUT, endpoint=reader)
         if mark.frame == int(frames[flow])
     ]
     start = min(starts, default=int(case.column("start_ns")[flows].min()))
@@ -123,8 +164,9 @@ def _still_shut(case: Case, flows: IntArray, reader: int) -> IntArray:
     m = case.tables.marks
     last = np.full((2, len(case)), -1, dtype=np.int64)
     opened = (marks.WINDOW_UPDATE,)
-    for place, kinds in enumerate(((marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK), opened)):
-        rows = np.flatnonzero(np.isin(m["mark"], kinds) & (m["endpoint"] == reader))
+    for place, kinds in enumerate((_SHUT, opened)):
+        rows = rows_with(case.tables, *kinds)
+        rows = rows[m["endpoint"][rows] == reader]
         last[place, m["flow"][rows]] = m["time_ns"][rows]
     shut: IntArray = flows[(last[0][flows] >= 0) & (last[1][flows] < last[0][flows])]
     return shut
@@ -136,17 +178,20 @@ def _observations(case: Case, flows: IntArray, reader: int) -> list[Observation]
     story = Story(tables, shown)
     found = []
     for flow in shown.tolist():
+        shut = int(side(f, reader, "zero_frame")[flow])
+        again = [mark.frame for mark in story.marks(flow, *_SHUT, endpoint=reader) if mark.frame > shut]
         frames = proof(
             [
-                int(side(f, reader, "zero_frame")[flow]),
+                shut,
+                *again[:2],
                 *(mark.frame for mark in story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - reader)[:3]),
             ]
         )
+        stalled, lived = int(side(f, reader, "zero_ns")[flow]), max(int(f["end_ns"][flow] - f["start_ns"][flow]), 1)
         found.append(
             Observation(
-                f"{tables.name(flow, reader)} kept its window at 0 towards {tables.name(flow, 1 - reader)} for "
-                f"{duration(int(side(f, reader, 'zero_ns')[flow]))} of the "
-                f"{duration(int(f['end_ns'][flow] - f['start_ns'][flow]))} of their connection{in_frames(frames)}",
+                f"{tables.name(flow, reader)} kept its window towards {tables.name(flow, 1 - reader)} at 0 for "
+                f"{duration(stalled)}, {stalled / lived:.0%} of the time that the connection lasted{in_frames(frames)}",
                 frames,
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -11,10 +13,10 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.figures import wilson
 from pcapflow.anomalies.lookup.columns import among, side
 from pcapflow.anomalies.lookup.groups import group, server_keys
-from pcapflow.anomalies.model import LIKELY, BoolArray, IntArray, Severity
+from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, IntArray, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
-from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
+from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.diagnosis.starving import starving
@@ -38,6 +40,13 @@ _GROWS: Final = 2.0
 """Answers that take so much longer among many open connections than among few grow with the load."""
 
 
+_WAITS: Final = re.compile(
+    r"\b(?:B[LR]POP|BRPOPLPUSH|BLMOVE|BLMPOP|BZM?POP(?:MIN|MAX)?|XREAD|XREADGROUP|P?SUBSCRIBE|MONITOR|WAIT|LISTEN|"
+    r"pg_sleep|SLEEP)\b", re.IGNORECASE,
+)  # fmt: skip
+"""Requests that ask a server to answer later ..."""
+_STORES: Final = ("redis", "postgres", "mysql")
+"""... in the protocols that have them."""
 _LOGS: Final = {
     HTTP: "`$request_time` and `$upstream_response_time` in the log of nginx, `%(L)s` in that of gunicorn",
     MYSQL: "`slow_query_log` and `long_query_time` of MariaDB or MySQL",
@@ -67,9 +76,10 @@ def slow_server(case: Case) -> Sequence[Explanation]:
 
     Seen: of one address and port, several connections on which the longest time from the client's last byte to the
         first of the server's answer is above `slow_answer_s` and above 20 round trips.
-    Unless: the clients ask again and again on the same connection and all answers take the same time (long polling),
-        few connections of many are slow (subscriptions among requests), data is only streamed, segments had to be sent
-        again in the longest silence, or the program does not accept in time (PI103).
+    Unless: few connections of many are slow (subscriptions among requests), the clients asked to wait (BLPOP of Redis
+        and the like), data is only streamed, segments had to be sent again in the longest silence, or the program does
+        not accept in time (PI103). Where the clients ask again at once and all answers take the same time, it may be
+        long polling, and is told as worth knowing.
     Means: the time is spent in the program or in what it asks in turn (a database, a lock), not on the path.
     Do:
         Server: measure where the time goes: its slow log, its queries, locks and pools, the CPU.
@@ -92,8 +102,9 @@ def slow_server(case: Case) -> Sequence[Explanation]:
         everyone = case.same_server(int(members[0]))
         answered = everyone[answer_ns[everyone] >= 0]
         found = _Slow(answered, answer_ns[answered], is_slow[answered])
-        if _is_common(case, found) and not _is_polled(case, found):
-            explanations.append(_explanation(case, found))
+        if not _is_common(case, found) or _is_wanted(case, found):
+            continue
+        explanations.append(_polling(case, found) if _is_polled(case, found) else _explanation(case, found))
     return explanations
 
 
@@ -123,6 +134,37 @@ def _is_polled(case: Case, found: _Slow) -> bool:
     return timer_ns > 0 and 2 * int(np.count_nonzero(polled)) > len(slow)
 
 
+def _is_wanted(case: Case, found: _Slow) -> bool:
+    """Whether the clients asked the server to wait, as far as their words were read."""
+    if not case.payload.said:
+        return False
+    slow = found.flows[found.is_slow].tolist()
+    asked = [said for flow in slow if (said := case.payload.said.get(flow)) and said.request]
+    return bool(asked) and all(said.protocol in _STORES and _WAITS.search(said.request) for said in asked)
+
+
+def _polling(case: Case, found: _Slow) -> Explanation:
+    """Answers that all take the same time, to clients that ask again at once: the packets do not tell why."""
+    told = _explanation(case, found)
+    timer, slow = duration(_timer_ns(found)), counted(int(np.count_nonzero(found.is_slow)), "connection")
+    server = case.tables.server(int(found.flows[0]))
+    remedy = Remedy(
+        "Server", f"nothing if it is long polling; else find out what it waits for, and gives up after {timer}"
+    )
+    return dataclasses.replace(
+        told,
+        severity=Severity.INFO,
+        confidence=POSSIBLE,
+        headline=(
+            f"{server} answers after {timer} each time on {slow}, whose clients ask again at once, since "
+            f"{time_of_day(told.start_ns)}: long polling, or a wait that always ends in the same time-out."
+        ),
+        blame=NOBODY,
+        against=("a program that is slow in the same way each time looks the same as long polling",),
+        remedy=(remedy,),
+    )
+
+
 def _explanation(case: Case, found: _Slow) -> Explanation:
     slow = found.flows[found.is_slow]
     took = found.took_ns[found.is_slow]
@@ -135,8 +177,8 @@ def _explanation(case: Case, found: _Slow) -> Explanation:
         severity=_severity(case, found),
         confidence=LIKELY,
         headline=(
-            f"{server} answers slowly: on {len(slow)} of {counted(len(found.flows), 'connection')} it took up to "
-            f"{longest} to begin its answer, since {time_of_day(start)}."
+            f"{server} answers slowly: on {len(slow)} of {counted(len(found.flows), 'connection')} the first byte of "
+            f"an answer came after {_from_to(duration(int(took.min())), longest)}, since {time_of_day(start)}."
         ),
         blame=Blame("endpoint", server, "server"),
         start_ns=start,
@@ -145,10 +187,19 @@ def _explanation(case: Case, found: _Slow) -> Explanation:
         count=len(slow),
         hosts=(case.tables.ip(int(slow[0]), SERVER), *clients),
         explains=frozenset(),
-        why=tuple(_why(case, found, f"half of them within {half}, nine of ten within {most}, the longest {longest}")),
+        why=tuple(_why(case, found, _spread(half, most, longest))),
         against=("requests that are slow by nature (a report, a search) look the same: the bytes do not tell",),
         remedy=_remedy(case, found, most),
     )
+
+
+def _from_to(low: str, high: str) -> str:
+    return high if low == high else f"{low} to {high}"
+
+
+def _spread(half: str, most: str, longest: str) -> str:
+    """Where most take the same time, that is said once."""
+    return f"{longest} at most" if half == longest else f"median {half}, nine of ten within {most}, at most {longest}"
 
 
 def _percentiles(took_ns: IntArray) -> tuple[str, str, str]:
@@ -169,14 +220,14 @@ def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
     worst = slow[np.argsort(-found.took_ns[found.is_slow], kind="stable")]
     frames = proof(case.column("answer_frame")[worst[:4]].tolist())
     yield Observation(
-        f"time to the first byte of the longest answer of each of {counted(len(found.flows), 'connection')}: "
-        f"{percentiles}{in_frames(frames)}", frames,
+        f"from a request to the first byte of its answer, the slowest on each of "
+        f"{counted(len(found.flows), 'connection')}: {percentiles}{in_frames(frames)}", frames,
     )  # fmt: skip
     trips = case.column("client_rtt_ns")[slow] + case.column("server_rtt_ns")[slow]
     known = trips[trips >= 0]
     if len(known):
         trip = duration(int(np.median(known)))
-        yield Observation(f"the path is not the cause: the kernels acknowledge within {trip}")
+        yield Observation(f"the path is not the cause: a round trip takes {trip} (median)")
     quick = found.took_ns[~found.is_slow]
     if len(quick) and 2 * int(quick.max()) < int(found.took_ns[found.is_slow].min()):
         yield Observation(
@@ -229,5 +280,8 @@ def _remedy(case: Case, found: _Slow, most: str) -> tuple[Remedy, ...]:
         )
     return (
         Remedy("Server", f"find the slow requests by {how}, and what they wait for: queries, locks, a pool, the CPU"),
-        Remedy("Client", f"nine of ten answers begin within {most}: a time-out below that gives up what is being done"),
+        Remedy(
+            "Client",
+            f"nine of ten answers begin within {most}: a shorter time-out gives up requests that are still at work",
+        ),
     )

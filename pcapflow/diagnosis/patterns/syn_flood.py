@@ -9,17 +9,18 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import among, indices
 from pcapflow.anomalies.lookup.groups import host_keys, server_keys
-from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
-from pcapflow.anomalies.opening.floods import FEW_SOURCES, FLOOD_WINDOW_S
+from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray
+from pcapflow.anomalies.opening.floods import FEW_SOURCES, gravity, measured
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.tables.sorting import in_order
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN, COMPLETE_SYN_ACK
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, number
-from pcapflow.text.times import NS_PER_S, time_of_day, to_ns
+from pcapflow.text.times import NS_PER_S, time_of_day
 
 _REFUSED = END_REASONS.index("refused")
 
@@ -38,7 +39,7 @@ def syn_flood(case: Case) -> Sequence[Explanation]:
         who sends.
     Do:
         Server: keep `net.ipv4.tcp_syncookies=1`, raise `net.ipv4.tcp_max_syn_backlog`; `nstat -az
-            TcpExtSyncookiesSent TcpExtTCPReqQFullDrop` counts what it cost.
+            TcpExtSyncookiesSent TcpExtTCPReqQFullDrop` shows what it cost.
         Network: filter forged sources where they enter (BCP 38), and limit the rate of SYNs to this port.
     Else: a way back that loses every SYN-ACK looks the same from the server.
     Source: RFC 4987; BCP 38 (RFC 2827); Linux tcp_conn_request.
@@ -55,21 +56,22 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
     clients = host_keys(case.tables, CLIENT)
     everyone = case.same_server(int(flows[0]))
     served = everyone[(case.column("completeness")[everyone] & COMPLETE_ACK) > 0]
-    strangers = flows[~among(clients[flows], np.unique(clients[served]))]
+    strangers = flows[~among(clients[flows], clients[served])]
     answered = int(np.count_nonzero(case.column("completeness")[strangers] & COMPLETE_SYN_ACK))
     sources = case.count_hosts(strangers, CLIENT) if len(strangers) else 0
-    starts = np.sort(case.column("start_ns")[strangers])
-    recent = np.arange(1, len(starts) + 1) - np.searchsorted(starts, starts - to_ns(FLOOD_WINDOW_S), "right")
-    at_once = int(recent.max()) if len(recent) else 0
-    if sources < FEW_SOURCES or at_once < case.config.flood_hosts or 2 * answered < len(strangers):
-        return
     tried = everyone[attempts[everyone]]
+    if sources < FEW_SOURCES or 2 * answered < len(strangers):
+        return
+    flood = measured(case.column("start_ns"), strangers, len(tried))
+    if flood.at_once < case.config.flood_hosts:
+        return
+    starts = in_order(case.column("start_ns")[strangers])
     server, first, last = case.tables.server(int(strangers[0])), int(starts[0]), int(starts[-1])
     rate = len(strangers) / max((last - first) / NS_PER_S, 1.0)
     frames = case.frames("first_frame", strangers[:6])
     same = indices(server_keys(case.tables) == server_keys(case.tables)[flows[0]])
     yield Explanation(
-        severity=Severity.HIGH if at_once >= 10 * case.config.flood_flows else Severity.MEDIUM,
+        severity=gravity(case.config, flood, sources),
         confidence=LIKELY if sources >= 2 * FEW_SOURCES else POSSIBLE,
         headline=(
             f"{server} is flooded with SYNs: {number(len(strangers))} of {counted(len(tried), 'connection attempt')}, "
@@ -96,8 +98,9 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
             Remedy(
                 "Server",
                 "keep `net.ipv4.tcp_syncookies=1` and raise `net.ipv4.tcp_max_syn_backlog` above "
-                f"{number(at_once)}, which were half open at once; `nstat -az TcpExtSyncookiesSent "
-                "TcpExtTCPReqQFullDrop` counts what it cost",
+                f"{number(flood.at_once)}: so many were half open within a minute; `nstat -az "
+                "TcpExtSyncookiesSent TcpExtTCPReqQFullDrop` shows how many were answered by cookies and how many "
+                "were dropped",
             ),
             Remedy("Network", "filter forged source addresses where they enter (BCP 38), and limit the rate of SYNs to "
                               f"{server}"),

@@ -2,85 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.figures import wilson
 from pcapflow.anomalies.model import CERTAIN, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.tls_causes import WHO_WAS_REFUSED, Cause, cause_of
 from pcapflow.payload.said import Said
-from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, listed, number
 from pcapflow.text.times import time_of_day
 
 _CONSEQUENCES: Final = ("PF301", "PF302", "PF206", "PF208", "PF212")
 _PLAIN: Final = "answered in "
 """How :mod:`pcapflow.payload.words` begins what it says of a server that answers TLS in another protocol."""
-
-
-_WHO_WAS_REFUSED: Final = 2
-
-
-class Cause(NamedTuple):
-    """What an alert says, whose it is to mend, and how; ``{name}`` stands for the name that was asked for.
-
-    ``side`` is an endpoint, -1 where both can mend it, or :data:`_WHO_WAS_REFUSED`: the side that got the alert.
-    """
-
-    means: str
-    side: int
-    client: str
-    server: str
-
-
-_CAUSES: Final = {
-    "unknown_ca": Cause(
-        "the client does not trust the authority that signed the server's certificate", CLIENT,
-        "install the certificate of that authority where the client looks (`SSL_CERT_FILE`, `--cacert` of curl, "
-        "`verify=` of requests), never turn the check off",
-        "send the whole chain with the certificate (`ssl_certificate` of nginx takes both in one file)",
-    ),
-    "bad_certificate": Cause(
-        "the peer's certificate was not accepted", SERVER, "look at the certificate with `openssl s_client -connect "
-        "HOST:PORT -servername {name}`", "renew the certificate, and send the chain with it",
-    ),
-    "certificate_expired": Cause(
-        "the certificate is out of date", SERVER, "check its clock", "renew the certificate and reload the server",
-    ),
-    "unrecognized_name": Cause(
-        "the server has no certificate for the name that the client asked for", CLIENT,
-        "ask for a name that the server has (`{name}` is not one), or resolve it to another server",
-        "add a server for `{name}` (`server_name` of nginx), or a default certificate",
-    ),
-    "protocol_version": Cause(
-        "client and server have no version of TLS in common", -1,
-        "let it speak TLS 1.2 and 1.3, or update the library that cannot",
-        "`ssl_protocols TLSv1.2 TLSv1.3` of nginx, `ssl-min-ver TLSv1.2` of haproxy allow what most clients speak",
-    ),
-    "handshake_failure": Cause(
-        "client and server found no parameters that both accept, or a client certificate was asked for and none came",
-        _WHO_WAS_REFUSED,
-        "give it a client certificate where the server asks for one (`--cert` of curl), and the usual ciphers",
-        "`ssl_ciphers` and `ssl_verify_client` of nginx say what it demands",
-    ),
-    "certificate_required": Cause(
-        "the server asks for a client certificate, and none came", CLIENT,
-        "give it a client certificate (`--cert` of curl)", "`ssl_verify_client` of nginx says who needs one",
-    ),
-    "no_application_protocol": Cause(
-        "client and server have no application protocol in common (ALPN)", -1,
-        "offer what the server speaks (`http/1.1`, `h2`)", "allow what the client offers",
-    ),
-}  # fmt: skip
-_OTHER: Final = Cause(
-    "one side ended the handshake", -1, "`openssl s_client -connect HOST:PORT -servername {name}` shows what is sent",
-    "its log names the reason at level info",
-)  # fmt: skip
 
 
 @pattern("PI601", "tls-handshake-failed", title="TLS handshakes that fail")
@@ -96,39 +37,34 @@ def tls_handshake_failed(case: Case) -> Sequence[Explanation]:
     Else: scanners and monitors try versions and names on purpose.
     Source: RFC 8446, 6; RFC 5246, 7.2; RFC 6066, 3. Needs the words of the payload (tshark).
     """
-    groups: dict[tuple[str, str, int], list[Said]] = {}
+    groups: dict[tuple[str, str, int, Cause], list[Said]] = {}
     for said in case.payload.said.values():
         if said.protocol == "tls" and said.error:
-            groups.setdefault((case.tables.server(said.flow), said.error, said.error_by), []).append(said)
-    return [_explanation(case, members) for members in groups.values()]
+            key = (case.tables.server(said.flow), said.error, said.error_by, cause_of(said))
+            groups.setdefault(key, []).append(said)
+    return [_explanation(case, members, cause) for (*_, cause), members in groups.items()]
 
 
-def _explanation(case: Case, members: list[Said]) -> Explanation:
+def _explanation(case: Case, members: list[Said], cause: Cause) -> Explanation:
     flows = np.array(sorted(said.flow for said in members), dtype=np.int64)
     first = members[0]
     server = case.tables.server(first.flow)
     is_plain = first.error.startswith(_PLAIN)
-    alert = first.error.removeprefix("alert ")
-    cause = _CAUSES.get(alert, _OTHER)
-    side = 1 - first.error_by if cause.side == _WHO_WAS_REFUSED else CLIENT if is_plain else cause.side
-    names = list(dict.fromkeys(said.server_name for said in members if said.server_name))
+    side = 1 - first.error_by if cause.side == WHO_WAS_REFUSED else CLIENT if is_plain else cause.side
     asked = case.said_to(server)
     clients = case.hosts(flows, CLIENT)
     begin = int(case.column("start_ns")[flows].min())
-    frames = tuple(sorted(said.error_frame for said in members)[:8])
-    who = "client" if first.error_by == CLIENT else "server"
-    named_ = f" for {listed([f'`{name}`' for name in names], 3)}" if names else ""
-    share = f"{number(len(members))} of {counted(len(asked), 'connection')}"
+    share = f"{number(len(members))} of {counted(len(asked), 'connection')} of {listed(clients, 2)}"
     if is_plain:
-        headline = f"{server} does not speak TLS: {share} of {listed(clients, 2)} got a plain answer, since "
-        what = f"the server answered a hello of TLS {first.error.removeprefix('answered ')}: {first.answer}"
+        headline = f"{server} does not speak TLS: {share} got a plain answer, since {time_of_day(begin)}."
     else:
-        headline = f"TLS with {server} fails: the {who} ended {share}{named_} with the alert {alert}, since "
-        what = f"the {who} sent the alert {alert} ({first.error_code}): {cause.means}"
+        means = _filled(cause.means, members)
+        said_by = f"{first.error} of the {ENDPOINT_NAMES[first.error_by]}"
+        headline = f"TLS to {server} fails on {share}: {means} ({said_by}), since {time_of_day(begin)}."
     return Explanation(
         severity=_severity(len(members), len(asked)),
         confidence=CERTAIN,
-        headline=f"{headline}{time_of_day(begin)}.",
+        headline=headline,
         blame=_blame(side, server, clients),
         start_ns=begin,
         end_ns=int(case.column("end_ns")[flows].max()),
@@ -136,13 +72,45 @@ def _explanation(case: Case, members: list[Said]) -> Explanation:
         count=len(flows),
         hosts=(case.tables.ip(first.flow, SERVER), *clients),
         explains=frozenset(case.anomalies_of(*_CONSEQUENCES, flows=flows)),
-        why=(
-            Observation(f"{what}{in_frames(frames)}", frames),
-            Observation(f"{share} to {server} that were looked at ended so; no request passed on them"),
-        ),
-        against=("a scanner or monitor that tries this on purpose",),
-        remedy=_remedy(cause, names, server, is_plain=is_plain),
+        why=tuple(_why(members, asked, is_plain=is_plain)),
+        against=("a scanner or a monitor that tries this on purpose looks the same",),
+        remedy=_plain_remedy(server) if is_plain else _remedy(cause, members),
     )
+
+
+def _filled(text: str, members: list[Said]) -> str:
+    """A text of a cause, with the names that were asked for and who sent the alert."""
+    names = list(dict.fromkeys(said.server_name for said in members if said.server_name))
+    name = listed([f"`{name}`" for name in names], 3) if names else "this name"
+    return text.replace("{name}", name).replace("{who}", ENDPOINT_NAMES[members[0].error_by])
+
+
+def _why(members: list[Said], asked: list[Said], *, is_plain: bool) -> Iterator[Observation]:
+    first = members[0]
+    frames = proof(sorted(said.error_frame for said in members))
+    if is_plain:
+        answer = first.answer.removeprefix("http -> ")
+        text = f"to a hello of TLS the server answered in plain {first.error.removeprefix(_PLAIN).upper()}: {answer}"
+    else:
+        text = f"the {ENDPOINT_NAMES[first.error_by]} sent the {first.error} ({first.error_code})"
+    yield Observation(f"{text}{in_frames(frames)}", frames)
+    empty = proof(sorted(said.no_certificate_frame for said in members if said.no_certificate_frame))
+    if empty:
+        yield Observation(f"asked for its certificate, the client sent an empty list{in_frames(empty)}", empty)
+    offers = list(dict.fromkeys(said.offered for said in members if said.offered))
+    if "version" in first.error and offers:
+        hellos = proof(sorted(said.request_frame for said in members if said.request_frame))
+        yield Observation(f"the client offers {listed(offers)} at most{in_frames(hellos)}", hellos)
+    agreed = [said for said in asked if not said.error and said.protocol == "tls" and said.answer_frame]
+    if agreed:
+        names = list(dict.fromkeys(f"`{said.server_name}`" for said in agreed if said.server_name))
+        of_them = f", for {listed(names, 3)}" if names else ""
+        helloes = proof(sorted(said.answer_frame for said in agreed))
+        yield Observation(
+            f"{counted(len(agreed), 'other connection')} to it had no alert{of_them}{in_frames(helloes)}", helloes
+        )
+    else:
+        yield Observation(f"no request passed on {'it' if len(members) == 1 else 'any of them'}")
 
 
 def _severity(failed: int, asked: int) -> Severity:
@@ -158,14 +126,15 @@ def _blame(side: int, server: str, clients: Sequence[str]) -> Blame:
     return NOBODY
 
 
-def _remedy(cause: Cause, names: Sequence[str], server: str, *, is_plain: bool) -> tuple[Remedy, ...]:
-    if is_plain:
-        return (
-            Remedy("Client", f"`https://` or TLS is configured for {server}, which speaks plain text: use the port of "
-                             "TLS, or `http://`"),
-            Remedy("Server", "if it should speak TLS, turn that on (`listen ... ssl` of nginx, `ssl crt` of haproxy)"),
-        )  # fmt: skip
-    name = names[0] if names else server.rpartition(":")[0]
-    client = Remedy("Client", cause.client.format(name=name))
-    at_server = Remedy("Server", cause.server.format(name=name))
+def _plain_remedy(server: str) -> tuple[Remedy, ...]:
+    return (
+        Remedy("Client", f"`https://` or TLS is configured for {server}, which speaks plain text: use the port of "
+                         "TLS, or `http://`"),
+        Remedy("Server", "if it should speak TLS, turn that on (`listen ... ssl` of nginx, `ssl crt` of haproxy)"),
+    )  # fmt: skip
+
+
+def _remedy(cause: Cause, members: list[Said]) -> tuple[Remedy, ...]:
+    client = Remedy("Client", _filled(cause.client, members))
+    at_server = Remedy("Server", _filled(cause.server, members))
     return (at_server, client) if cause.side == SERVER else (client, at_server)

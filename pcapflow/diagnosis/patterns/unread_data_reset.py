@@ -25,7 +25,7 @@ from pcapflow.text.times import time_of_day, to_ns
 _CONSEQUENCES: Final = ("PF301", "PF302", "PF208")
 _MAX_GROUPS: Final = 200
 _HTTP_ADVICE: Final = (
-    "nginx: `lingering_close on` (its default) and a larger `client_max_body_size`; as a proxy "
+    "where it is nginx: `lingering_close on` (its default) and a larger `client_max_body_size`; as a proxy "
     "`proxy_request_buffering on`, so that what is behind it (gunicorn, uvicorn) gets the whole request"
 )
 
@@ -160,17 +160,14 @@ def _headline(case: Case, found: Resets, members: _Group, who: str) -> str:
     peers = listed(case.hosts(members.flows, 1 - members.sender), 2)
     connections, fate = counted(total, "connection"), _fate(found, members)
     if _confidence(found, members) == POSSIBLE:
-        return (
-            f"{who} reset {connections} {at}, as a program does that closes before it has read all that {peers} sent: "
-            f"{fate}."
-        )
-    return f"{who} closed {connections} {at} before it had read all that {peers} sent, and so reset {them}: {fate}."
+        return f"{who} reset {connections}, as a close does while something that {peers} sent is unread, {at}: {fate}."
+    return f"{who} closed {connections} without reading all that {peers} sent, and so reset {them}, {at}: {fate}."
 
 
 def _fate(found: Resets, members: _Group) -> str:
     lost = int(found.lost[members.rows].sum())
     if members.sender == CLIENT:
-        return f"at least {were(lost, 'byte')} lost" if lost else "nothing was on its way any more"
+        return f"at least {were(lost, 'byte')} lost" if lost else "nothing more was on its way to it"
     unanswered = int(np.count_nonzero(members.unanswered))
     cut = int(np.count_nonzero((members.unheard > 0) & ~members.unanswered))
     arrived = len(members.flows) - unanswered - cut
@@ -237,7 +234,7 @@ def _answered(case: Case, found: Resets, members: _Group) -> Observation:
 
 def _against(found: Resets, members: _Group) -> Iterator[str]:
     if _confidence(found, members) == POSSIBLE or not found.lost[members.rows].any():
-        yield "a program that aborts on purpose (SO_LINGER with a time of 0) sends the same RST, and nothing tells"
+        yield "a program that aborts on purpose (SO_LINGER with a time of 0) sends the same RST"
     if members.sender == SERVER and members.unanswered.any():
         yield "a process that was killed, or a listener that was closed, with a request unread leaves the same RST"
 
@@ -250,13 +247,12 @@ def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
             ),
         )
     port = int(case.column("server_port")[members.flows[0]])
-    advice = [Remedy("Server", _HTTP_ADVICE)] if settings_of(port) == HTTP else []
-    advice += [
-        Remedy(
-            "Server",
-            "after an early answer shutdown(SHUT_WR), read and drop what still comes until the client closes (a few "
-            "seconds at most), and only then close()",
-        ),
-        Remedy("Client", "ask first (`Expect: 100-continue`), and read the answer also where sending has failed"),
-    ]
-    return tuple(advice)
+    drain = Remedy(
+        "Server",
+        "read the request to its end; or, after an early answer, shutdown(SHUT_WR), read and drop what still comes "
+        "until the client closes (a few seconds at most), and only then close()",
+    )
+    at_client = Remedy("Client", "ask first (`Expect: 100-continue`), and read the answer also where sending failed")
+    if settings_of(port) != HTTP:
+        return (drain, at_client)
+    return (drain, Remedy("Server", _HTTP_ADVICE), at_client)

@@ -32,14 +32,14 @@ def test_a_list_of_stanzas_becomes_one_of_their_sources() -> None:
 
 
 def test_a_host_without_apt_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
 
     with pytest.raises(StackUnavailableError, match="needs the command apt-get"):
         debian_source("lwip", tmp_path)
 
 
 def test_an_unpacked_source_is_not_fetched_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources.shutil, "which", lambda tool: tool)
+    monkeypatch.setattr(shutil, "which", lambda tool: tool)
     monkeypatch.setattr(sources, "build_step", lambda *_, **__: pytest.fail("fetched"))
     (tmp_path / "lwip-2.1").mkdir()
 

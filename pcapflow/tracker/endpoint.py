@@ -61,7 +61,7 @@ class Endpoint:
         first_frame: its first segment; -1 none.
         history_seen: Zeek's letters that it has earned, as bits.
         zero_since_ns, zero_since_frame: since when its window is shut; -1 open.
-        previous_*: its previous segment, by which copies of a packet are known; -1 none.
+        previous_*: its previous segment, by which copies of a packet, and what a RST has of it, are known; -1 none.
         ws_*: Wireshark's view of it, in raw numbers (:mod:`pcapflow.tracker.wireshark`); -1 not set yet.
     what is true or false:
         unsure: its last transition is assumed.
@@ -131,6 +131,7 @@ class Endpoint:
         self.zero_since_ns: i64 = -1
         self.previous_frame: i64 = -1
         self.previous_ip_id: i64 = -1
+        self.previous_ttl: i64 = -1
         self.previous_seq: i64 = -1
         self.previous_tsval: i64 = -1
         self.previous_len: i64 = -1

@@ -81,10 +81,12 @@ def fin_passed(y: Endpoint, s: TapSegment) -> None:
     if not _awaits_fin(y):
         return
     fin = y.own_incoming()
+    fin.again_ns = -1
     if fin.seen_ns >= 0 and not s.is_copy:
         fin.earlier_lost = fin_was_lost(y)
         fin.earlier_ns = fin.seen_ns
         fin.earlier_frame = fin.frame
+        fin.earlier_tsval = fin.tsval
         fin.earlier_acks_own = fin.acks_own
         if not fin.acks_own and not fin.earlier_lost:
             fin.was_bare = True
@@ -92,6 +94,15 @@ def fin_passed(y: Endpoint, s: TapSegment) -> None:
     fin.tsval = s.tsval
     fin.frame = s.frame
     fin.acks_own = y.fin_rel >= 0 and s.ack_rel > y.fin_rel
+
+
+def ack_with_fin_passed(y: Endpoint, s: TapSegment) -> None:
+    """An ACK that bears the FIN of its sender once more passed: should the first pass have been lost, it brings it."""
+    fin = y.incoming
+    if fin.seen_ns >= 0 and fin.again_ns < 0:
+        fin.again_ns = s.time_ns
+        fin.again_frame = s.frame
+        fin.again_acks_own = y.fin_rel >= 0 and s.ack_rel > y.fin_rel
 
 
 def _awaits_fin(y: Endpoint) -> bool:

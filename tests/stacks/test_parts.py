@@ -81,7 +81,7 @@ def test_a_quirk_may_be_tied_to_the_beginning_or_the_end() -> None:
 def test_a_path_is_read_as_the_rfc_has_it() -> None:
     path = [(float(n), state) for n, state in enumerate(("FIN_WAIT_1", "TIME_WAIT", "CLOSED"))]
 
-    assert as_rfc(path) == [(0.0, "FIN_WAIT_1"), (1.0, "FIN_WAIT_2"), (1.0, "TIME_WAIT")]
+    assert as_rfc(path) == [(0.0, "FIN_WAIT_1"), (1.0, "FIN_WAIT_2"), (1.0, "TIME_WAIT"), (2.0, "CLOSED")]
 
 
 def test_answers_come_in_order_and_logs_beside_them(driver: Program) -> None:

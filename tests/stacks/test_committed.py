@@ -6,6 +6,7 @@ inferred all the same, says that somebody has to look again.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 
 import pytest
@@ -22,10 +23,24 @@ TIMES_OFF = 0.04
 STACKS = [pytest.param(stack, id=stack.name) for stack in all_stacks()]
 
 
+RANDOM = "random_*"
+RANDOM_SHARE = 0.97
+"""Of the paths under random loss: what is lost just before a RST nobody can know."""
+
+
 @functools.cache
 def score(stack: Stack) -> StackScore:
-    """The score of a stack's committed captures, which several tests look at."""
-    return score_stack(stack, CAPTURES, runs_of(stack))
+    """The score of a stack's committed captures but for the random ones, which several tests look at."""
+    return score_stack(stack, CAPTURES, [run for run in runs_of(stack) if not fnmatch.fnmatch(run.name, RANDOM)])
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_paths_under_random_loss_are_what_both_ends_say(stack: Stack) -> None:
+    total = score_stack(stack, CAPTURES, runs_of(stack, [RANDOM])).score
+
+    print("\n".join(total.differences))
+    assert total.share >= RANDOM_SHARE, f"{total.share:.2%}: {total.differences}"
+    assert sum(total.paths.values()) > 100
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -42,8 +57,7 @@ def test_causes_of_resets_are_the_stacks_reasons(stack: Stack) -> None:
     total = score(stack).score
 
     print(total.causes)
-    told = {line for line in total.cause_differences if not any(run in line for run in stack.misjudged)}
-    assert told == set()
+    assert total.cause_differences == []
     assert total.causes["same"] + total.causes["same class"] > 40
 
 
@@ -74,13 +88,6 @@ def test_whatever_a_scenario_hides_would_differ_with_one_stack_at_least() -> Non
 
 def _hidden() -> set[tuple[str, str, str]]:
     return set().union(*(score(stack).hidden for stack in all_stacks()))
-
-
-@pytest.mark.parametrize("stack", STACKS)
-def test_every_cause_that_is_misjudged_still_is(stack: Stack) -> None:
-    lines = score(stack).score.cause_differences
-
-    assert [run for run in stack.misjudged if not any(run in line for line in lines)] == []
 
 
 @pytest.mark.parametrize("stack", STACKS)

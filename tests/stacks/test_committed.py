@@ -6,6 +6,7 @@ inferred all the same, says that somebody has to look again.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 
 import pytest
@@ -22,24 +23,42 @@ TIMES_OFF = 0.04
 STACKS = [pytest.param(stack, id=stack.name) for stack in all_stacks()]
 
 
-def _unexpected(stack: Stack, differences: list[str]) -> list[str]:
-    """The differences in runs that are not known to be misjudged."""
-    return [line for line in differences if not any(f" {run} " in line for run in stack.misjudged)]
+RANDOM = "random_*"
+RANDOM_SHARE = 0.97
+"""Of the paths under random loss: what is lost just before a RST nobody can know."""
 
 
 @functools.cache
 def score(stack: Stack) -> StackScore:
-    """The score of a stack's committed captures, which several tests look at."""
-    return score_stack(stack, CAPTURES, runs_of(stack))
+    """The score of a stack's committed captures but for the random and misjudged ones, for several tests."""
+    apart = [RANDOM, *stack.misjudged]
+    runs = [run for run in runs_of(stack) if not any(fnmatch.fnmatch(run.name, pattern) for pattern in apart)]
+    return score_stack(stack, CAPTURES, runs)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_is_misjudged_still_is(stack: Stack) -> None:
+    """What is right by now has to be taken off the list."""
+    for pattern in stack.misjudged:
+        total = score_stack(stack, CAPTURES, runs_of(stack, [pattern])).score
+        assert total.differences + total.cause_differences, pattern
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_paths_under_random_loss_are_what_both_ends_say(stack: Stack) -> None:
+    total = score_stack(stack, CAPTURES, runs_of(stack, [RANDOM])).score
+
+    print("\n".join(total.differences))
+    assert total.share >= RANDOM_SHARE, f"{total.share:.2%}: {total.differences}"
+    assert sum(total.paths.values()) > 100
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_paths_are_what_both_ends_say(stack: Stack) -> None:
     total = score(stack).score
 
-    told = _unexpected(stack, total.differences)
-    share = 1 - len(told) / sum(total.paths.values())
-    assert share >= SHARE, f"{share:.2%}: {told}"
+    print("\n".join(total.differences))
+    assert total.share >= SHARE, f"{total.share:.2%}: {total.differences}"
     assert sum(total.paths.values()) > 400
 
 
@@ -48,7 +67,7 @@ def test_causes_of_resets_are_the_stacks_reasons(stack: Stack) -> None:
     total = score(stack).score
 
     print(total.causes)
-    assert _unexpected(stack, total.cause_differences) == []
+    assert total.cause_differences == []
     assert total.causes["same"] + total.causes["same class"] > 40
 
 
@@ -79,14 +98,6 @@ def test_whatever_a_scenario_hides_would_differ_with_one_stack_at_least() -> Non
 
 def _hidden() -> set[tuple[str, str, str]]:
     return set().union(*(score(stack).hidden for stack in all_stacks()))
-
-
-@pytest.mark.parametrize("stack", STACKS)
-def test_every_run_that_is_misjudged_still_is(stack: Stack) -> None:
-    total = score(stack).score
-    lines = total.differences + total.cause_differences
-
-    assert [run for run in stack.misjudged if not any(f" {run} " in line for line in lines)] == []
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -311,7 +311,7 @@ def test_old_stacks_wait_for_three_seconds_before_they_repeat_a_syn(follow: Clim
     assert story.ends == [(state, "SYN_RCVD")]
 
 
-STAMPED = """
+STAMPED_OPEN = """
       0  > S   0:0    ts 1000 ecr 0 sackok 1    | SYN_SENT     | SYN_RCVD+    |
       1  < S.  0:0    ack 1 ts 500 ecr 1000 sackok 1 | ESTABLISHED+ |         |
       2  > .   1:1    ack 1 ts 1002 ecr 500     |              | ESTABLISHED+ |
@@ -323,7 +323,7 @@ STAMPED = """
 def test_an_echo_that_is_older_than_both_passes_of_a_fin_tells_nothing(climb: Climb) -> None:
     """GVisor acknowledges a FIN before it takes over its stamp: that it lacked the first pass, its silence says."""
     climb(f"""
-     ms  segment                                | client       | server       | marks{STAMPED}
+     ms  segment                                | client       | server       | marks{STAMPED_OPEN}
      10  > F.  6:6    ack 6 ts 1010 ecr 504     | FIN_WAIT_1   |              |
    10.1  < F.  6:6    ack 6 ts 510 ecr 1005     | CLOSING+     | FIN_WAIT_1   |
      11  > .   7:7    ack 7 ts 1011 ecr 510     |              | FIN_WAIT_2?  |
@@ -335,7 +335,7 @@ def test_an_echo_that_is_older_than_both_passes_of_a_fin_tells_nothing(climb: Cl
 def test_an_echo_of_the_first_pass_of_a_fin_says_that_it_arrived(climb: Climb) -> None:
     """The near miss."""
     climb(f"""
-     ms  segment                                | client       | server       | marks{STAMPED}
+     ms  segment                                | client       | server       | marks{STAMPED_OPEN}
      10  > F.  6:6    ack 6 ts 1010 ecr 504     | FIN_WAIT_1   | CLOSING+     |
    10.1  < F.  6:6    ack 6 ts 510 ecr 1005     | CLOSING+     | FIN_WAIT_1   |
      11  > .   7:7    ack 7 ts 1011 ecr 510     |              | TIME_WAIT?   |
@@ -353,7 +353,7 @@ def test_an_ack_that_echoes_the_first_fin_repeats_one_that_was_lost(
     follow: Climb, echo: int, server: list[str]
 ) -> None:
     """The server's FIN was lost before the tap. Not all stacks answer a repeated FIN with a duplicate SACK."""
-    rungs = "\n".join(line.split("|")[0] for line in STAMPED.splitlines())
+    rungs = "\n".join(line.split("|")[0] for line in STAMPED_OPEN.splitlines())
     story = follow(f"""{rungs}
      10  > F.  6:6    ack 6 ts 1010 ecr 504
     250  > F.  6:6    ack 6 ts 1250 ecr 504

@@ -61,6 +61,7 @@ def _ack_of_fin_passed(flow: Flow, y: Endpoint, s: TapSegment) -> None:
     state: i64 = y.state
     if fin.own_acked_ns < 0 and (state == FIN_WAIT_1 or state == LAST_ACK or state == CLOSING):
         y.fin_acker_rel = -1
+        y.fin_ack_rel = s.rel
         if s.end_rel > s.rel:
             y.fin_acker_rel = s.rel
     if state == FIN_WAIT_1:

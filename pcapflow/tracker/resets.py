@@ -282,7 +282,7 @@ def _came_before_ack(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> boo
     log = flow.log
     if s.ack_rel >= 0:
         # It may have crossed an ACK that passed just before, or lacks the data that brought this along, or covers that.
-        if 0 <= x.fin_acker_rel < s.ack_rel:
+        if 0 <= x.fin_ack_rel < s.ack_rel:
             return False
         return s.time_ns - log.time_ns(x.last_row) < y.rtt_ns or (
             s.ack_rel == x.fin_acker_rel and log.frame(x.last_row) == y.previous_frame

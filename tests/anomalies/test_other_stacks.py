@@ -315,3 +315,13 @@ def test_a_reset_that_alone_acknowledges_the_data_may_come_from_no_socket(
 
     assert row.cause == "linger-zero"
     assert any("(lwIP)" in other for other in row.alternatives) != acknowledged
+
+
+def test_an_abort_of_a_side_that_had_closed_while_data_was_on_its_way(isn: tuple[int, int]) -> None:
+    """LwIP, late at this tap: it acknowledges the first of three. Whoever leaves data unread sends no FIN."""
+    data = "20 < . 6:106 ack 6 \n 20.1 < . 106:206 ack 6 \n 20.2 < P. 206:306 ack 6 \n 60 < . 306:306 ack 7"
+
+    row = only(found(f"{OPEN} \n 10 > F. 6:6 ack 6 id 5 \n {data} \n 90 > R. 7:7 ack 106 id 6", isn), "PF301")
+
+    assert (row.cause, row.confidence) == ("data-after-close", "possible")
+    assert "at least 200 bytes were lost" in row.detail

@@ -365,3 +365,33 @@ def test_an_ack_that_echoes_the_first_fin_repeats_one_that_was_lost(
     steps = story.tables.transitions
     path = [STATE_NAMES[new] for new in steps["new"][steps["endpoint"] == SERVER]]
     assert path[2:4] == server
+
+
+def test_a_reset_that_acknowledges_what_came_after_the_ack_of_its_fin_had_that(climb: Climb) -> None:
+    """LwIP at its own tap, a round trip takes 4 ms: the RST comes soon after the ACK, and covers what followed."""
+    climb("""
+     ms  segment               | client       | server       | marks
+      0  > S   0:0             | SYN_SENT     | SYN_RCVD+    |
+      4  < S.  0:0    ack 1    | ESTABLISHED+ |              |
+    4.1  > .   1:1    ack 1    |              | ESTABLISHED+ |
+     10  > F.  1:1    ack 1    | FIN_WAIT_1   | CLOSE_WAIT+  |
+     14  < .   1:1    ack 2    | FIN_WAIT_2?  |              |
+     15  < P.  1:1461 ack 2    |              |              |
+   15.1  > R.  2:2    ack 1461 | CLOSED       | CLOSED?      | reset
+    """)
+
+
+def test_a_fin_behind_a_hole_is_not_taken_to_have_counted_at_the_end(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  7:7    ack 6 |              | FIN_WAIT_1   |
+   10.1  > .   6:6    ack 6 |              |              |
+     20  end
+    """)
+
+
+def test_and_counts_where_nothing_is_missing(climb: Climb) -> None:
+    climb(f"""{HANDSHAKE}
+     10  < F.  6:6    ack 6 | CLOSE_WAIT?  | FIN_WAIT_1   |
+   10.1  > .   6:6    ack 6 |              |              |
+     20  end
+    """)

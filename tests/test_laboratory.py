@@ -406,6 +406,9 @@ def test_the_index_names_every_file_and_nothing_else() -> None:
     for line in build.INDEX.read_text(encoding="utf-8").splitlines():
         if heading := re.match(r"##+ `([\w/]+)/`", line):
             folder = heading[1]
+        elif folder == "stacks/captures":
+            # A row stands for several files there; ``tests/stacks/test_committed.py`` knows which.
+            continue
         elif (row := re.match(r"\| ([\w.]+) \|", line)) and row[1] not in ("name", "file"):
             named += [f"{folder}/{row[1]}{ending}" for ending in endings[folder.partition("/")[0]]]
 

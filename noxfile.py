@@ -45,6 +45,7 @@ SUITE: Final = ("tests", "fixtures", "benchmarks")
 SOURCES: Final = ("pcapflow", "reports/templates", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 """What the distributions are made from."""
 NOT_QUICK: Final = (
+    "tests/diagnosis/test_kernel.py",
     "tests/kernel",
     "tests/reader/test_hostile.py",
     "tests/reader/test_wireshark.py",

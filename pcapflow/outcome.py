@@ -52,7 +52,7 @@ class Outcome:
         return incidents
 
     @property
-    def alone(self) -> list[dict[str, Any]]:
+    def unexplained(self) -> list[dict[str, Any]]:
         """The anomalies that belong to no incident, worst first."""
         explained = {place for incident in self.incidents for place in incident["anomalies"]}
         return [anomaly for place, anomaly in enumerate(self.anomalies) if place not in explained]

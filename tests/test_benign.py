@@ -19,6 +19,7 @@ def test_nothing_above_info_is_told_of_ordinary_traffic(recording: Recording) ->
     analysis = pcapflow.analyze(recording.path, reader="native")
 
     alarms = [f"{row.code} {row.detail}" for row in analysis.findings if row.severity > Severity.INFO]
+    alarms += [f"{row.pattern} {row.headline}" for row in analysis.diagnosis if row.severity > Severity.INFO]
     assert alarms == []
     # Quiet, and not for want of anything to say: whole connections were followed to their end.
     assert len(analysis.flows) >= 1

@@ -29,7 +29,7 @@ FIELDS: Final = (
 )
 SHARE: Final = 0.99
 
-_CHALLENGED: Final = re.compile(r"_challenged|half_open_recovered|old_syn_late|reuse_in_close_wait")
+_CHALLENGED: Final = re.compile(r"_challenged|half_open_recovered|old_syn_late|reuse_in_close_wait|reuse_in_last_ack")
 """Where a SYN is merely challenged, Wireshark splits what is one connection (docs/wireshark.md)."""
 
 

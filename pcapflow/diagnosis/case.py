@@ -65,6 +65,7 @@ class Case:
             endpoint: only those that blame this endpoint.
         """
         places = [place for code in codes or self._by_code for place in self._by_code.get(code, ())]
+        places = [place for place in places if self._is_listed(self.anomalies[place])]
         if not codes:
             places = [place for place in places if not self.anomalies[place].about_capture]
         if endpoint is not None:
@@ -73,6 +74,11 @@ class Case:
             members = self.mask(flows)
             places = [place for place in places if self._is_about(self.anomalies[place], members)]
         return sorted(places)
+
+    @staticmethod
+    def _is_listed(anomaly: Anomaly) -> bool:
+        """Whether it names what it is about: the row that counts what a rule found beyond its limit may not."""
+        return anomaly.about_capture or anomaly.flow >= 0 or len(anomaly.flows) > 0
 
     def _is_about(self, anomaly: Anomaly, members: BoolArray) -> bool:
         if anomaly.flow >= 0:

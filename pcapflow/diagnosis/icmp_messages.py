@@ -26,7 +26,7 @@ class Message(NamedTuple):
 
     Attributes:
         flow: the connection it speaks of.
-        told: the side whose segment it speaks of.
+        about: the side whose segment it speaks of.
         sender: the address it came from; "" where only its first was kept and this is another.
         family: 4 or 6.
         value: its type times 256 and code.
@@ -34,7 +34,7 @@ class Message(NamedTuple):
     """
 
     flow: int
-    told: int
+    about: int
     sender: str
     family: int
     value: int
@@ -66,19 +66,21 @@ def messages(case: Case, flows: IntArray, *, after_ns: int = -1) -> list[Message
     return found
 
 
-def senders(told: Sequence[Message]) -> tuple[str, ...]:
+def senders(errors: Sequence[Message]) -> tuple[str, ...]:
     """The addresses that sent them, the most frequent first."""
-    return tuple(who for who, _ in Counter(message.sender for message in told if message.sender).most_common())
+    return tuple(who for who, _ in Counter(message.sender for message in errors if message.sender).most_common())
 
 
-def observed(case: Case, told: Sequence[Message]) -> list[Observation]:
+def observed(case: Case, errors: Sequence[Message]) -> list[Observation]:
     """What the messages of each sender say, with their frames."""
     found = []
-    for who in senders(told)[:3]:
-        texts = list(dict.fromkeys(message.text for message in told if message.sender == who))
-        same = [message for message in told if message.sender == who or (not message.sender and message.text in texts)]
+    for who in senders(errors)[:3]:
+        texts = list(dict.fromkeys(message.text for message in errors if message.sender == who))
+        same = [
+            message for message in errors if message.sender == who or (not message.sender and message.text in texts)
+        ]
         frames = proof(message.frame for message in same)
-        is_host = any(who == case.tables.ip(message.flow, 1 - message.told) for message in same)
+        is_host = any(who == case.tables.ip(message.flow, 1 - message.about) for message in same)
         found.append(
             Observation(
                 f"{who if is_host else 'the router ' + who} said so by {counted(len(same), 'ICMP message')}: "

@@ -119,5 +119,5 @@ class Incident(Explanation):
 
 def unexplained(anomalies: Sequence[Anomaly], incidents: Sequence[Incident]) -> list[Anomaly]:
     """The anomalies that stand alone, in their order."""
-    told = frozenset().union(*(incident.explains for incident in incidents))
-    return [anomaly for place, anomaly in enumerate(anomalies) if place not in told]
+    explained = frozenset().union(*(incident.explains for incident in incidents))
+    return [anomaly for place, anomaly in enumerate(anomalies) if place not in explained]

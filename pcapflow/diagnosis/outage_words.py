@@ -16,7 +16,6 @@ from pcapflow.diagnosis.model import Blame, Observation
 from pcapflow.diagnosis.outages import Outage
 from pcapflow.diagnosis.service import Service
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
-from pcapflow.diagnosis.words import said_on
 from pcapflow.tcp.states import CLIENT, FIN_TX, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
@@ -121,8 +120,6 @@ def _attempts(case: Case, flows: IntArray) -> str:
 def observations(case: Case, service: Service, outage: Outage) -> Iterator[Observation]:
     """What is to be seen of it, the strongest first."""
     yield from _ended(case, service, outage)
-    errors = [flow for flow in outage.ended.tolist() if flow in case.payload.said and case.payload.said[flow].error]
-    yield from said_on(case.payload, errors)
     yield from _turned_away(case, outage)
     yield from _return(case, outage)
     if len(outage.others):

@@ -98,12 +98,12 @@ def outages(tables: Tables, config: Config) -> tuple[Outage, ...]:
     """All outages of the capture, those of several ports of one host as one."""
     service = Service(tables, config)
     found: list[Outage] = []
-    told = np.zeros(len(tables.flows), dtype=bool)
+    taken = np.zeros(len(tables.flows), dtype=bool)
     for look in (_refusing, _forgetful, _at_once):
         for outage in look(service):
-            if not told[outage.ended].any():
+            if not taken[outage.ended].any():
                 found.append(outage)
-                told[outage.ended] = True
+                taken[outage.ended] = True
     return tuple(_together(service, found))
 
 

@@ -28,12 +28,12 @@ class Rejection(NamedTuple):
     Attributes:
         flows: the connections, in order of number.
         sender: the address of the ICMP messages; "" where RSTs with another TTL than the host's were drawn.
-        told: the ICMP messages.
+        icmp: the ICMP messages.
     """
 
     flows: IntArray
     sender: str
-    told: tuple[Message, ...]
+    icmp: tuple[Message, ...]
 
 
 def forged_refusals(case: Case) -> IntArray:
@@ -56,9 +56,9 @@ def rejections(case: Case) -> list[Rejection]:
             sender = first.setdefault(message.flow, message.sender)
             if sender and _rejects(case, message):
                 by_sender.setdefault(sender, []).append(message)
-        for sender, told in by_sender.items():
-            members = unique(np.array([message.flow for message in told], dtype=np.int64))
-            found.append(Rejection(members, sender, tuple(told)))
+        for sender, icmp in by_sender.items():
+            members = unique(np.array([message.flow for message in icmp], dtype=np.int64))
+            found.append(Rejection(members, sender, tuple(icmp)))
     return found
 
 
@@ -69,7 +69,7 @@ def _rejects(case: Case, message: Message) -> bool:
     if message.value >> 8 not in (3, 1) or (message.family == 4 and message.value == (3 << 8 | 4)):
         return False
     f = case.tables.flows
-    peer = host_keys(case.tables, 1 - message.told)[message.flow]
+    peer = host_keys(case.tables, 1 - message.about)[message.flow]
     return any(
         np.any((host_keys(case.tables, endpoint) == peer) & (side(f, endpoint, "last_ns") > message.time_ns))
         for endpoint in SIDES

@@ -118,18 +118,19 @@ def _note_alternative(candidate: _Candidate, weight: float, accepted: Sequence[_
 
 def _rank(choice: _Accepted) -> tuple[float, ...]:
     """What went wrong first, then what the capture lacks, then what is harmless; the worst of each first."""
-    told = choice.candidate.explanation
+    explanation = choice.candidate.explanation
     about_capture = is_about_capture(choice.candidate.pattern.code)
-    part = 2 if told.severity is Severity.INFO else int(about_capture)
-    return (part, -told.severity, -choice.weight, -told.count, told.start_ns)
+    part = 2 if explanation.severity is Severity.INFO else int(about_capture)
+    return (part, -explanation.severity, -choice.weight, -explanation.count, explanation.start_ns)
 
 
 def _incident(number: int, choice: _Accepted, payload: Payload) -> Incident:
-    pattern, told = choice.candidate
-    fields = {field.name: getattr(told, field.name) for field in dataclasses.fields(Explanation)}
+    pattern, explanation = choice.candidate
+    fields = {field.name: getattr(explanation, field.name) for field in dataclasses.fields(Explanation)}
     fields["explains"] = choice.explains
-    cited = {frame for observation in told.why for frame in observation.frames}
+    cited = {frame for observation in explanation.why for frame in observation.frames}
     # A pattern that rests on what was said has told it already.
-    fields["why"] = (*told.why, *(seen for seen in said_on(payload, told.flows) if not cited.issuperset(seen.frames)))
-    fields["against"] = (*told.against, *(f"it could also be this: {text}" for text in choice.alternatives))
+    words = [seen for seen in said_on(payload, explanation.flows) if not cited.issuperset(seen.frames)]
+    fields["why"] = (*explanation.why, *words)
+    fields["against"] = (*explanation.against, *(f"it could also be this: {text}" for text in choice.alternatives))
     return Incident(number=number, code=pattern.code, pattern=pattern.name, **fields)

@@ -12,7 +12,7 @@ from pcapflow.anomalies.lookup.columns import among, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys, largest_servers, server_numbers
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.anomalies.resets.causes import resets
+from pcapflow.anomalies.resets.at_once import reset_at_once
 from pcapflow.config import Config
 from pcapflow.tables.moments import Moments
 from pcapflow.tables.table import Tables
@@ -104,21 +104,10 @@ class _View:
         repeats = side(f, CLIENT, "retransmitted") - np.maximum(side(f, CLIENT, "syns") - 1, 0)
         never = (side(f, SERVER, "acked") <= 1) & (server_bytes == 0) & ~by_server
         self.is_ignored = complete & (client_bytes > 0) & (repeats >= 2) & never
-        self.is_reset = complete & (server_bytes == 0) & self._reset_at_once(config, moments)
+        self.is_reset = reset_at_once(tables, config)
         ends = np.where(self.is_waiting, close, np.where(f["close_ns"] >= 0, f["close_ns"], f["end_ns"]))
         self.until_ns = np.where(self.answered_ns >= 0, self.answered_ns, ends)
         self.is_served = complete & (server_bytes > 0) & ~self.is_late
-
-    def _reset_at_once(self, config: Config, moments: Moments) -> BoolArray:
-        found = resets(self.tables, config)
-        f = self.tables.flows
-        mask = np.zeros(len(f), dtype=bool)
-        own = found.passive & (found.senders == SERVER) & ~found.sender_closed & ~found.foreign & (found.signs == 0)
-        mask[found.flows[own]] = True
-        trip = np.maximum(side(f, CLIENT, "rtt_ns"), 0) + np.maximum(side(f, SERVER, "rtt_ns"), 0)
-        since = f["close_ns"] - np.where(moments.established_ns >= 0, moments.established_ns, self.accepted_ns)
-        quick: BoolArray = mask & (since <= 2 * trip + _AT_ONCE_NS)
-        return quick
 
     @property
     def is_turned_away(self) -> BoolArray:

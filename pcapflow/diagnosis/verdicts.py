@@ -23,8 +23,8 @@ def is_path(case: Case, event: Event, events: Sequence[Event]) -> bool:
     """Whether a lasting silence is that of a path: several hosts fell silent for the same askers, or ICMP says so."""
     if len(together(case, event, events)) > 1:
         return True
-    told = messages(case, concerned(case, event), after_ns=event.since_ns)
-    return any(message.value in _NO_ROUTE[message.family] for message in told)
+    errors = messages(case, concerned(case, event), after_ns=event.since_ns)
+    return any(message.value in _NO_ROUTE[message.family] for message in errors)
 
 
 def together(case: Case, event: Event, events: Sequence[Event]) -> list[Event]:

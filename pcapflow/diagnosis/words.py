@@ -21,14 +21,14 @@ def said_on(payload: Payload, flows: Iterable[int]) -> list[Observation]:
         payload: what connections said, as far as somebody asked.
         flows: the connections of an incident.
     """
-    told = [said for flow in flows if (said := payload.said.get(flow)) and said.frames]
-    errors = [said for said in told if said.error]
-    chosen = errors or told
+    heard = [said for flow in flows if (said := payload.said.get(flow)) and said.frames]
+    errors = [said for said in heard if said.error]
+    chosen = errors or heard
     by_text: dict[str, list[Said]] = {}
     for said in chosen:
         by_text.setdefault(said.what, []).append(said)
     often = sorted(by_text.items(), key=lambda item: -len(item[1]))[:_MOST_TEXTS]
-    return [_observation(text, members, len(told), is_error=bool(errors)) for text, members in often]
+    return [_observation(text, members, len(heard), is_error=bool(errors)) for text, members in often]
 
 
 def _observation(text: str, members: list[Said], total: int, *, is_error: bool) -> Observation:

@@ -46,9 +46,9 @@ def _suite(root: ET.Element, outcome: Outcome, gate: Gate) -> None:
     readable = ET.SubElement(suite, "testcase", classname=name, name="readable")
     if outcome.error:
         ET.SubElement(readable, "error", message=printable(outcome.error))
-    cases: dict[str, list[_Told]] = {}
-    for told in (*map(_of_incident, outcome.incidents), *map(_of_anomaly, outcome.anomalies)):
-        cases.setdefault(told.code, []).append(told)
+    cases: dict[str, list[_Entry]] = {}
+    for entry in (*map(_of_incident, outcome.incidents), *map(_of_anomaly, outcome.anomalies)):
+        cases.setdefault(entry.code, []).append(entry)
     failures = 0
     for code, rows in cases.items():
         case = ET.SubElement(suite, "testcase", classname=name, name=f"{code} {rows[0].name}")
@@ -74,7 +74,7 @@ def _skipped(root: ET.Element, path: str) -> None:
     ET.SubElement(case, "skipped", message="the batch was interrupted before this capture was analysed")
 
 
-class _Told(NamedTuple):
+class _Entry(NamedTuple):
     """One incident or anomaly as a case tells it."""
 
     code: str
@@ -84,16 +84,16 @@ class _Told(NamedTuple):
     lines: tuple[str, ...]
 
 
-def _of_incident(incident: dict[str, Any]) -> _Told:
+def _of_incident(incident: dict[str, Any]) -> _Entry:
     headline = incident["headline"]
     lines = [f"{incident['severity']}: {headline}"]
     lines += [f"  because {seen['text']}" for seen in incident["why"]]
     lines += [f"  {step['side']}: {step['text']}" for step in incident["remedy"]]
-    return _Told(incident["code"], incident["pattern"], incident["severity"], headline, tuple(lines))
+    return _Entry(incident["code"], incident["pattern"], incident["severity"], headline, tuple(lines))
 
 
-def _of_anomaly(anomaly: dict[str, Any]) -> _Told:
+def _of_anomaly(anomaly: dict[str, Any]) -> _Entry:
     where = "" if anomaly["flow"] is None else f" flow {anomaly['flow']}"
     frames = f" (frames {', '.join(map(str, anomaly['frames']))})" if anomaly["frames"] else ""
     line = f"{anomaly['severity']}{where}: {anomaly['detail']}{frames}"
-    return _Told(anomaly["code"], anomaly["name"], anomaly["severity"], anomaly["detail"], (line,))
+    return _Entry(anomaly["code"], anomaly["name"], anomaly["severity"], anomaly["detail"], (line,))

@@ -77,18 +77,18 @@ def smtp(talk: Talk) -> Said | None:
         first = first or reply
         if fault is None and int(code) >= _FIRST_SMTP_ERROR:
             fault = reply
-    told = fault or first
-    if told is None and not command[0]:
+    chosen = fault or first
+    if chosen is None and not command[0]:
         return None
-    words = f"smtp {told[0]} {told[1]}" if told else f"smtp {command[0]}"
+    words = f"smtp {chosen[0]} {chosen[1]}" if chosen else f"smtp {command[0]}"
     return Said(
         flow=talk.flow,
         protocol="smtp",
         what=tidy(words, MOST_CHARACTERS),
         request=command[0],
         request_frame=command[1],
-        answer=told[0] if told else "",
-        answer_frame=told[2] if told else 0,
+        answer=chosen[0] if chosen else "",
+        answer_frame=chosen[2] if chosen else 0,
         error=fault[1] if fault else "",
         error_code=fault[0] if fault else "",
         error_by=SERVER if fault else NOBODY,
@@ -111,11 +111,11 @@ def dns(talk: Talk) -> Said | None:
     if not name[1] and not answer_frame:
         return None
     words = "" if code in {"", "0"} else _RCODES.get(code, f"RCODE {code}")
-    told = f"dns {name[0]}".strip()
+    chosen = f"dns {name[0]}".strip()
     return Said(
         flow=talk.flow,
         protocol="dns",
-        what=tidy(f"{told}: {words}" if words else told, MOST_CHARACTERS),
+        what=tidy(f"{chosen}: {words}" if words else chosen, MOST_CHARACTERS),
         request=name[0],
         request_frame=name[1],
         answer=words or ("NOERROR" if code == "0" else ""),

@@ -105,6 +105,6 @@ def _dissected(program: str, excerpts: Sequence[Excerpt], asked: int) -> Payload
         for layer in layers.get(number, ()):
             heard.setdefault(origin.flow, []).append(Heard(origin.endpoint, origin.frame, layer))
     greetings = {excerpt.flow: _greeting(excerpt) for excerpt in excerpts}
-    told = {flow: words for flow in heard if (words := said(Talk(flow, tuple(heard[flow]), greetings[flow])))}
+    words_of = {flow: words for flow in heard if (words := said(Talk(flow, tuple(heard[flow]), greetings[flow])))}
     note = f"What the connections said is not told, or only in part: {printable(fault[:200])}." if fault else ""
-    return Payload(told, note, asked, len(origins))
+    return Payload(words_of, note, asked, len(origins))

@@ -87,11 +87,11 @@ def mysql(talk: Talk) -> Said | None:
         return None
     code = tidy(fault.layer.first("error_code")) if fault else ""
     words = tidy(fault.layer.first("error.message")) if fault else ""
-    told = f"{code} {words}".strip() or query[0]
+    shown = f"{code} {words}".strip() or query[0]
     return Said(
         flow=talk.flow,
         protocol="mysql",
-        what=tidy(f"mysql: {told}" if told else "mysql", MOST_CHARACTERS),
+        what=tidy(f"mysql: {shown}" if shown else "mysql", MOST_CHARACTERS),
         request=query[0],
         request_frame=query[1],
         error=words,
@@ -120,11 +120,11 @@ def redis(talk: Talk) -> Said | None:
         return None
     parts = _REDIS_CODE.match(fault[0])
     code, words = (parts.group(1), tidy(parts.group(2))) if parts else ("", tidy(fault[0]))
-    told = tidy(f"-{fault[0].removeprefix('-')}") if fault[0] else command[0]
+    shown = tidy(f"-{fault[0].removeprefix('-')}") if fault[0] else command[0]
     return Said(
         flow=talk.flow,
         protocol="redis",
-        what=tidy(f"redis: {told}" if told else "redis", MOST_CHARACTERS),
+        what=tidy(f"redis: {shown}" if shown else "redis", MOST_CHARACTERS),
         request=command[0],
         request_frame=command[1],
         error=words,

@@ -206,22 +206,22 @@ def _worst(talk: Talk, protocol: str, exchanges: list[_Exchange]) -> Said | None
     exchanges = [exchange for exchange in exchanges if exchange.request or exchange.status]
     if not exchanges:
         return None
-    told = max(exchanges, key=lambda exchange: exchange.badness)
-    is_error = told.badness > 0
-    answer = tidy(f"{told.status} {told.phrase}") if is_error else tidy(told.status)
-    what = f"{told.request or protocol} -> {answer}" if answer else told.request
+    worst = max(exchanges, key=lambda exchange: exchange.badness)
+    is_error = worst.badness > 0
+    answer = tidy(f"{worst.status} {worst.phrase}") if is_error else tidy(worst.status)
+    what = f"{worst.request or protocol} -> {answer}" if answer else worst.request
     return Said(
         flow=talk.flow,
         protocol=protocol,
         what=tidy(what, MOST_CHARACTERS),
-        request=told.request,
-        request_frame=told.request_frame,
+        request=worst.request,
+        request_frame=worst.request_frame,
         answer=answer,
-        answer_frame=told.answer_frame,
-        error=(tidy(told.phrase) or answer) if is_error else "",
-        error_code=tidy(told.status) if is_error else "",
+        answer_frame=worst.answer_frame,
+        error=(tidy(worst.phrase) or answer) if is_error else "",
+        error_code=tidy(worst.status) if is_error else "",
         error_by=SERVER if is_error else NOBODY,
-        error_frame=told.answer_frame if is_error else 0,
+        error_frame=worst.answer_frame if is_error else 0,
     )
 
 

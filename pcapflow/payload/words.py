@@ -56,8 +56,8 @@ def said(talk: Talk) -> Said | None:
 def _told(talk: Talk) -> Said | None:
     """In the first protocol that tells something; in the first at all where none does."""
     names = {heard.layer.name for heard in talk.heard}
-    told = [words for name, tell in _TELLERS.items() if name in names and (words := tell(talk))]
-    return next((words for words in told if words.frames), told[0] if told else None)
+    texts = [words for name, tell in _TELLERS.items() if name in names and (words := tell(talk))]
+    return next((words for words in texts if words.frames), texts[0] if texts else None)
 
 
 def _of_side(talk: Talk, endpoint: int) -> Said | None:

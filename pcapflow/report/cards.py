@@ -49,7 +49,7 @@ class Card(NamedTuple):
 def cards(
     tables: Tables,
     groups: Sequence[AnomalyGroup],
-    texts: Mapping[str, RuleText],
+    texts: Sequence[RuleText],
     ladders: Mapping[int, Ladder],
     used: set[int],
     clock: Clock,
@@ -61,7 +61,7 @@ def cards(
     Args:
         tables: of the capture.
         groups: worst first.
-        texts: the words of the rules, by code.
+        texts: the words of the rules, one for each group.
         ladders: what was drawn, by flow.
         used: connections whose ladder is on the page already: one in two groups is drawn once, where it weighs most.
         clock: says times.
@@ -73,7 +73,7 @@ def cards(
         if first >= 0:
             used.add(first)
         instances = instances_of(tables, group, first, used, ladders, clock)
-        card = _card(tables, index, group, texts[group.worst.code], first, ladders.get(first), instances)
+        card = _card(tables, index, group, texts[index], first, ladders.get(first), instances)
         made.append(card._replace(open=card.open and first_open))
     return tuple(made)
 

@@ -79,13 +79,13 @@ class Filter(NamedTuple):
 class Connections(NamedTuple):
     """The connections that are shown, and in words how many are not.
 
-    ``note`` says why it is not told what they said, or not of all; ``told`` is whether it is told of any.
+    ``note`` says why it is not told what they said, or not of all; ``has_words`` is whether it is told of any.
     """
 
     heading: str
     rows: tuple[Connection, ...]
     note: str
-    told: bool
+    has_words: bool
     filters: tuple[Filter, ...]
     from_time: str
     to_time: str
@@ -132,7 +132,7 @@ def connections(
         heading=heading,
         rows=rows,
         note=payload.note,
-        told=any(row.what for row in rows),
+        has_words=any(row.what for row in rows),
         filters=_filters(rows),
         from_time=clock.text(tables.capture.first_ns),
         to_time=clock.text(tables.capture.last_ns),

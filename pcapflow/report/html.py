@@ -14,8 +14,8 @@ from pcapflow.views.groups import card_groups
 
 def to_html(result: Result) -> str:
     """The report of a run: reads the capture once more for the segments of its ladders."""
-    told, groups = card_groups(result.findings, result.diagnosis)
-    drawn = wanted_flows(result.tables, (*told, *groups), result.config)
+    explained, groups = card_groups(result.findings, result.diagnosis)
+    drawn = wanted_flows(result.tables, (*explained, *groups), result.config)
     evidence = {
         frame for anomaly in result.findings if anomaly.flow in drawn or anomaly.flow < 0 for frame in anomaly.frames
     }

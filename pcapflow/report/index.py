@@ -86,7 +86,7 @@ def build_index(outcomes: Sequence[Outcome], left_out: Sequence[str] = ()) -> In
 
 def _row(outcome: Outcome) -> Row:
     counts: dict[str, int] = {}
-    for anomaly in outcome.alone:
+    for anomaly in outcome.unexplained:
         label = f"{anomaly['code']} {anomaly['name']}"
         counts[label] = counts.get(label, 0) + anomaly["count"]
     return Row(

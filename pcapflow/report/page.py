@@ -76,14 +76,14 @@ def build(
     """
     capture = tables.capture
     clock = Clock(capture.first_ns, capture.last_ns)
-    told, groups = card_groups(anomalies, incidents)
-    drawn = wanted_flows(tables, (*told, *groups), config)
-    ladders = {flow: _ladder(tables, flow, (*told, *groups), (segments or {}).get(flow, ())) for flow in drawn}
-    texts = {group.worst.code: rule_text(group.worst.code, group.worst.name) for group in groups}
-    titles = {code: text.title for code, text in texts.items()}
+    explained, groups = card_groups(anomalies, incidents)
+    drawn = wanted_flows(tables, (*explained, *groups), config)
+    ladders = {flow: _ladder(tables, flow, (*explained, *groups), (segments or {}).get(flow, ())) for flow in drawn}
+    texts = [rule_text(group.worst) for group in groups]
+    titles = {group.worst.code: text.title for group, text in zip(groups, texts, strict=True)}
     quality = quality_note(tables, anomalies)
     used: set[int] = set()
-    happened = incident_cards(tables, incidents, told, ladders, used, clock)
+    happened = incident_cards(tables, incidents, explained, ladders, used, clock)
     shown = cards(tables, groups, texts, ladders, used, clock, first_open=not incidents)
     return ReportView(
         title=capture.name,
@@ -96,7 +96,7 @@ def build(
         cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
         notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
         census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
-        connections=connections(tables, _remarks(incidents, told, groups), drawn, clock, config, payload),
+        connections=connections(tables, _remarks(incidents, explained, groups), drawn, clock, config, payload),
         looks=STATE_LOOKS,
         version=__version__,
         # Asked for last: the checksum may still be running in another thread.
@@ -119,13 +119,13 @@ def _meta(tables: Tables) -> tuple[str, ...]:
 
 
 def _remarks(
-    incidents: Sequence[Incident], told: Sequence[AnomalyGroup], groups: Sequence[AnomalyGroup]
+    incidents: Sequence[Incident], explained: Sequence[AnomalyGroup], groups: Sequence[AnomalyGroup]
 ) -> list[Remark]:
     """What the table says of connections: the incidents that they belong to first."""
     sides = {"client": CLIENT, "server": SERVER, "": -1}
     remarks = [
         Remark(group.flows, incident.pattern, incident.severity, sides[incident.blame.side])
-        for incident, group in zip(incidents, told, strict=True)
+        for incident, group in zip(incidents, explained, strict=True)
     ]
     return remarks + [
         Remark(group.flows, group.worst.name, group.worst.severity, group.worst.endpoint) for group in groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from pcapflow.anomalies.catalogue import known_rule
+from pcapflow.anomalies.model import Anomaly
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import sentence
@@ -45,16 +46,19 @@ def prose(text: str) -> Prose:
     return tuple(Span(piece, "code" if i % 2 else "plain") for i, piece in enumerate(pieces) if piece)
 
 
-def rule_text(code: str, name: str) -> RuleText:
-    """The words of a rule; one that is not in the catalogue is called by its name, and nothing is added."""
-    rule = known_rule(code)
+def rule_text(found: Anomaly) -> RuleText:
+    """The words of an anomaly's rule, for its cause and side.
+
+    A rule that is not in the catalogue is called by its name, and nothing is added.
+    """
+    rule = known_rule(found.code)
     if rule is None:
-        return RuleText(name.replace("-", " ").capitalize(), (), (), ())
-    text = rule.help
+        return RuleText(found.name.replace("-", " ").capitalize(), (), (), ())
+    text = rule.help_for(found.cause, found.endpoint)
     return RuleText(
         title=rule.title,
         means=prose(sentence(text.means)),
-        advice=tuple(Advice(who, prose(advice)) for who, advice in text.do),
+        advice=tuple(Advice(who, prose(sentence(advice))) for who, advice in text.do),
         otherwise=prose(sentence(text.otherwise)),
     )
 

@@ -37,6 +37,7 @@ MARK_UNEXPECTED: Final = 24
 MARK_ICMP_UNREACHABLE: Final = 25
 MARK_TAKEN_BACK: Final = 26
 MARK_RESET_OF_OLDER: Final = 27
+MARK_DUPLICATE_SACK: Final = 28
 
 MARK_NAMES: Final = (
     "retransmission",
@@ -67,4 +68,5 @@ MARK_NAMES: Final = (
     "icmp-unreachable",
     "taken-back",
     "reset-of-older",
+    "duplicate-sack",
 )

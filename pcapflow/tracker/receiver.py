@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from pcapflow.tcp.marks import MARK_DUPLICATE_SACK
 from pcapflow.tcp.states import (
     ACK_OF_FIN_RX,
     ASSUMED,
@@ -26,6 +27,10 @@ from pcapflow.tracker.segment import TapSegment
 def ack_passed(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """An ACK of ``x`` on its way to ``y``: of data, of its SYN, of its FIN."""
     ack_rel: i64 = s.ack_rel
+    if s.sack_left >= 0 and s.sack_left == y.again_seq and y.rel(s.sack_left) < ack_rel <= x.acked_rel:
+        # A first block below the ACK reports what came twice (RFC 2883, 4). Since the first had been acknowledged, only
+        # late, that was sent again needlessly. Where no ACK passed before, it was the ACK that was lost.
+        flow.mark(s.frame, s.time_ns, x, MARK_DUPLICATE_SACK, y.rel(s.sack_left))
     if ack_rel > x.acked_rel:
         x.acked_before_rel = x.acked_rel
         x.acked_rel = ack_rel

@@ -71,8 +71,9 @@ def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
         x.longest_pause_ns = 0
         in_hole = x.hole_bytes > 0 and x.hole_start_rel <= fin_rel < x.hole_end_rel
         if fin_rel < x.next_rel and x.unseen > 0 and not in_hole:
-            # What was acknowledged and had not passed was this FIN, and no byte.
-            x.unseen -= 1
+            # Nothing follows a FIN: what was acknowledged from there on and had not passed was this FIN, and no byte,
+            # or was never sent and somebody made that ACK up.
+            x.unseen -= min(x.unseen, max(x.unseen_end_rel - fin_rel, 1))
         if fin_rel == x.inferred.rel >= 0:
             infer_fin(flow, x, PROVEN, s.ack_rel <= y.fin_rel)
         else:

@@ -60,8 +60,8 @@ def card_groups(
     anomalies: Sequence[Anomaly], incidents: Sequence[Incident]
 ) -> tuple[list[AnomalyGroup], list[AnomalyGroup]]:
     """The groups behind the cards of a report: one for each incident, and those of the anomalies that stand alone."""
-    told = [_incident_group(incident, anomalies) for incident in incidents]
-    return told, anomaly_groups(unexplained(anomalies, incidents))
+    explained = [_incident_group(incident, anomalies) for incident in incidents]
+    return explained, anomaly_groups(unexplained(anomalies, incidents))
 
 
 def _incident_group(incident: Incident, anomalies: Sequence[Anomaly]) -> AnomalyGroup:

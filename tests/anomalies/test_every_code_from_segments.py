@@ -88,6 +88,7 @@ SPEAKS = [
     Case("PF104", "0 > S 0:0 \n 1 < S. 0:0 ack 1 \n 1001 < S. 0:0 ack 1 \n 3001 < S. 0:0 ack 1", end_ms=8000),
     Case("PF105", "0 > S 0:0 \n 1 < S. 0:0 ack 1", flows=6, end_ms=4000, config=Config(flood_flows=5)),
     Case("PF106", f"{OPEN} \n 1001 < S. 0:0 ack 1 \n 1002 > . 1:1 ack 1", flows=3),
+    Case("PF106", f"{OPEN} \n 3 < R 1:1 win 0", flows=3),
     Case(
         "PF107",
         f"""{OPEN}
@@ -173,6 +174,7 @@ SPEAKS = [
    2200  < P.  1:9    ack 1
         """,
     ),
+    Case("PF901", f"{ASKED} \n 20 < . 1:1 ack 1000 \n 21 > F. 1000:1000 ack 1 \n 22 < . 1:1 ack 1001"),
     Case("PF901", f"{ASKED} \n 20 < . 1:1 ack 1449 \n 21 > P. 1449:1500 ack 1 \n 22 < . 1:1 ack 1500"),
     Case("PF902", "0 > S 0:0 \n 2 > . 1:1 ack 1 \n 5 > P. 1:6 ack 1 \n 20 > P. 6:11 ack 30"),
     Case("PF903", f"{OPEN} \n 5 > P. 1:6 ack 1 id 7 \n 6 > P. 1:6 ack 1 id 7 \n 7 < . 1:1 ack 6"),
@@ -185,6 +187,8 @@ SILENT = [
     Case("PF102", "0 > S 0:0 \n 1 < R. 0:0 ack 77 \n 2 < S. 0:0 ack 1 \n 3 > . 1:1 ack 1"),
     Case("PF104", "0 > S 0:0 \n 1 < S. 0:0 ack 1", end_ms=900),
     Case("PF106", f"{OPEN} \n 1001 < S. 0:0 ack 1 \n 1002 > . 1:1 ack 1", flows=2),
+    Case("PF106", f"{OPEN} \n 900 < R 1:1 win 0", flows=3),
+    Case("PF106", f"{OPEN} \n 3 < R. 1:1 ack 1", flows=3),
     Case("PF107", f"{CLOSED} \n 5000 > S 70000:70000 \n 5001 < S. 90000:90000 ack 70001"),
     Case("PF108", "0 > S 0:0 \n 1 < S. 0:0 ack 1 \n 2 > . 1:1 ack 1"),
     Case("PF201", f"{LAST_ACK} \n 1481 > . 2:2 ack 2 \n 1490 > . 2:2 ack 2", end_ms=9000),
@@ -215,6 +219,7 @@ SILENT = [
         "PF404", f"{ASKED}" + "".join(f"\n {100 * n} > P. 6:11 ack 1" for n in (1, 3, 7, 15)) + "\n 1501 < . 1:1 ack 11"
     ),
     Case("PF901", f"{OPEN} \n 20 > P. 99:150 ack 1 \n 21 < . 1:1 ack 1 \n 30 > P. 1:99 ack 1 \n 31 < . 1:1 ack 150"),
+    Case("PF901", f"{ASKED} \n 20 < . 1:1 ack 70000 \n 21 > . 6:6 ack 1 \n 30 > F. 6:6 ack 1 \n 31 < . 1:1 ack 7"),
     Case("PF902", OPEN),
     Case("PF903", f"{OPEN} \n 5 > P. 1:6 ack 1 id 7 \n 300 > P. 1:6 ack 1 id 8 \n 301 < . 1:1 ack 6"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pcapflow.anomalies.model import Severity
+from pcapflow.config import Config
 from tests.anomalies.cases import fires, spares
 from tests.diagnosis.cases import OPEN, incidents, only, repeated, told
 from tests.ladders import ISNS
@@ -62,3 +63,15 @@ def test_a_server_that_closes_late_does_not_leak() -> None:
 @spares("PI201")
 def test_two_connections_are_no_leak() -> None:
     assert not told(incidents(repeated(NEVER_CLOSED_BY_THE_SERVER, 2), end_ms=200_000), "close-wait-leak")
+
+
+def test_the_row_that_counts_servers_beyond_the_limit_is_no_leak_of_its_own() -> None:
+    servers = [
+        leaking
+        for n in range(4)
+        for leaking in repeated(NEVER_CLOSED_BY_THE_SERVER, 6, apart_ms=1000, server=("198.51.100.2", 8000 + n))
+    ]
+
+    found = incidents(servers, end_ms=200_000, config=Config(rows_per_rule=2))
+
+    assert [incident.count for incident in found if incident.pattern == "close-wait-leak"] == [6, 6]

@@ -82,6 +82,21 @@ def test_repeats_with_another_cause_are_no_loss(ladder: str) -> None:
 
 
 @spares("PI406")
+@pytest.mark.parametrize("sack", ["", "sack {offset}"], ids=["no word of it", "duplicate SACK"])
+def test_what_was_sent_again_because_its_ack_came_late_is_no_loss(sack: str) -> None:
+    rungs, at, offset = [OPEN], 10.0, 1
+    for _ in range(20):
+        rungs.append(f"{at} > P. {offset}:{offset + 100} ack 1")
+        rungs.append(f"{at + 210} > P. {offset}:{offset + 100} ack 1")
+        rungs.append(f"{at + 220} < . 1:1 ack {offset + 100}")
+        rungs.append(f"{at + 221} < . 1:1 ack {offset + 100} {sack.format(offset=offset)}")
+        at, offset = at + 300, offset + 100
+    found = incidents([Connection("\n".join(rungs))])
+
+    assert bool(told(found, "loss")) == (not sack)
+
+
+@spares("PI406")
 def test_a_path_that_is_out_for_a_while_is_no_share() -> None:
     stalls = f"""{OPEN}
      10  > P.  1:11   ack 1

@@ -154,3 +154,40 @@ def test_connections_to_another_port_say_nothing_of_this_one() -> None:
     ]
 
     assert not told(incidents(connections, end_ms=10_000), "not-accepting")
+
+
+def turned_away(rst: str) -> list[Connection]:
+    """Five connections on which nothing is said, and three that end with this rung."""
+    return [
+        *repeated(OPEN, 5, apart_ms=10),
+        *repeated(f"{OPEN}\n{rst}", 3, apart_ms=10, at_ms=100, first_port=41_000),
+    ]
+
+
+@fires("PI103")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_several_that_are_reset_at_the_end_of_their_handshake_found_a_full_queue(isn: tuple[int, int]) -> None:
+    found = incidents(turned_away("3 < R 1:1 win 0"), isn=isn)
+
+    full = only(found, "not-accepting")
+    assert full.headline == (
+        "198.51.100.2:80 did not take 3 of 8 connections: since 00:00:00 UTC it reset them at the end of their "
+        "handshake, as a full queue does."
+    )
+    assert full.severity == Severity.MEDIUM
+    assert full.why[1].text.startswith("5 connections were open to it then")
+    assert any("tcp_abort_on_overflow" in remedy.text for remedy in full.remedy)
+    assert [incident.pattern for incident in found] == ["not-accepting"]
+
+
+@spares("PI103")
+@pytest.mark.parametrize("rst", ["1900 < R 1:1 win 0", "3 < R. 1:1 ack 1"], ids=["later", "by a program"])
+def test_a_reset_of_another_moment_or_kind_is_no_full_queue(rst: str) -> None:
+    assert not told(incidents(turned_away(rst)), "not-accepting")
+
+
+@spares("PI103")
+def test_two_resets_at_the_end_of_handshakes_may_be_chance() -> None:
+    connections = [*repeated(OPEN, 5), *repeated(f"{OPEN}\n3 < R 1:1 win 0", 2, first_port=41_000)]
+
+    assert not told(incidents(connections), "not-accepting")

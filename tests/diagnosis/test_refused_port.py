@@ -29,16 +29,16 @@ ANSWERED = """
 def test_attempts_at_a_port_where_nothing_listens_are_one_incident(isn: tuple[int, int]) -> None:
     found = incidents(repeated(REFUSED, 5, apart_ms=1000), isn=isn)
 
-    told_of = only(found, "refused-port")
-    assert told_of.headline == (
+    refusal = only(found, "refused-port")
+    assert refusal.headline == (
         "Nothing listens on 198.51.100.2:80: 5 attempts of 192.0.2.1 within 4 s were all refused, since 00:00:00 UTC."
     )
-    assert told_of.blame.text == "server 198.51.100.2:80"
-    assert told_of.count == 5
-    assert told_of.severity is Severity.MEDIUM
-    assert told_of.why[0].text.startswith("198.51.100.2:80 answered 5 of 5 attempts by a RST and none by a SYN-ACK (fr")
-    assert told_of.why[1].text == "198.51.100.2 accepted no connection on any port in this capture"
-    assert "a firewall before 198.51.100.2" in told_of.against[0]
+    assert refusal.blame.text == "server 198.51.100.2:80"
+    assert refusal.count == 5
+    assert refusal.severity is Severity.MEDIUM
+    assert refusal.why[0].text.startswith("198.51.100.2:80 answered 5 of 5 attempts by a RST and none by a SYN-ACK (fr")
+    assert refusal.why[1].text == "198.51.100.2 accepted no connection on any port in this capture"
+    assert "a firewall before 198.51.100.2" in refusal.against[0]
     assert len(found) == 1
 
 
@@ -51,13 +51,13 @@ def test_several_ports_that_one_client_misses_are_one_incident_of_the_host() -> 
     served = repeated(ANSWERED, 1, server=(HOST, 22), first_port=50_000)
     found = incidents([*other_port(443, 4), *other_port(5432, 2), *other_port(6379, 1), *served])
 
-    told_of = only(found, "refused-port")
-    assert told_of.headline.startswith(
+    refusal = only(found, "refused-port")
+    assert refusal.headline.startswith(
         "Nothing listens on 3 ports of 198.51.100.2 (443, 5432 and 6379): 7 attempts of 192.0.2.1 within "
     )
-    assert told_of.blame.text == "server 198.51.100.2"
-    assert "the host is up: it accepted 1 connection on 198.51.100.2:22 (frame" in told_of.why[3].text
-    assert told_of.against == ()
+    assert refusal.blame.text == "server 198.51.100.2"
+    assert "the host is up: it accepted 1 connection on 198.51.100.2:22 (frame" in refusal.why[3].text
+    assert refusal.against == ()
 
 
 @fires("PI105")
@@ -78,13 +78,30 @@ def test_ports_that_different_clients_miss_of_a_host_that_works_are_incidents_of
 
 
 @fires("PI105")
-def test_a_single_attempt_is_mild() -> None:
-    told_of = only(incidents(repeated(REFUSED, 1)), "refused-port")
+@pytest.mark.parametrize(("insisted", "severity"), [(0, Severity.INFO), (1, Severity.LOW), (3, Severity.MEDIUM)])
+def test_clients_that_get_in_over_the_other_ip_version_miss_nothing(insisted: int, severity: Severity) -> None:
+    connections = []
+    for i in range(4):
+        connections += [
+            Connection(REFUSED, 1000 * i, ("2001:db8::1", 40_000 + i), ("2001:db8::2", 80)),
+            Connection(ANSWERED, 1000 * i + 2, ("192.0.2.1", 40_000 + i)),
+        ]
+    for i in range(insisted):
+        connections.append(Connection(REFUSED, 9000 + 1000 * i, ("2001:db8::1", 41_000 + i), ("2001:db8::2", 80)))
 
-    assert told_of.headline == (
+    refusal = only(incidents(connections), "refused-port")
+    assert refusal.severity is severity
+    assert refusal.why[1].text.startswith("4 attempts went on at once over the other IP version, and got in")
+
+
+@fires("PI105")
+def test_a_single_attempt_is_mild() -> None:
+    refusal = only(incidents(repeated(REFUSED, 1)), "refused-port")
+
+    assert refusal.headline == (
         "Nothing listens on 198.51.100.2:80: the one attempt of 192.0.2.1 was refused, at 00:00:00 UTC."
     )
-    assert told_of.severity is Severity.LOW
+    assert refusal.severity is Severity.LOW
 
 
 @spares("PI105")

@@ -20,6 +20,14 @@ STALE = f"""{CLOSED}
    8006  > P.  101:201  ack 202
    8007  < R   202:202
 """
+ENDED_AND_USED = f"""{OPEN}
+      3  > P.  1:101    ack 1
+      5  < P.  1:201    ack 101
+      6  < F.  201:201  ack 101
+      7  > .   101:101  ack 202
+    207  > P.  101:201  ack 202
+    208  < R   202:202  win 0
+"""
 CROSSED = f"""{CLOSED}
    5015  > P.  101:201  ack 201
    5016  < R   202:202
@@ -69,6 +77,76 @@ def test_what_is_as_small_as_a_goodbye_is_told_at_low_with_that_doubt() -> None:
 
     assert stale.severity == Severity.LOW
     assert any("goodbye" in doubt for doubt in stale.against)
+
+
+@fires("PI302")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_connections_that_the_server_ends_with_its_answer_are_used_again(isn: tuple[int, int]) -> None:
+    found = incidents(repeated(ENDED_AND_USED, 3, apart_ms=300), isn=isn)
+
+    stale = only(found, "stale-reuse")
+    assert stale.headline == (
+        "192.0.2.1 wrote to connections that 198.51.100.2:80 had closed right after its answer, 200 ms before, and "
+        "lost what it wrote, on 3 of 3 connections since 00:00:00 UTC."
+    )
+    assert stale.severity == Severity.MEDIUM
+    assert "`Connection: close`" in stale.remedy[-1].text
+    assert [incident.pattern for incident in found] == ["stale-reuse"]
+
+
+@spares("PI302")
+@pytest.mark.parametrize(
+    "ladder",
+    [
+        # The client acknowledges the FIN and goes on with what it had begun to send.
+        """
+      3  > P.  1:101    ack 1
+      4  < P.  1:201    ack 101
+      5  < F.  201:201  ack 101
+      6  > .   101:101  ack 202
+      7  > P.  101:1501 ack 202
+      8  < R   202:202  win 0
+        """,
+        # It was the client's turn to get an answer when the server closed.
+        """
+      3  > P.  1:101    ack 1
+      4  < .   1:1      ack 101
+      5  < F.  1:1      ack 101
+      6  > .   101:101  ack 2
+    206  > P.  101:201  ack 2
+    207  < R   2:2  win 0
+        """,
+        # A goodbye: close_notify of TLS.
+        """
+      3  > P.  1:101    ack 1
+      5  < P.  1:201    ack 101
+      6  < F.  201:201  ack 101
+      7  > .   101:101  ack 202
+     30  > P.  101:138  ack 202
+     31  < R   202:202  win 0
+        """,
+        # The server spoke before it was asked, and closed.
+        """
+      5  < P.  1:201    ack 1
+      6  < F.  201:201  ack 1
+      7  > .   1:1      ack 202
+    207  > P.  1:101    ack 202
+    208  < R   202:202  win 0
+        """,
+        # It is the client that resets.
+        """
+      3  > P.  1:101    ack 1
+      5  < P.  1:201    ack 101
+      6  < F.  201:201  ack 101
+      7  > .   101:101  ack 202
+    207  > P.  101:201  ack 202
+    208  > R   201:201  win 0
+        """,
+    ],
+    ids=["still sending", "no answer", "goodbye", "nothing asked", "its own reset"],
+)
+def test_a_close_in_the_middle_of_an_exchange_is_no_reuse(ladder: str) -> None:
+    assert not told(incidents(repeated(OPEN + ladder, 3, apart_ms=300)), "stale-reuse")
 
 
 @spares("PI302")

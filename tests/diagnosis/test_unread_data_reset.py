@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pcapflow.anomalies.model import Severity
+from pcapflow.payload.said import Said
 from tests.anomalies.cases import fires, spares
 from tests.diagnosis.cases import OPEN, Connection, incidents, only, repeated, told
 from tests.diagnosis.outages import ANSWERED, asked, at, refusals, unaccepted
@@ -42,10 +43,31 @@ def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> No
     )
     assert reset.blame.text == "server 198.51.100.2:8080"
     assert reset.severity == Severity.MEDIUM
-    assert "at least 540 bytes of it never acknowledged" in " | ".join(observation.text for observation in reset.why)
+    assert "at least 540 bytes were never acknowledged" in " | ".join(observation.text for observation in reset.why)
     assert "shutdown(SHUT_WR)" in reset.remedy[0].text
     assert "lingering_close" in reset.remedy[1].text
     assert [incident.pattern for incident in found] == ["unread-data-reset"]
+
+
+@fires("PI106")
+def test_what_was_said_on_its_connections_is_told_once() -> None:
+    words = [
+        Said(
+            flow=flow,
+            protocol="http",
+            what=f"POST /{flow % 2} -> 413",
+            error="no",
+            error_by=1,
+            error_frame=5 + 5 * flow,
+        )
+        for flow in range(4)
+    ]
+    reset = only(incidents(repeated(CUT, 4, apart_ms=300), said=words), "unread-data-reset")
+
+    assert [text for text in (seen.text for seen in reset.why) if "-> 413" in text] == [
+        "on 2 of the 4 connections read this error came: POST /0 -> 413 (frames 5 and 15)",
+        "on 2 of the 4 connections read this error came: POST /1 -> 413 (frames 10 and 20)",
+    ]
 
 
 @fires("PI106")
@@ -66,6 +88,65 @@ def test_requests_that_a_server_never_read_got_no_answer() -> None:
     assert reset.severity == Severity.MEDIUM
     assert any("SO_LINGER" in text for text in reset.against)
     assert any("killed" in text for text in reset.against)
+
+
+@fires("PI106")
+@pytest.mark.parametrize("goes", [False, True])
+def test_a_server_that_resets_whoever_asks_it_may_not_have_read(goes: bool) -> None:
+    """As soon as the request is there; it is harmless where the client had closed and waits for nothing."""
+    mute = f"""{OPEN}
+      3  > {"F" if goes else "P"}.  1:31   ack 1
+      4  < .   1:1    ack 31
+      5  < R.  1:1    ack 31
+    """
+    reset = only(incidents(repeated(mute, 4)), "unread-data-reset")
+
+    assert "4 requests got no answer" in reset.headline
+    assert (reset.severity, reset.confidence) == (Severity.LOW if goes else Severity.MEDIUM, "possible")
+    assert any("SO_LINGER" in text for text in reset.against)
+
+
+@fires("PI106")
+def test_a_server_that_closes_while_an_upload_is_on_its_way_has_not_read_it() -> None:
+    """Its FIN comes first, since all that had arrived was read; the rest finds no socket."""
+    upload = f"""{OPEN}
+      3   > P.  1:1001     ack 1
+      4   < .   1:1        ack 1001
+      5   > P.  1001:2001  ack 1
+      5.5 < F.  1:1        ack 1001
+      6   > P.  2001:3001  ack 1
+      7   < R   2:2        win 0
+    """
+    reset = only(incidents(repeated(upload, 3, apart_ms=300)), "unread-data-reset")
+
+    assert reset.headline == (
+        "198.51.100.2:80 closed 3 connections without reading all that 192.0.2.1 sent, and so reset them, since "
+        "00:00:00 UTC: 3 requests got no answer."
+    )
+    assert reset.severity == Severity.MEDIUM
+
+
+@spares("PI106")
+@pytest.mark.parametrize("acked_before", [True, False])
+def test_a_goodbye_to_a_server_that_has_closed_was_not_left_unread(acked_before: bool) -> None:
+    goodbye = f"""{ANSWERED}
+      100    < F.  21:21  ack 11
+      {"100.5  > .   11:11  ack 22" if acked_before else ""}
+      101    > P.  11:17  ack 22
+      102    < R   22:22  win 0
+    """
+    assert not told(incidents(repeated(goodbye, 3)), "unread-data-reset")
+
+
+@spares("PI106")
+def test_a_server_that_greets_and_resets_what_it_does_not_like_has_read_it() -> None:
+    greeted = f"""{OPEN}
+      3   < P.  1:21   ack 1
+      4   > .   1:1    ack 21
+      50  > P.  1:31   ack 21
+      51  < R.  21:21  ack 31
+    """
+    assert not told(incidents(repeated(greeted, 4)), "unread-data-reset")
 
 
 @fires("PI106")

@@ -160,6 +160,18 @@ def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once() -
     assert [card.open for card in view.cards] == [True, False, False]
 
 
+def test_a_card_says_what_its_cause_means_and_nothing_of_the_other_causes() -> None:
+    scene, found = checkout()
+    reset = dataclasses.replace(found[0], code="PF301", name="aborted", cause="unread-data", endpoint=s.SERVER)
+
+    card = _view(scene, [reset]).cards[0]
+
+    means = "".join(span.text for span in card.means)
+    assert "received data still unread" in means
+    assert "keepalive-timeout" not in means
+    assert [advice.who for advice in card.advice] == ["Server", "Client"]
+
+
 def test_no_more_ladders_than_configured_and_one_for_each_finding_first() -> None:
     scene, found = checkout()
 

@@ -133,3 +133,21 @@ def test_of_several_icmp_errors_the_first_since_the_peer_was_heard_is_kept() -> 
     flows = run(every).flows
 
     assert (int(flows["icmp_lo"][0]), int(flows["icmp_frame"][0])) == (3, 9)
+
+
+@pytest.mark.parametrize(
+    ("acked", "sack", "needless"),
+    [(21, 1, True), (21, 11, False), (21, 21, False), (1, 1, False)],
+    ids=["the repeat", "another", "beyond the ACK", "its own ACK was lost"],
+)
+def test_a_duplicate_sack_tells_what_was_sent_again_needlessly(
+    follow: Climb, acked: int, sack: int, needless: bool
+) -> None:
+    story = follow(f"""{OPEN}
+     30  > P.  1:11   ack 1
+     31  > P.  11:21  ack 1
+    300  > P.  1:11   ack 1
+    310  < .   1:1    ack {acked}
+    311  < .   1:1    ack 21  sack {sack}""")
+
+    assert story.marked("duplicate-sack") == ([(8, "server", 1)] if needless else [])

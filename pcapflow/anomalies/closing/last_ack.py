@@ -136,7 +136,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Find
         text = f"{sent}{after}: the final ACK of {other} passed here{often}{in_frames(acks)} and did not reach it"
         confidence = LIKELY
         frames = proof([*frames, *(mark.value for mark in lost)])
-        others: tuple[str, ...] = (f"{who} got it late, and the FIN was already on its way",)
+        others: tuple[str, ...] = (f"{who} got it late, when its next FIN was already on its way",)
     elif stopped:
         text = f"{sent} and then stopped{after}: it probably got the final ACK, which the capture does not hold"
         confidence, others = POSSIBLE, (f"{who} went away",)
@@ -145,7 +145,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Find
         text = f"{sent}{after}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
             "sent other segments after it" if alive else "sent nothing more"
         )
-        others = ("the FIN is lost on its way", "the ACK is lost before this tap", f"{other} does not send it")
+        others = ("the FIN is lost on its way", "the ACK is lost before this tap", f"{other} does not send one")
     return Finding(
         severity=Severity.LOW if stopped or len(again) < 2 else Severity.MEDIUM,
         flow=flow,
@@ -171,7 +171,7 @@ def _recovered_ack(tables: Tables, story: Story, hit: Hit) -> Finding:
         frames=proof([fin, *lost, *frames_of(again)]),
         detail=(
             f"the final ACK of {other}{in_frames([frame for frame in lost if frame > 0])} did not reach {who} at "
-            f"first: it repeated its FIN{in_frames(frames_of(again))}, was answered, and closed"
+            f"first, which repeated its FIN{in_frames(frames_of(again))}, was answered, and closed"
         ),
         confidence=LIKELY,
         alternatives=("the ACK was only late",),

@@ -77,12 +77,12 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
         rate = busiest(tables.flows["start_ns"][flows[members]], times, config)
         if rate is not None and rate.share(config) >= PRESSING:
             many.append(Crowd(members, rate, *peak(times, times + to_ns(config.msl2_s))))
-    told = np.zeros(len(tables.flows), dtype=bool)
+    by_ports = np.zeros(len(tables.flows), dtype=bool)
     for client in busy_clients(tables, config):
-        told[client.flows] = True
+        by_ports[client.flows] = True
 
     def shown_by_ports(crowd: IntArray) -> bool:
-        return bool(told[flows[crowd]].mean() > 0.5)
+        return bool(by_ports[flows[crowd]].mean() > 0.5)
 
     def finding(host: Crowd) -> Finding:
         crowd, rate, top, when = host
@@ -97,10 +97,10 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
             time_ns=rate.start_ns,
             frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
             detail=(
-                f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
-                f"{rate.words()}; at {duration(to_ns(config.msl2_s))} each, up to {top:,} were in TIME_WAIT at once "
-                f"({time_of_day(when)}), and {rate.at_once(config):,} would be at that rate, where a client has "
-                f"{config.ephemeral_ports:,} ports for one server{part}"
+                f"{who}, as the {ENDPOINT_NAMES[endpoint]}, was the first to close "
+                f"{counted(len(crowd), 'connection')}, {rate.words()}; at {duration(to_ns(config.msl2_s))} each, "
+                f"up to {top:,} were in TIME_WAIT at once ({time_of_day(when)}), and {rate.at_once(config):,} would be "
+                f"at that rate, where a client has {config.ephemeral_ports:,} ports for one server{part}"
             ),
             confidence=LIKELY,
             alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
@@ -148,7 +148,9 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
         ttl = next((mark.value for mark in story.marks(flow, MARK_RESET_AFTER_CLOSE) if mark.frame == frame), -1)
         usual = int(usual_ttl[row])
         foreign = usual >= 0 and ttl > 0 and ttl != usual
-        whose = f"; the RST's TTL is {ttl}, that of its other packets {usual}: a device on the way may have sent it"
+        whose = (
+            f"; the RST's TTL is {ttl} where that of its other packets is {usual}: a device on the way may have sent it"
+        )
         after = duration(when - entered.time_ns) if entered else "a while"
         return Finding(
             severity=Severity.INFO,
@@ -158,11 +160,10 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
             frames=proof([entered.frame if entered else 0, frame]),
             detail=(
                 f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
-                f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
-                f"{whose if foreign else ''}"
+                f"{tables.name(flow, endpoint)}, which had entered TIME_WAIT {after} before{whose if foreign else ''}"
             ),
             confidence=LIKELY,
-            alternatives=("the endpoint ignores resets in TIME_WAIT",),
+            alternatives=(f"{tables.name(flow, endpoint)} ignores resets in TIME_WAIT (`net.ipv4.tcp_rfc1337=1`)",),
         )
 
     return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))

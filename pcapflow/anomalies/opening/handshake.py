@@ -13,6 +13,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, 
 from pcapflow.anomalies.opening.floods import floods, members_of
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.opening.unanswered import graded
+from pcapflow.anomalies.resets.at_once import reset_at_once
 from pcapflow.anomalies.resets.causes import foreign_resets
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -69,7 +70,7 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
         if answered:
             end = "the client's ACK passed here, but the server did not act on it"
         elif retried:
-            end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so the SYN-ACK does not reach it"
+            end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so it had not got the SYN-ACK"
         else:
             end = "the client sent nothing more"
             if odd := frames_of(story.marks(flow, marks.MARK_UNEXPECTED, endpoint=CLIENT)):
@@ -85,15 +86,21 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
                 f"after {duration(waited)}, at the end of the capture; {end}{part}"
             ),
             confidence=CERTAIN if again else LIKELY,
-            alternatives=_stuck_because(answered=answered),
+            alternatives=_stuck_because(answered=answered, retried=bool(retried)),
         )
 
     return per_flow(tables, flows, finding, weight=np.where(flooded, 0, 1 + repeats[flows]))
 
 
-def _stuck_because(*, answered: bool) -> tuple[str, ...]:
+def _stuck_because(*, answered: bool, retried: bool) -> tuple[str, ...]:
     if answered:
         return "the accept queue is full and the server drops the ACK", "the ACK was lost beyond this tap"
+    if retried:
+        return (
+            "the SYN-ACK is lost on its way back",
+            "a firewall at the client drops the SYN-ACK",
+            "the client's address is spoofed",
+        )
     return (
         "the SYN-ACK is lost on its way back",
         "the client's address is spoofed, or the client is a scanner",
@@ -127,7 +134,7 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
     # A SYN-ACK repeated after the ACK of it had passed takes the server's ESTABLISHED back; before it, it does not.
     repeated = same_frames(tables, (marks.MARK_TAKEN_BACK,), (marks.MARK_SYN_REPEATED,), endpoint=SERVER)
     # A RST with another TTL than the server's packets have is a device's.
-    was_reset = (reset_row >= 0) & ~foreign_resets(tables, config)
+    was_reset = ((reset_row >= 0) & ~foreign_resets(tables, config)) | reset_at_once(tables, config)
     flows = indices(acked & (repeated | was_reset))
     servers = group(flows, server_numbers(tables)[flows]).at_least(config.overflow_flows)
 
@@ -138,7 +145,7 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
         for flow in shown.tolist():
             again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=SERVER)
             frames += [int(f["server_first_frame"][flow]), *frames_of(again)[:1]]
-            frames.append(story.frame(flow, SERVER, event=RST_TX, old=SYN_RCVD))
+            frames.append(int(f["reset_frame"][flow]) if was_reset[flow] else 0)
         resets = int(np.count_nonzero(was_reset[members]))
         did = [f"repeated its SYN-ACK on {len(members) - resets:,}"] if resets < len(members) else []
         did += [f"sent a RST on {resets:,}"] if resets else []
@@ -148,8 +155,8 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
             time_ns=int(f["start_ns"][members].min()),
             frames=proof(frames),
             detail=(
-                f"{tables.server(int(members[0]))} did not take the ACK that completes the handshake on "
-                f"{counted(len(members), 'connection')}: it {listed(did)}"
+                f"on {counted(len(members), 'connection')} {tables.server(int(members[0]))} did not take the ACK that "
+                f"completes the handshake: it {listed(did)}"
             ),
             confidence=LIKELY,
             alternatives=("the ACKs are lost between this tap and the server",),

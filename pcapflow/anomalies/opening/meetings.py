@@ -45,13 +45,13 @@ def half_open_recovered(tables: Tables, config: Config) -> Hits:
     """
     del config
     f = tables.flows
-    cleared = _cleared(tables)
-    flows = np.array([found.flow for found in cleared], dtype=np.int64)
-    cost = opening_ns(tables)[np.array([found.anew for found in cleared], dtype=np.int64)]
+    rows = cleared(tables)
+    flows = np.array([found.flow for found in rows], dtype=np.int64)
+    cost = opening_ns(tables)[np.array([found.anew for found in rows], dtype=np.int64)]
     slow = cost >= to_ns(SLOW_OPENING_S)
 
     def finding(_: Story, hit: Hit) -> Finding:
-        flow, anew, ack, reset, again = cleared[hit.row]
+        flow, anew, ack, reset, again = rows[hit.row]
         took = int(cost[hit.row])
         delay = f"; from its first SYN to the SYN-ACK it took {duration(took)}" if took >= 0 else ""
         syn = int(f["first_frame"][anew])
@@ -83,7 +83,7 @@ class Cleared(NamedTuple):
 
 
 @cached_per_tables
-def _cleared(tables: Tables) -> list[Cleared]:
+def cleared(tables: Tables) -> list[Cleared]:
     """Of flows that their client reset, those where it did so because of its next connection's SYN.
 
     The SYN has begun a flow of its own when the server answers it for the old connection: the reset lies between that
@@ -108,9 +108,17 @@ def _cleared(tables: Tables) -> list[Cleared]:
     return found
 
 
+def cleared_for(tables: Tables) -> IntArray:
+    """For each flow the connection for which its client reset it, -1 where there is none."""
+    anew = np.full(len(tables.flows), -1, dtype=np.int64)
+    for found in cleared(tables):
+        anew[found.flow] = found.anew
+    return anew
+
+
 def cleared_flows(tables: Tables) -> IntArray:
     """The old connections that their client reset to make room for new ones."""
-    return np.array([found.flow for found in _cleared(tables)], dtype=np.int64)
+    return np.array([found.flow for found in cleared(tables)], dtype=np.int64)
 
 
 @rule(

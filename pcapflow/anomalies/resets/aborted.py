@@ -26,6 +26,7 @@ from pcapflow.anomalies.model import (
 )
 from pcapflow.anomalies.opening.meetings import cleared_flows
 from pcapflow.anomalies.opening.scans import scanned
+from pcapflow.anomalies.resets.cause_help import ABORTED
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     DATA_AFTER_CLOSE,
@@ -63,23 +64,23 @@ _LINGER: Final = "its application aborted on purpose (SO_LINGER 0)"
 _UNREAD: Final = "its application closed with received data still unread"
 _DIED: Final = "its process was killed"
 _FORGOTTEN: Final = "its host knows no such connection any more, and answers with an ACK in its RST (lwIP)"
-_BOX: Final = "a device in between sent it"
+_BOX: Final = "a device in between sent the RST"
+_FORGETFUL_BOX: Final = "a device in between forgot the connection and sent the RST"
 ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
     UNKNOWN: (_LINGER, _BOX),
     LINGER_ZERO: (_UNREAD, _DIED, _BOX),
     UNREAD_DATA: (_LINGER, _DIED, _BOX),
-    DATA_AFTER_CLOSE: (
-        "its process died or its host restarted",
-        "a device in between forgot the connection and sent it",
-    ),
-    NO_LISTENER: ("a firewall rejects with a RST",),
-    PROCESS_DIED: ("its host restarted", "a device in between forgot the connection and sent it"),
+    DATA_AFTER_CLOSE: ("its process died or its host restarted", _FORGETFUL_BOX),
+    NO_LISTENER: ("a firewall rejects the attempt with a RST",),
+    PROCESS_DIED: ("its host restarted", _FORGETFUL_BOX),
     KEEPALIVE_TIMEOUT: (_LINGER,),
     RETRANSMISSION_TIMEOUT: (_LINGER,),
     FIREWALL_REJECT: ("nothing listens on that port",),
     IDLE_TIMEOUT: ("its host restarted meanwhile", _LINGER),
     INJECTED: ("a load balancer or proxy that answers for the endpoint",),
 }
+_BOXES: Final = (_BOX, _FORGETFUL_BOX)
+_OLD_SYN: Final = ("it answered what an old duplicate SYN had drawn",)
 
 
 def _grade(found: Resets, first_requests: IntArray) -> IntArray:
@@ -105,17 +106,15 @@ def _grade(found: Resets, first_requests: IntArray) -> IntArray:
         "{who} [aborts|abort] connections",
         blameless=("A connection to {server} was reset", "Connections to {server} are reset"),
     ),
+    causes=ABORTED,
 )
 def aborted(tables: Tables, config: Config) -> Hits:
     """A RST that its receiver accepted ended the connection.
 
     Means: the connection was not closed but torn down; what was on its way or unread is gone. The row's cause says
-        why: linger-zero (the application asked for it), unread-data (it closed with data unread), data-after-close
-        (data came for a socket that was gone), no-listener, process-died, keepalive-timeout, retransmission-timeout,
-        firewall-reject, idle-timeout, injected, or unknown. Most causes are inferred; the confidence says how well.
-        unread-data and linger-zero look the same on the wire: unless a shut window or a connection without data proves
-        one of them, the likelier is named, with the other beside it. A RST with another TTL than its sender's other
-        packets is laid at nobody's door.
+        why. Most causes are inferred; the confidence says how well. unread-data and linger-zero look the same on
+        the wire: unless a shut window or a connection without data proves one of them, the likelier is named, with
+        the other beside it. A RST with another TTL than its sender's other packets is laid at nobody's door.
     Do:
         Client: if it sent the RST and data was lost, read to the end of the stream before closing, or shut down first.
         Server: likewise; a server that does not read the whole request before it answers and closes destroys its
@@ -217,9 +216,14 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
             frames += frames_of(story.marks(flow, *kinds, endpoint=sender, after_ns=heard))
         if cause == IDLE_TIMEOUT:
             frames.append(int(f["idle_frame"][flow]))
+    others = _alternatives(found, row)
     if flow in cleared_flows(tables):
         why = "it made room for its next connection on the same ports (see PF107)"
+        others = _OLD_SYN if others else ()
     since = duration(max(when - int(f["start_ns"][flow]), 0))
+    reset_by = f"{who} reset its connection with {other}{in_frame(reset)}"
+    if cause == INJECTED or found.foreign[row]:
+        reset_by = f"a RST in the name of {who}{in_frame(reset)} ended its connection with {other}"
     return Finding(
         severity=severity,
         flow=flow,
@@ -227,12 +231,12 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
         time_ns=when,
         frames=proof(frames),
         detail=(
-            f"a RST from {who}{in_frame(reset)} ended the connection with {other} after {since}: {why}"
-            f"{foreign_ttl(tables, found, row)}{_loss(found, row, other)}{_others(tables, flow, alike)}"
+            f"{reset_by} after {since}: {why}{foreign_ttl(tables, found, row)}{_loss(found, row, other)}"
+            f"{_others(tables, flow, alike)}"
         ),
         cause=CAUSES[cause],
         confidence=_SURE[int(found.sure[row])],
-        alternatives=_alternatives(found, row),
+        alternatives=others,
     )
 
 
@@ -246,7 +250,13 @@ def _alternatives(found: Resets, row: int) -> tuple[str, ...]:
     others = [other for other in ALTERNATIVES[cause] if other != _UNREAD or not found.sure[row]]
     if found.acknowledges[row] and cause in (LINGER_ZERO, UNREAD_DATA):
         others.append(_FORGOTTEN)
-    return (_BOX, *(other for other in others if other != _BOX)) if found.foreign[row] else tuple(others)
+    if cause == UNKNOWN and found.sender_closed[row]:
+        others.insert(0, _UNREAD)
+    if not found.foreign[row]:
+        return tuple(others)
+    # A foreign TTL makes a device the likeliest, whose reason some causes name.
+    boxes = [other for other in others if other in _BOXES] or [_BOX]
+    return (*boxes, *(other for other in others if other not in boxes))
 
 
 def _loss(found: Resets, row: int, other: str) -> str:
@@ -269,14 +279,14 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
     flow, sender, cause = int(found.flows[row]), int(found.senders[row]), int(found.causes[row])
     other = tables.name(flow, 1 - sender)
     if cause == INJECTED:
-        return "it is probably not that endpoint's own (see PF304)"
+        return "the RST is probably not that endpoint's own (see PF304)"
     if cause == IDLE_TIMEOUT and found.itself[row]:
         return (
-            f"it came after {duration(int(found.idle_ns[row]))} of silence and is the host's own "
+            f"the RST came after {duration(int(found.idle_ns[row]))} of silence and is the host's own "
             f"({own_signs(tables, flow)} go on from its segment before): its application ended what was idle"
         )
     if cause == IDLE_TIMEOUT:
-        return f"it came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
+        return f"the RST came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
     if cause == UNREAD_DATA and found.sure[row] == 2:
         return f"it had shut its receive window, so what {other} had sent was unread in its buffer"
     if cause in (UNREAD_DATA, LINGER_ZERO) and not found.sure[row]:
@@ -284,16 +294,18 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
         if found.lost[row]:
             had = f"data of {other} was still on its way to it"
         elif found.unanswered[row]:
-            had = f"it had acknowledged data of {other} and sent nothing itself"
+            had = f"it had acknowledged data of {other} and sent no data itself"
         order = (_DID_UNREAD, _DID_LINGER) if cause == UNREAD_DATA else (_DID_LINGER, _DID_UNREAD)
         return f"{had}; it {order[0]} or {order[1]}, which look the same"
     if cause == UNKNOWN and found.opening[row]:
-        return "it came before the handshake was complete"
+        return "the RST came before the handshake was complete"
+    if cause == UNKNOWN and found.sender_closed[row]:
+        return "it had sent its FIN before, and the capture does not show why the RST followed"
     if cause == UNKNOWN and not cell(tables.flows, flow, 1 - sender, "packets"):
         return f"the capture holds nothing of {other}, and so does not show why"
     return {
         UNKNOWN: "the capture does not show why",
-        LINGER_ZERO: f"it sent no FIN, and {other} had sent nothing that it could have left unread",
+        LINGER_ZERO: f"it sent no FIN, and had got no data of {other} that it could have left unread",
         UNREAD_DATA: f"it closed while data of {other} was still on its way or unread",
         PROCESS_DIED: "it answers as if it had no such connection, and it refuses new ones",
         KEEPALIVE_TIMEOUT: f"its keep-alives got no answer from {other}",

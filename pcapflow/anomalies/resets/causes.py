@@ -252,8 +252,8 @@ def foreign_ttl(tables: Tables, found: Resets, row: int) -> str:
         return ""
     flow = int(found.flows[row])
     return (
-        f"; the RST's TTL is {tables.flows['reset_ttl'][flow]}, that of the other packets of "
-        f"{tables.ip(flow, int(found.senders[row]))} {found.usual_ttls[row]}: a device on the way may have sent it"
+        f"; the RST's TTL is {tables.flows['reset_ttl'][flow]} where that of the other packets of "
+        f"{tables.ip(flow, int(found.senders[row]))} is {found.usual_ttls[row]}: a device on the way may have sent it"
     )
 
 

@@ -68,7 +68,7 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
         itself = row < len(by_reset) and int(f["reset_frame"][flow]) == first
         # Where its other segments have several TTLs, that of the last one before is compared.
         foreign = itself and bool(max(int(f["reset_continues"][flow]), 0) & OTHER_TTL)
-        likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
+        likeness = f", close to a usual time-out ({_nearest(quiet)} s)" if usual else ""
         if row < len(by_reset):
             reset = int(f["reset_frame"][flow])
             outcome = "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
@@ -93,6 +93,8 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
                 ("a time-out of its own application",)
                 if itself and not foreign
                 else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
+                if row < len(by_reset)
+                else (f"{tables.name(flow, 1 - speaker)} is gone, or the path to it is broken",)
             ),
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, IntArray, Severity
+from pcapflow.anomalies.opening.meetings import cleared_for
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.idle import close_frames, closes, count_moments, largest
@@ -60,7 +61,9 @@ def _unanswered(case: Case) -> IntArray:
     gave_up = (ends.by == CLIENT) & (ends.idle_ns >= to_ns(case.config.timeout_s)) & ~ends.request_lost
     # Whoever takes what comes after its FIN had closed its half only.
     took = (ends.said_ns > ends.at_ns) & (f["reset_frame"] <= 0) & ~ends.answer_lost
-    return indices(gave_up & ~ends.troubled & ends.owes & ~took)
+    # A client that has forgotten a connection and resets it for its next one (PF107) was not waiting.
+    waited = cleared_for(case.tables) < 0
+    return indices(gave_up & ~ends.troubled & ends.owes & ~took & waited)
 
 
 class _Waited(NamedTuple):

@@ -8,8 +8,9 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.challenges import challenged, opening_ns
-from pcapflow.anomalies.lookup.columns import distinct
-from pcapflow.anomalies.model import LIKELY, IntArray, Severity
+from pcapflow.anomalies.lookup.columns import distinct, indices
+from pcapflow.anomalies.model import LIKELY, BoolArray, IntArray, Severity
+from pcapflow.anomalies.opening.meetings import cleared
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
@@ -38,10 +39,12 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
     Else: an older connection of the same ports that is still open at the server.
     Source: RFC 9293, 3.5.1 and 3.6.1; RFC 6191; RFC 5382, 5; Linux tcp_timewait_state_process.
     """
-    places = case.anomalies_of("PF211")
-    harmed = [place for place in places if case.anomalies[place].severity > Severity.INFO]
     met = challenged(case.tables)
-    flows = case.flows_of([*harmed, *case.anomalies_of("PF107")])
+    harmed = case.mask(case.flows_of(_harmful(case, case.anomalies_of("PF211"), met)))
+    # What speaks of the old connection is about the SYN of the one that came after it.
+    found = case.mask(case.flows_of(case.anomalies_of("PF107")))
+    harmed[[each.anew for each in cleared(case.tables) if found[each.flow]]] = True
+    flows = indices(harmed)
     explanations = []
     for of_server in case.by_server(flows).at_least(1):
         for members in case.by_host(of_server, CLIENT).at_least(1):
@@ -51,10 +54,16 @@ def early_port_reuse(case: Case) -> Sequence[Explanation]:
     return explanations
 
 
+def _harmful(case: Case, places: Sequence[int], met: BoolArray) -> list[int]:
+    """The anomalies among these whose new connection was not accepted at once."""
+    found = case.anomalies
+    return [place for place in places if found[place].severity > Severity.INFO or met[found[place].flow]]
+
+
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
     tables = case.tables
     client, server = tables.ip(int(harmed[0]), CLIENT), tables.server(int(harmed[0]))
-    places = case.anomalies_of("PF211", flows=everyone)
+    places = case.anomalies_of("PF107", "PF211", flows=everyone)
     cost = opening_ns(tables)[reused]
     opened = cost >= 0
     failed = int(np.count_nonzero(~opened))
@@ -65,8 +74,8 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
         harm.append(f"{number(int(np.count_nonzero(opened)))} opened late, by up to {duration(int(cost.max()))}")
     if failed:
         harm.append(f"{number(failed)} not at all")
-    few = ports <= _FEW_PORTS and len(everyone) > ports
-    worst = [place for place in places if case.anomalies[place].severity > Severity.INFO]
+    few = 1 < ports <= _FEW_PORTS and len(everyone) > ports
+    worst = _harmful(case, places, challenged(tables))
     frames = case.frames("first_frame", reused)
     return Explanation(
         severity=max((case.anomalies[place].severity for place in worst), default=Severity.INFO),

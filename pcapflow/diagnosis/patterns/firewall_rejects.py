@@ -70,7 +70,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
         hosts=(host, *clients)[:20],
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
-            *(observed(case, found.told) if found.sender else _resets(case, flows)),
+            *(observed(case, found.icmp) if found.sender else _resets(case, flows)),
             *_others(case, flows),
         ),
         against=() if found.sender else (
@@ -97,7 +97,7 @@ def _headline(case: Case, found: Rejection, where: str, whose: str, first_ns: in
         )
     is_host = found.sender == case.tables.ip(int(found.flows[0]), SERVER)
     who = "A firewall on the host" if is_host else f"The router {found.sender}"
-    return f"{who} rejects connections of {whose} to {where} by ICMP ({found.told[0].text}): {tries}."
+    return f"{who} rejects connections of {whose} to {where} by ICMP ({found.icmp[0].text}): {tries}."
 
 
 def _resets(case: Case, flows: IntArray) -> list[Observation]:

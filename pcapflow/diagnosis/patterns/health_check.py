@@ -50,10 +50,10 @@ def health_check(case: Case) -> Sequence[Explanation]:
     candidates[list(case.payload.said)] = True
     flows = indices(candidates & (case.column("completeness") & COMPLETE_SYN_ACK > 0))
     return [
-        told
+        explanation
         for of_server in case.by_server(flows).at_least(_LEAST)
         for members in case.by_host(of_server, CLIENT).at_least(_LEAST)
-        for told in _explanations(case, members, says_nothing)
+        for explanation in _explanations(case, members, says_nothing)
     ]
 
 
@@ -71,9 +71,9 @@ def _explanations(case: Case, flows: IntArray, says_nothing: BoolArray) -> Itera
         if said and not said.error and _ASKS.search(said.request):
             asked.setdefault(said.request, []).append(flow)
     for request, members in (("", silent), *((text, np.array(each, dtype=np.int64)) for text, each in asked.items())):
-        told = _explanation(case, members, request)
-        if told is not None:
-            yield told
+        explanation = _explanation(case, members, request)
+        if explanation is not None:
+            yield explanation
 
 
 def _explanation(case: Case, flows: IntArray, request: str) -> Explanation | None:

@@ -75,15 +75,15 @@ def _attempts(case: Case, event: Event) -> np.ndarray:
 def _explanation(case: Case, event: Event) -> Explanation:
     flows = concerned(case, event)
     peer, askers = peer_of(case, event), askers_of(case, event)
-    told = messages(case, flows, after_ns=event.since_ns)
-    router = (*senders(told), "the last router before it")[0]
+    errors = messages(case, flows, after_ns=event.since_ns)
+    router = (*senders(errors), "the last router before it")[0]
     attempts = count_attempts(case, event, flows)
     others = others_heard(case, event)
     end = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     is_server = 2 * int(np.count_nonzero(host_keys(case.tables, SERVER)[flows] == event.peer)) > len(flows)
     return Explanation(
         severity=_severity(event, flows, is_server=is_server),
-        confidence=LIKELY if others or told or len(askers) > 1 or event.back_ns >= 0 else POSSIBLE,
+        confidence=LIKELY if others or errors or len(askers) > 1 or event.back_ns >= 0 else POSSIBLE,
         headline=_headline(event, peer, len(flows) - attempts, attempts, end),
         blame=Blame("host", peer, "server" if is_server else "client"),
         start_ns=event.since_ns,
@@ -95,7 +95,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
         why=(
             last_heard(case, event),
             *asked_in_vain(case, event),
-            *observed(case, told),
+            *observed(case, errors),
             *_resets(case, event),
             *_others(others),
         ),

@@ -38,8 +38,8 @@ def loss(case: Case) -> Sequence[Explanation]:
         loss_permille (low) or retransmission_percent (medium), at different moments. Behind the place where they are
         lost they are seen once, late, and the receiver asks for them before.
     Unless: only large ones are lost (PI407), nothing passes for a while (PI401, PI402), they are copies that the
-        capture made, probes of a shut window, or were sent again needlessly, or because a router said by ICMP that they
-        are too large.
+        capture made, probes of a shut window, or were sent again needlessly (their ACK had passed, or was only late, as
+        a duplicate SACK tells), or because a router said by ICMP that they are too large.
     Means: throughput falls with the root of the loss, and what is lost at the end of a message costs a time-out of
         200 ms or more, the SYN even a second.
     Do:
@@ -48,8 +48,8 @@ def loss(case: Case) -> Sequence[Explanation]:
         Network: look for drops at the interfaces along the path (`ip -s link`, `ethtool -S`, `tc -s qdisc`), duplex,
             optics, wireless, shapers and full queues.
     Else: the acknowledgments were lost, not the data, where no receiver asked for it.
-    Source: RFC 9293, 3.8.1; RFC 5681; Wilson (1927); Mathis, Semke, Mahdavi, Ott: The Macroscopic Behavior of the TCP
-        Congestion Avoidance Algorithm (1997).
+    Source: RFC 9293, 3.8.1; RFC 5681; RFC 2883 (duplicate SACK); Wilson (1927); Mathis, Semke, Mahdavi, Ott: The
+        Macroscopic Behavior of the TCP Congestion Avoidance Algorithm (1997).
     """
     if not any(side(case.tables.flows, endpoint, "data_segments_again").any() for endpoint in SIDES):
         return ()
@@ -95,7 +95,12 @@ class _Counts(NamedTuple):
 
 def _counts(case: Case, endpoint: int) -> _Counts:
     sent, again = sent_again(case.tables, endpoint)
-    needless = np.minimum(count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint), again)
+    # One that repeats what was acknowledged already mostly draws a duplicate SACK as well: the two count once.
+    needless = np.maximum(
+        count_marks(case.tables, marks.SPURIOUS_RETRANSMISSION, endpoint=endpoint),
+        count_marks(case.tables, marks.MARK_DUPLICATE_SACK, endpoint=1 - endpoint),
+    )
+    needless = np.minimum(needless, again)
     counts = _Counts(sent.copy(), again.copy(), needless, again - needless)
     spared = indices(_told_otherwise(case))
     for column in counts:

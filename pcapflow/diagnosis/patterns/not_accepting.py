@@ -9,6 +9,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, IntArray, Severity
+from pcapflow.anomalies.resets.at_once import reset_at_once
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
@@ -30,6 +31,7 @@ _BACKLOGS: Final = {
     POSTGRES: "PostgreSQL: its queue follows `max_connections`; a pooler (PgBouncer) accepts faster",
 }
 """The settings of the program that usually listens on a port."""
+_NO_ABORT: Final = Remedy("Server", "set `net.ipv4.tcp_abort_on_overflow` to 0, so that a short burst only waits")
 
 
 @pattern("PI103", "not-accepting", title="A server does not accept connections in time")
@@ -39,7 +41,7 @@ def not_accepting(case: Case) -> Sequence[Explanation]:
     Seen: of one address and port, connections that the kernel took and acknowledged data of, without a byte from the
         program or only after a second or more; and while they waited others whose SYN found no answer at first or at
         all, whose data after the handshake was ignored (SYN cookies, a full accept queue), or that were reset within a
-        round trip of their final ACK.
+        round trip of their final ACK. Or, where nobody waits for an answer, several that were reset so.
     Unless: no connection ever works (a filtered port), nothing of the host is heard any more (a dead host), the server
         is slow but takes everybody (PI104), or a share of the SYNs is lost that loss explains.
     Means: those in the queue wait until the program calls accept(); those beyond it wait 1, 3, 7 s for another SYN, or
@@ -52,7 +54,16 @@ def not_accepting(case: Case) -> Sequence[Explanation]:
         kernel has acknowledged.
     Source: Linux tcp_conn_request and tcp_v4_syn_recv_sock (sk_acceptq_is_full), tcp_abort_on_overflow; listen(2).
     """
-    return [_explanation(case, listener) for listener in starving(case.tables, case.config) if _is_plain(listener)]
+    plain = [listener for listener in starving(case.tables, case.config) if _is_plain(listener)]
+    known = {case.tables.server(listener.server) for listener in plain}
+    return [
+        *(_explanation(case, listener) for listener in plain),
+        *(
+            _reset_at_the_end(case, flows)
+            for flows in _several_reset(case)
+            if case.tables.server(int(flows[0])) not in known
+        ),
+    ]
 
 
 def _is_plain(listener: Starving) -> bool:
@@ -77,6 +88,55 @@ def _explanation(case: Case, listener: Starving) -> Explanation:
         why=tuple(_why(case, listener)),
         against=tuple(_against(listener)),
         remedy=_remedy(case, listener),
+    )
+
+
+def _several_reset(case: Case) -> list[IntArray]:
+    """By server, the connections that were reset at the end of their handshake, where it overflows."""
+    reset = np.flatnonzero(reset_at_once(case.tables, case.config)).astype(np.int64)
+    overflows = case.mask(case.flows_of(case.anomalies_of("PF106")))
+    return case.by_server(reset[overflows[reset]]).at_least(case.config.overflow_flows)
+
+
+def _reset_at_the_end(case: Case, reset: IntArray) -> Explanation:
+    """A listener of which only that is seen, and nobody who waits in its queue."""
+    tables = case.tables
+    everyone = case.same_server(int(reset[0]))
+    server, since = tables.server(int(reset[0])), int(case.column("start_ns")[reset].min())
+    until = int(case.column("close_ns")[reset].max())
+    others = everyone[~case.mask(reset)[everyone]]
+    is_open = (case.column("server_packets")[others] > 0) & (case.column("start_ns")[others] <= until)
+    is_open &= (case.column("close_ns")[others] < 0) | (case.column("close_ns")[others] >= since)
+    held = others[is_open]
+    return Explanation(
+        severity=Severity.MEDIUM,
+        confidence=LIKELY,
+        headline=(
+            f"{server} did not take {len(reset)} of {counted(len(everyone), 'connection')}: since {time_of_day(since)} "
+            "it reset them at the end of their handshake, as a full queue does."
+        ),
+        blame=Blame("endpoint", server, "server"),
+        start_ns=since,
+        end_ns=until,
+        flows=named(reset),
+        count=len(reset),
+        hosts=(tables.ip(int(reset[0]), SERVER), *case.hosts(reset, CLIENT)),
+        explains=frozenset(case.anomalies_of("PF106", "PF301", flows=reset)),
+        why=(
+            _reset_within_a_trip(case, reset),
+            *(
+                [
+                    Observation(
+                        f"{were(len(held), 'connection')} open to it then{in_frames(case.frames('first_frame', held))}",
+                        case.frames("first_frame", held),
+                    )
+                ]
+                if len(held)
+                else []
+            ),
+        ),
+        against=("nobody is seen to wait for an answer: a device or a program in front may turn them away as well",),
+        remedy=(*_at_the_server(case, int(reset[0]), ""), _NO_ABORT),
     )
 
 
@@ -144,11 +204,7 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
             f"handshake found the queue full{in_frames(frames)}", frames,
         )  # fmt: skip
     if len(listener.reset):
-        frames = case.frames("reset_frame", listener.reset[:4])
-        yield Observation(
-            f"{were(len(listener.reset), 'connection')} reset within a round trip of the final ACK of the handshake, "
-            f"as `tcp_abort_on_overflow` makes a full queue do{in_frames(frames)}", frames,
-        )  # fmt: skip
+        yield _reset_within_a_trip(case, listener.reset)
     if listener.queued > 1:
         yield Observation(
             f"{listener.queued} connections waited when the first was turned away: so many its queue holds, with those "
@@ -156,6 +212,14 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
         )
     if len(listener.served):
         yield Observation(f"{were(len(listener.served), 'connection')} answered without delay meanwhile")
+
+
+def _reset_within_a_trip(case: Case, flows: IntArray) -> Observation:
+    frames = case.frames("reset_frame", flows[:4])
+    return Observation(
+        f"{were(len(flows), 'connection')} reset within a round trip of the final ACK of the handshake, "
+        f"as `tcp_abort_on_overflow` makes a full queue do{in_frames(frames)}", frames,
+    )  # fmt: skip
 
 
 def _unheard(case: Case, flows: IntArray) -> Observation:
@@ -181,8 +245,19 @@ def _against(listener: Starving) -> Iterator[str]:
 
 
 def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
-    port = int(case.column("server_port")[listener.server])
     queue = f" (now it holds about {listener.queued - 1})" if listener.queued > 2 else ""
+    advice = _at_the_server(case, listener.server, queue)
+    if len(listener.reset):
+        advice.append(_NO_ABORT)
+    advice.append(
+        Remedy("Client", "set a time-out for connecting of its own: a full queue costs 1, 3 or 7 s before data")
+    )
+    return tuple(advice)
+
+
+def _at_the_server(case: Case, flow: int, queue: str) -> list[Remedy]:
+    """What to do at the server of a connection; ``queue`` says in brackets how many its queue holds."""
+    port = int(case.column("server_port")[flow])
     advice = [
         Remedy(
             "Server",
@@ -194,9 +269,4 @@ def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
     ]
     if settings_of(port) in _BACKLOGS:
         advice.append(Remedy("Server", f"where that is set: {_BACKLOGS[settings_of(port)]}"))
-    if len(listener.reset):
-        advice.append(Remedy("Server", "set `net.ipv4.tcp_abort_on_overflow` to 0, so that a short burst only waits"))
-    advice.append(
-        Remedy("Client", "set a time-out for connecting of its own: a full queue costs 1, 3 or 7 s before data")
-    )
-    return tuple(advice)
+    return advice

@@ -79,8 +79,8 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
     askers = tuple(dict.fromkeys(host for part in parts for host in askers_of(case, part)))
     since, asked = min(part.since_ns for part in parts), min(part.asked_ns for part in parts)
     back = event.back_ns
-    told = messages(case, flows, after_ns=since)
-    router = f" (router {senders(told)[0]})" if senders(told) else ""
+    errors = messages(case, flows, after_ns=since)
+    router = f" (router {senders(errors)[0]})" if senders(errors) else ""
     path = path_between(askers, peers)
     others = [host for host in others_heard(case, event) if host not in peers]
     attempts = sum(count_attempts(case, part, concerned(case, part)) for part in parts)
@@ -89,8 +89,8 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
     outage = _bounds(case, parts) if back >= 0 else None
     return Explanation(
         severity=Severity.MEDIUM if back >= 0 or event.scope == "path" else Severity.HIGH,
-        confidence=LIKELY if back >= 0 or told or len(peers) > 1 else POSSIBLE,
-        headline=_headline(path, what, asked, case.tables.capture.last_ns, told, outage),
+        confidence=LIKELY if back >= 0 or errors or len(peers) > 1 else POSSIBLE,
+        headline=_headline(path, what, asked, case.tables.capture.last_ns, errors, outage),
         blame=blamed(f"{path}{router}"),
         start_ns=since,
         end_ns=back if back >= 0 else case.tables.capture.last_ns,
@@ -100,12 +100,12 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
             *(found for part in parts[:3] for found in (last_heard(case, part), *asked_in_vain(case, part))),
-            *observed(case, told),
+            *observed(case, errors),
             *_recovery(parts, outage),
             *_not_affected(others, heard_by_others(case, event)),
         ),
-        against=_against(peers, back, told),
-        remedy=_remedy(path, senders(told), asked, outage),
+        against=_against(peers, back, errors),
+        remedy=_remedy(path, senders(errors), asked, outage),
     )
 
 
@@ -147,7 +147,7 @@ def _headline(
     what: list[str],
     asked_ns: int,
     end_ns: int,
-    told: Sequence[Message],
+    errors: Sequence[Message],
     outage: _Outage | None,
 ) -> str:
     begin = f"{path[0].upper()}{path[1:]}"
@@ -158,9 +158,9 @@ def _headline(
             f"{duration(outage.waited_ns)}, and then went on."
         )
     said = ""
-    if senders(told):
-        router = senders(told)[0]
-        said = f" (the router {router} says: {next(message.text for message in told if message.sender == router)})"
+    if senders(errors):
+        router = senders(errors)[0]
+        said = f" (the router {router} says: {next(message.text for message in errors if message.sender == router)})"
     return (
         f"{begin} has been out since {time_of_day(asked_ns)}{said}: {listed(what)} had no answer in the "
         f"{duration(end_ns - asked_ns)} to the end of the capture."
@@ -194,9 +194,9 @@ def _not_affected(others: Sequence[str], hearing: Sequence[str]) -> list[Observa
     return found
 
 
-def _against(peers: Sequence[str], back_ns: int, told: Sequence[Message]) -> tuple[str, ...]:
+def _against(peers: Sequence[str], back_ns: int, errors: Sequence[Message]) -> tuple[str, ...]:
     # A router that knows no way to a network does not speak of the host.
-    if len(peers) > 1 or any(message.text == "network unreachable" for message in told):
+    if len(peers) > 1 or any(message.text == "network unreachable" for message in errors):
         return ()
     if back_ns >= 0:
         return (f"{peers[0]} may have stood still meanwhile: suspended, moved to other hardware, or starved",)

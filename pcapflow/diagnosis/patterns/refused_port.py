@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
@@ -36,7 +36,7 @@ def refused_port(case: Case) -> Sequence[Explanation]:
         ports of a host are one incident where one client tried them all, or where the host accepted nothing at all.
     Unless: the port accepted a connection before or afterwards (then it was restarted or crashed), the RST has another
         TTL than the host's other packets (then a device answers for it, PI404), or one client tried many ports (a
-        scan).
+        scan). Clients that were let in at once over the other IP version miss nothing: that is information.
     Means: the program is not running, listens on another port, or only on another address (such as 127.0.0.1).
     Do:
         Server: look with `ss -ltn` whether the program listens on this address and port, and start it or mend its
@@ -87,11 +87,13 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
     servers = [tables.server(int(each[0])) for each in ports]
     where = servers[0] if len(servers) == 1 else _ports(case, ports, host)
     explains = case.anomalies_of(*_EXPLAINED, flows=flows)
+    let_in = _let_in(case, flows)
+    missed = max(len(each) - int(np.count_nonzero(among(each, case.flows_of(let_in)))) for each in ports)
     starts = case.column("start_ns")[flows]
     first = int(starts.min())
     clients = case.hosts(flows, CLIENT)
     return Explanation(
-        severity=Severity.MEDIUM if max(map(len, ports)) >= _INSISTED else Severity.LOW,
+        severity=Severity.MEDIUM if missed >= _INSISTED else Severity.LOW if missed else Severity.INFO,
         confidence=CERTAIN if any(case.anomalies[place].confidence == CERTAIN for place in explains) else LIKELY,
         headline=f"Nothing listens on {where}: {_tried(clients, len(flows), first, int(starts.max()))}.",
         blame=Blame("endpoint", servers[0], "server") if len(servers) == 1 else Blame("host", host, "server"),
@@ -101,7 +103,7 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
         count=len(flows),
         hosts=(host, *clients),
         explains=frozenset(explains),
-        why=(*_answers(case, ports, servers), _elsewhere(case, host, served)),
+        why=(*_answers(case, ports, servers), *_then_let_in(case, let_in), _elsewhere(case, host, served)),
         against=()
         if len(served)
         else (f"a firewall before {host} that rejects with a RST looks the same: the host is not heard otherwise",),
@@ -115,6 +117,20 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
             Remedy("Client", f"check the host name and port in the configuration of {listed(clients, 2)}"),
         ),
     )
+
+
+def _let_in(case: Case, flows: IntArray) -> list[int]:
+    """The refusals whose client tried the other address of the name at once, and got in there."""
+    places = case.anomalies_of("PF102", flows=flows)
+    return [place for place in places if case.anomalies[place].severity is Severity.INFO]
+
+
+def _then_let_in(case: Case, let_in: list[int]) -> Iterator[Observation]:
+    if let_in:
+        # The last frame of each is the SYN over the other IP version.
+        frames = proof(case.anomalies[place].frames[-1] for place in let_in)
+        tried = counted(len(let_in), "attempt")
+        yield Observation(f"{tried} went on at once over the other IP version, and got in{in_frames(frames)}", frames)
 
 
 def _ports(case: Case, ports: Sequence[IntArray], host: str) -> str:

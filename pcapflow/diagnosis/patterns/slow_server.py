@@ -20,7 +20,6 @@ from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Re
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.diagnosis.starving import starving
-from pcapflow.diagnosis.words import said_on
 from pcapflow.tables.moments import Moments
 from pcapflow.tcp.owed import ACKNOWLEDGMENT
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -234,7 +233,6 @@ def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
             f"on {counted(len(quick), 'other connection')} of this server no answer took longer than "
             f"{duration(int(quick.max()))}"
         )
-    yield from said_on(case.payload, worst.tolist())
     timer_ns = _timer_ns(found)
     if timer_ns:
         yield Observation(

@@ -49,7 +49,7 @@ def syn_flood(case: Case) -> Sequence[Explanation]:
     pending = attempts & ((complete & COMPLETE_ACK) == 0) & (case.column("end_reason") != _REFUSED)
     pending &= ~scanned(case.tables, case.config)
     candidates = case.by_server(indices(pending)).at_least(case.config.flood_hosts)
-    return [told for flows in candidates for told in _explanations(case, flows, attempts)]
+    return [explanation for flows in candidates for explanation in _explanations(case, flows, attempts)]
 
 
 def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator[Explanation]:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
+from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.aborted import SEVERAL
-from pcapflow.anomalies.resets.causes import LINGER_ZERO, REACTION_S, UNKNOWN, UNREAD_DATA, Resets, resets
+from pcapflow.anomalies.resets.cause_help import WHICH_ABORT
+from pcapflow.anomalies.resets.causes import (
+    DATA_AFTER_CLOSE,
+    LINGER_ZERO,
+    REACTION_S,
+    UNKNOWN,
+    UNREAD_DATA,
+    Resets,
+    resets,
+)
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle import closes
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.settings import HTTP, settings_of
-from pcapflow.diagnosis.words import said_on
-from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
+from pcapflow.tcp.states import ACK_OF_FIN_RX, CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
 from pcapflow.text.times import time_of_day, to_ns
 
@@ -88,7 +98,10 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     # A server that resets right after its answer to more than a short request may not have read the rest of it.
     abrupt = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & at_once & ~found.sender_closed
     abrupt &= side(f, CLIENT, "bytes")[found.flows] > np.maximum(side(f, CLIENT, "mss")[found.flows], 536)
-    rows = np.flatnonzero(((found.causes == UNREAD_DATA) | abrupt | shut) & ~found.foreign).astype(np.int64)
+    # One that got a request and never answers has not read it, or does not mean to; how soon it resets tells nothing.
+    mute = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & found.unanswered & ~found.sender_closed
+    unread = (found.causes == UNREAD_DATA) | abrupt | shut | mute | _crossed(case, found)
+    rows = np.flatnonzero(unread & ~found.foreign).astype(np.int64)
     keys = np.where(
         found.senders[rows] == SERVER,
         server_keys(case.tables)[found.flows[rows]],
@@ -97,6 +110,24 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     return sorted(
         (_group(case, found, members) for members in group(rows, keys).at_least(1)), key=lambda g: -len(g.rows)
     )
+
+
+def _crossed(case: Case, found: Resets) -> BoolArray:
+    """Resets of a server that had sent its FIN in the middle of an exchange, for data that was on its way by then.
+
+    What a client sends once it has acknowledged the FIN is another matter (a goodbye, or PI302), unless it was in the
+    middle of sending then; and so is a request that meets the end of an idle connection (PI301).
+    """
+    crossed: BoolArray = (found.causes == DATA_AFTER_CLOSE) & found.sender_closed & (found.senders == SERVER)
+    crossed &= (found.lost > 0) & ~found.farewell & (found.signs == 0)
+    if not crossed.any():
+        return crossed
+    ends, f = closes(case.tables, case.config), case.tables.flows
+    acked_ns = last_times(case.tables, SERVER, event=ACK_OF_FIN_RX)
+    aware = ((acked_ns >= 0) & (ends.asked_ns >= acked_ns))[found.flows]
+    began_before = found.lost > side(f, CLIENT, "after_fin")[found.flows]
+    crossed &= (~aware | began_before) & ((ends.by == SERVER) & ~ends.is_idle)[found.flows]
+    return crossed
 
 
 def _group(case: Case, found: Resets, rows: IntArray) -> _Group:
@@ -140,14 +171,15 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
         explains=frozenset(case.anomalies_of(*_CONSEQUENCES, flows=np.sort(members.flows))),
         why=tuple(_why(case, found, members)),
         against=tuple(_against(found, members)),
-        remedy=_remedy(case, members),
+        remedy=_remedy(case, found, members),
     )
 
 
 def _severity(found: Resets, members: _Group) -> Severity:
     if members.sender == CLIENT:
         return Severity.LOW if _is_grave(found, members) else Severity.INFO
-    harmful = members.unanswered.any() or members.unheard.any()
+    waited = members.unanswered & ~found.receiver_closed[members.rows]
+    harmful = waited.any() or members.unheard.any()
     several = len(members.flows) >= SEVERAL or _confidence(found, members) == LIKELY
     return Severity.MEDIUM if harmful and several else Severity.LOW
 
@@ -156,6 +188,7 @@ def _confidence(found: Resets, members: _Group) -> Confidence:
     sure = (found.causes[members.rows] == UNREAD_DATA) & (found.sure[members.rows] >= 1)
     # Who answers what has not come whole yet, and is gone before the rest arrives, has not read it.
     sure |= members.filled | (members.early & (found.lost[members.rows] > 0))
+    sure |= found.causes[members.rows] == DATA_AFTER_CLOSE
     return LIKELY if 2 * int(np.count_nonzero(sure)) >= len(members.rows) else POSSIBLE
 
 
@@ -191,7 +224,6 @@ def _why(case: Case, found: Resets, members: _Group) -> Iterator[Observation]:
     yield Observation(
         f"{were(len(members.flows), 'connection')} ended by a RST of the {who}{in_frames(frames)}", frames
     )  # fmt: skip
-    yield from said_on(case.payload, members.flows.tolist())
     lost = found.lost[members.rows]
     if lost.any():
         frames = case.frames("reset_frame", members.flows[lost > 0][:4])
@@ -230,9 +262,7 @@ def _answered(case: Case, found: Resets, members: _Group) -> Observation:
     flows = members.flows[spoke]
     since = found.times_ns[members.rows][spoke] - side(case.tables.flows, SERVER, "data_ns")[flows]
     lost = int(members.unheard[spoke].sum())
-    heard = (
-        f"at least {counted(lost, 'byte')} of it never acknowledged" if lost else "the client's kernel had all of it"
-    )
+    heard = f"at least {were(lost, 'byte')} never acknowledged" if lost else "the client's kernel had all of it"
     frames = case.frames("reset_frame", flows[:4])
     text = f"the RST came {duration(int(np.median(since)))} (median) after the server's last byte, and {heard}"
     return Observation(text + in_frames(frames), frames)
@@ -245,13 +275,12 @@ def _against(found: Resets, members: _Group) -> Iterator[str]:
         yield "a process that was killed, or a listener that was closed, with a request unread leaves the same RST"
 
 
-def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
+def _remedy(case: Case, found: Resets, members: _Group) -> tuple[Remedy, ...]:
+    who: Literal["Client", "Server"] = "Client" if members.sender == CLIENT else "Server"
+    which = [Remedy(who, WHICH_ABORT)] if _confidence(found, members) == POSSIBLE else []
     if members.sender == CLIENT:
-        return (
-            Remedy(
-                "Client", "read to the end of the stream before close(), or say with shutdown(SHUT_WR) that it is done"
-            ),
-        )
+        what = "read to the end of the stream before close(), or say with shutdown(SHUT_WR) that it is done"
+        return (*which, Remedy("Client", what))
     port = int(case.column("server_port")[members.flows[0]])
     drain = Remedy(
         "Server",
@@ -260,5 +289,5 @@ def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
     )
     at_client = Remedy("Client", "ask first (`Expect: 100-continue`), and read the answer also where sending failed")
     if settings_of(port) != HTTP:
-        return (drain, at_client)
-    return (drain, Remedy("Server", _HTTP_ADVICE), at_client)
+        return (*which, drain, at_client)
+    return (*which, drain, Remedy("Server", _HTTP_ADVICE), at_client)

@@ -5,6 +5,7 @@ Source: RFC 9110, 9113; RFC 5246, 7.2, RFC 8446, 6 and B.2 (alerts), RFC 6066, 3
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from pcapflow.payload.dissect import Layer
@@ -65,6 +66,9 @@ _VERSIONS: Final = {
     "0x0304": "TLS 1.3",
 }
 
+_INTERIM: Final = re.compile(r"1(?!01)\d\d")
+"""Statuses that another follows; 101 is the last that HTTP says on a connection."""
+
 
 class _Exchange(NamedTuple):
     """A request, and the answer to it where both were seen; an empty text where one was not."""
@@ -91,6 +95,8 @@ def http(talk: Talk) -> Said | None:
     asked = _Exchange()
     for _, frame, layer in talk.of("http"):
         for status, phrase in _pairs(layer.all("response.code"), layer.all("response.phrase")):
+            if _INTERIM.fullmatch(status):
+                continue  # the answer itself is still to come (RFC 9110, 15.2)
             exchanges.append(asked._replace(status=status, phrase=phrase, answer_frame=frame))
             asked = _Exchange()
         for method, uri in _pairs(layer.all("request.method"), layer.all("request.uri")):
@@ -111,6 +117,8 @@ def http2(talk: Talk) -> Said | None:
             if not asked.request:
                 asked = _Exchange(_request(method, path), heard.frame)
         for status in layer.all("headers.status"):
+            if _INTERIM.fullmatch(status):
+                continue
             exchanges.append(asked._replace(status=tidy(status), answer_frame=heard.frame))
             asked = _Exchange()
         if layer.first("goaway.error") not in {"", _HTTP2_NO_ERROR}:

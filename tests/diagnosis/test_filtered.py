@@ -37,7 +37,7 @@ def test_a_port_that_never_answers_at_a_host_that_does_is_filtered(isn: tuple[in
     dropped = only(found, "filtered")
     assert dropped.headline.startswith("What is sent to ")
     assert "6380" in dropped.headline
-    assert "while 198.51.100.2 answers otherwise" in dropped.headline
+    assert "while 198.51.100.2 answers on port 80" in dropped.headline
 
 
 @fires("PI405")

@@ -54,8 +54,8 @@ def test_a_pool_that_writes_to_what_the_server_closed_long_before_does_not_look(
 
     stale = only(found, "stale-reuse")
     assert stale.headline == (
-        "192.0.2.1 wrote to connections that 198.51.100.2:5432 had closed 3 s before, after 5 s without a word, and "
-        "lost what it wrote, on 5 of 5 connections since 00:00:08 UTC."
+        "192.0.2.1 used 5 of 5 connections again that 198.51.100.2:5432 had closed 3 s before, after 5 s without a "
+        "word, and lost what it wrote, since 00:00:08 UTC."
     )
     assert stale.blame.text == "client 192.0.2.1"
     assert stale.severity == Severity.MEDIUM

@@ -247,6 +247,14 @@ def test_postgres_that_refuses_tls_goes_on_without(said: Listener) -> None:
     assert words.what == "postgres: FATAL 28P01 password authentication failed"
 
 
+def test_an_interim_answer_is_not_the_answer(said: Listener) -> None:
+    upload = (">", b"PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    go_on = ("<", b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert said(upload, go_on).what == "PUT /a"
+    done = ("<", b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+    assert said(upload, go_on, (">", b"ok"), done).what == "PUT /a -> 201"
+
+
 @pytest.mark.parametrize("words", [b"Too many connections", b"#08004Too many connections"])
 def test_mysql_refuses_before_its_greeting(words: bytes, said: Listener) -> None:
     told = said(("<", mysql_error(1040, words)))
@@ -274,6 +282,16 @@ def test_redis_says_its_error_and_no_password(said: Listener) -> None:
     assert (refused.request, refused.error_code) == ("AUTH", "WRONGPASS")
     taken = said((">", auth), ("<", b"+OK\r\n"))
     assert (taken.what, taken.error) == ("redis: AUTH", "")
+
+
+def test_a_question_whether_redis_knows_a_command_is_no_error(said: Listener) -> None:
+    probe = b"*3\r\n$6\r\nCLIENT\r\n$19\r\nMAINT_NOTIFICATIONS\r\n$2\r\nON\r\n"
+    unknown = b"-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n"
+    fetch = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+    went_on = said((">", probe), ("<", unknown), (">", fetch), ("<", b"+1\r\n"))
+    assert (went_on.what, went_on.error) == ("redis: GET", "")
+    asked = said((">", fetch), ("<", b"-ERR unknown command 'FETCH'\r\n"))
+    assert asked.what == "redis: -ERR unknown command 'FETCH'"
 
 
 # Lines

@@ -59,22 +59,27 @@ def _explanation(case: Case, place: int) -> Explanation:
     total = len(everyone)
     left = case.column(f"{ENDPOINT_NAMES[endpoint]}_state")[flows] == CLOSE_WAIT
     open_still = int(np.count_nonzero(left))
+    end = tables.capture.last_ns if open_still else int(case.column("end_ns")[flows].max())
     return Explanation(
         severity=leak.severity,
         confidence=leak.confidence,
         headline=(
             f"{who} does not close {_share(len(flows), total)}{towards} that the {peer} had closed, since "
             f"{time_of_day(since)}."
+            if open_still
+            else f"{who} left {_share(len(flows), total, 'all')}{towards} open that the {peer} had closed, from "
+            f"{time_of_day(since)} until {time_of_day(end)}."
         ),
         blame=Blame("endpoint", who, "server") if endpoint == SERVER else Blame("host", who, "client"),
         start_ns=since,
-        end_ns=int(case.column("end_ns")[flows].max()) if not open_still else tables.capture.last_ns,
+        end_ns=end,
         flows=named(flows),
         count=len(flows),
         hosts=(*case.hosts(flows, endpoint), *case.hosts(flows, 1 - endpoint)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
         why=(
-            Observation(f"{leak.detail}{in_frames(leak.frames)}", leak.frames),
+            # What the anomaly says first is in the headline.
+            Observation(f"{leak.detail.partition(': ')[2] or leak.detail}{in_frames(leak.frames)}", leak.frames),
             *_rate(entered[flows]),
         ),
         against=leak.alternatives,
@@ -94,9 +99,9 @@ def _leaked(case: Case, leak: Anomaly, everyone: IntArray, entered: IntArray) ->
     return flows[np.argsort(entered[flows], kind="stable")]
 
 
-def _share(part: int, total: int) -> str:
+def _share(part: int, total: int, whole: str = "any") -> str:
     if part == total:
-        return f"any of its {counted(total, 'connection')}"
+        return f"{whole} of its {counted(total, 'connection')}"
     return f"{number(part)} of its {counted(total, 'connection')}"
 
 

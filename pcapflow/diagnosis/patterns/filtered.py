@@ -119,7 +119,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if syns >= _INSISTED else Severity.LOW,
         confidence=POSSIBLE if found.why == "host" else LIKELY,
-        headline=_headline(found, host, where, listed(clients, 2), time_of_day(start)),
+        headline=_headline(case, found, host, where, clients.listed(2), time_of_day(start)),
         blame=Blame("endpoint", where, "server") if found.why == "host" else blamed(path),
         start_ns=start,
         end_ns=int(f["end_ns"][flows].max()),
@@ -136,7 +136,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
             _contrast(case, found, host),
         ),
         against=_against(case, found, host),
-        remedy=_remedy(found, path, host, where, listed(clients, 2)),
+        remedy=_remedy(found, path, host, where, clients.listed(2)),
     )
 
 
@@ -147,7 +147,7 @@ def _where(case: Case, flows: IntArray) -> str:
     return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
 
 
-def _headline(found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
+def _headline(case: Case, found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
     tries = counted(len(found.flows), "attempt")
     if found.why == "host":
         return (
@@ -158,10 +158,14 @@ def _headline(found: _Blocked, host: str, where: str, whose: str, since: str) ->
         return (
             f"What {whose} sends to {where} is dropped: {tries} since {since} had no answer, while others are served."
         )
-    return (
-        f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {host} answers "
-        "otherwise."
+    answers = (
+        f"{host} answers on port {_ports(case, found.works)}" if len(found.works) else f"{host} was heard as a client"
     )
+    return f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {answers}."
+
+
+def _ports(case: Case, flows: IntArray) -> str:
+    return listed([str(port) for port in unique(case.column("server_port")[flows]).tolist()], 4)
 
 
 def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
@@ -170,15 +174,14 @@ def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
     works = found.works
     frames = case.frames("server_first_frame", works)
     if found.why == "client":
-        whom = listed(case.hosts(works, CLIENT), 3)
+        whom = case.hosts(works, CLIENT).listed(3)
         text = f"meanwhile the same port accepted {counted(len(works), 'connection')} of {whom} at the first SYN"
         return Observation(text + in_frames(frames), frames)
     if not len(works):
         return Observation(f"meanwhile {host} was heard as a client of others")
-    ports = unique(case.column("server_port")[works]).tolist()
     return Observation(
         f"meanwhile {host} was heard on {counted(len(works), 'connection')} to port "
-        f"{listed([str(port) for port in ports], 4)}{in_frames(frames)}",
+        f"{_ports(case, works)}{in_frames(frames)}",
         frames,
     )
 

@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.icmp_messages import observed
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
@@ -60,7 +61,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if len(flows) >= _INSISTED else Severity.LOW,
         confidence=CERTAIN if found.sender else LIKELY,
-        headline=_headline(case, found, where, listed(clients, 2), first),
+        headline=_headline(case, found, where, clients.listed(2), first),
         blame=Blame("host", host, "server") if itself
         else blamed(f"the router {found.sender} on {path}" if found.sender else path),
         start_ns=first,
@@ -91,24 +92,31 @@ def _where(case: Case, flows: IntArray) -> str:
 def _headline(case: Case, found: Rejection, where: str, whose: str, first_ns: int) -> str:
     tries = f"{counted(len(found.flows), 'attempt')} since {time_of_day(first_ns)}"
     if not found.sender:
+        ttl, usual = _ttls(case, found.flows)
         return (
-            f"A firewall rejects connections of {whose} to {where}: {tries} drew RSTs in the server's name with a TTL "
-            "that is not its own."
+            f"A firewall rejects connections of {whose} to {where}: {tries} were answered by RSTs in the server's "
+            f"name, with a TTL of {ttl} where its other packets have {usual}."
         )
     is_host = found.sender == case.tables.ip(int(found.flows[0]), SERVER)
     who = "A firewall on the host" if is_host else f"The router {found.sender}"
     return f"{who} rejects connections of {whose} to {where} by ICMP ({found.icmp[0].text}): {tries}."
 
 
-def _resets(case: Case, flows: IntArray) -> list[Observation]:
+def _ttls(case: Case, flows: IntArray) -> tuple[int, int]:
+    """The TTL of the first RST, and that of its host's other packets."""
     usual = usual_ttls(case.tables, flows, np.full(len(flows), SERVER))
+    return int(case.column("reset_ttl")[flows[0]]), int(usual[0])
+
+
+def _resets(case: Case, flows: IntArray) -> list[Observation]:
+    ttl, usual = _ttls(case, flows)
     frames = case.frames("reset_frame", flows)
     host = case.tables.ip(int(flows[0]), SERVER)
     field = "TTL" if int(case.column("family")[flows[0]]) == 4 else "TTL (hop limit)"
     return [
         Observation(
-            f"{counted(len(flows), 'SYN')} drew a RST whose {field} is {int(case.column('reset_ttl')[flows[0]])}; that "
-            f"of all other packets of {host} is {int(usual[0])}{in_frames(frames)}",
+            f"{counted(len(flows), 'SYN')} drew a RST whose {field} is {ttl}; that of all other packets of {host} is "
+            f"{usual}{in_frames(frames)}",
             frames,
         )
     ]
@@ -130,7 +138,7 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
         found.append(
             Observation(
                 f"the same port accepted {counted(len(same_port), 'connection')} of "
-                f"{listed(whom, 3)}{in_frames(frames)}",
+                f"{whom.listed(3)}{in_frames(frames)}",
                 frames,
             )
         )
@@ -147,9 +155,9 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
 
 
 def _remedy(
-    found: Rejection, path: str, where: str, clients: Sequence[str], first_ns: int, *, itself: bool
+    found: Rejection, path: str, where: str, clients: Hosts, first_ns: int, *, itself: bool
 ) -> tuple[Remedy, ...]:
-    rule = f"the rule that rejects {listed(clients, 2)} to {where}"
+    rule = f"the rule that rejects {clients.listed(2)} to {where}"
     if itself:
         return (
             Remedy("Server", f"look on the host itself for {rule}: `nft list ruleset`, `iptables -L -n -v`, and accept "
@@ -159,6 +167,6 @@ def _remedy(
     return (
         Remedy("Network", f"look {device} for {rule} (`nft list ruleset` on Linux; its log at "
                f"{time_of_day(first_ns)}), and accept what should pass"),
-        Remedy("Client", f"if the rule is meant, do not try {where} from {listed(clients, 2)}: another address, a VPN "
-               "or a proxy may be the way"),
+        Remedy("Client", f"if the rule is intended, stop trying {where} from {clients.listed(2)}, or ask for another "
+               "way to it (an allowed address, a VPN, a proxy)"),
     )  # fmt: skip

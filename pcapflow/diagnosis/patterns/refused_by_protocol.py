@@ -14,7 +14,7 @@ from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.refusals import Refusal, refusal_of
 from pcapflow.payload.said import Said
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, listed, number, were
+from pcapflow.text.phrases import counted, number, were
 from pcapflow.text.times import time_of_day
 
 
@@ -56,7 +56,7 @@ def _explanation(case: Case, refusal: Refusal, members: list[Said]) -> Explanati
         severity=Severity.MEDIUM if refusal.is_limit and len(members) > 1 else Severity.LOW,
         confidence=CERTAIN,
         headline=(
-            f"{server} refused {share} of {listed(clients, 2)} because {refusal.reason}, since {time_of_day(begin)}."
+            f"{server} refused {share} of {clients.listed(2)} because {refusal.reason}, since {time_of_day(begin)}."
         ),
         blame=Blame("endpoint", server, "server")
         if is_servers or len(clients) > 1

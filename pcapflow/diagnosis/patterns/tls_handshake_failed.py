@@ -54,7 +54,7 @@ def _explanation(case: Case, members: list[Said], cause: Cause) -> Explanation:
     asked = case.said_to(server)
     clients = case.hosts(flows, CLIENT)
     begin = int(case.column("start_ns")[flows].min())
-    share = f"{number(len(members))} of {counted(len(asked), 'connection')} of {listed(clients, 2)}"
+    share = f"{number(len(members))} of {counted(len(asked), 'connection')} of {clients.listed(2)}"
     if is_plain:
         headline = f"{server} does not speak TLS: {share} got a plain answer, since {time_of_day(begin)}."
     else:

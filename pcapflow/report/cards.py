@@ -29,11 +29,9 @@ class Card(NamedTuple):
     where: str
     code: str
     name: str
-    side: str
-    confidence: str
+    sure: str
     open: bool
     detail: Prose
-    cause: str
     ladder: Ladder | None
     ladder_anchor: str
     means: Prose
@@ -89,19 +87,19 @@ def _card(
 ) -> Card:
     """The card of a group; ``first`` is the connection that it draws, -1 for none."""
     worst = group.worst
+    where = _where(tables, group)
+    sure = f"{side_words(worst.endpoint)}, {worst.confidence}"
     alternatives = dict.fromkeys(other for anomaly in group.anomalies for other in anomaly.alternatives)
     return Card(
         anchor=f"finding-{index + 1}",
         severity=worst.severity.label,
         title=text.title,
-        where=_where(tables, group),
+        where=f"{where} ({worst.cause})" if worst.cause else where,
         code=worst.code,
         name=worst.name,
-        side=side_words(worst.endpoint),
-        confidence=worst.confidence,
+        sure=f"{sure}, cause: {worst.cause}" if worst.cause else sure,
         open=index == 0 and worst.severity is not Severity.INFO,
         detail=prose(sentence(worst.detail)),
-        cause=worst.cause,
         ladder=drawn,
         ladder_anchor=ladder_anchor(first),
         means=text.means,

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import re
+from typing import Final, Literal, NamedTuple
 
 from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.anomalies.model import Anomaly
+from pcapflow.diagnosis.model import Blame
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.escape import printable
 from pcapflow.text.phrases import sentence
 
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|B|kB|MB)\b)")
+
+_WORD_CHARS: Final = 30
+"""A piece of code that fits into the narrowest column."""
+
 
 class Span(NamedTuple):
-    """A piece of running text; ``code`` is set in the fixed-width face."""
+    """A piece of running text; ``code`` is set in the fixed-width face, ``word`` likewise and on one line."""
 
     text: str
-    kind: Literal["plain", "code"] = "plain"
+    kind: Literal["plain", "code", "word"] = "plain"
 
 
 Prose = tuple[Span, ...]
@@ -39,11 +46,25 @@ class RuleText(NamedTuple):
 
 
 def prose(text: str) -> Prose:
-    """Cuts a text at its backquotes: what stands between a pair of them is code; what cannot be shown is escaped."""
+    """Cuts a text at its backquotes: what stands between a pair of them is code; what cannot be shown is escaped.
+
+    No line ends between a figure and its unit.
+    """
     pieces = printable(text).split("`")
     if len(pieces) % 2 == 0:  # an unpaired backquote is a character like any other
         pieces[-2:] = ["`".join(pieces[-2:])]
-    return tuple(Span(piece, "code" if i % 2 else "plain") for i, piece in enumerate(pieces) if piece)
+    return tuple(
+        Span(piece, "word" if len(piece) <= _WORD_CHARS else "code")
+        if i % 2
+        else Span(_UNIT.sub("\N{NO-BREAK SPACE}", piece))
+        for i, piece in enumerate(pieces)
+        if piece
+    )
+
+
+def blame_words(blame: Blame) -> str:
+    """Whose an incident is."""
+    return "neither side at fault" if blame.kind == "nobody" else blame.text
 
 
 def rule_text(found: Anomaly) -> RuleText:

@@ -65,8 +65,8 @@ def test_what_was_said_on_its_connections_is_told_once() -> None:
     reset = only(incidents(repeated(CUT, 4, apart_ms=300), said=words), "unread-data-reset")
 
     assert [text for text in (seen.text for seen in reset.why) if "-> 413" in text] == [
-        "on 2 of the 4 connections read this error came: POST /0 -> 413 (frames 5 and 15)",
-        "on 2 of the 4 connections read this error came: POST /1 -> 413 (frames 10 and 20)",
+        "the error that was sent on 2 of the 4 connections whose payload was read: POST /0 -> 413 (frames 5 and 15)",
+        "the error that was sent on 2 of the 4 connections whose payload was read: POST /1 -> 413 (frames 10 and 20)",
     ]
 
 

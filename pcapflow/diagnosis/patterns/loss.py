@@ -152,12 +152,12 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
         why=(
             *(Observation(text) for _, text in directions),
             Observation(
-                f"{counted(len(lossy), 'connection')} of {number(len(flows))} between the two had losses, at "
-                f"{counted(events, 'different moment')}{in_frames(frames)}",
+                f"{_share(len(lossy), len(flows))} between the two had losses; something "
+                f"was sent again at {counted(events, 'different moment')}{in_frames(frames)}",
                 frames,
             ),
             Observation(
-                f"the longest wait in which something was sent again was {duration(stall)}, on "
+                f"the longest wait for something that was sent again took {duration(stall)}, on "
                 f"{tables.name(stalled, 0)} to {tables.name(stalled, 1)}"
             ),
         ),
@@ -169,6 +169,10 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
                    "than cubic does"),
         ),
     )  # fmt: skip
+
+
+def _share(part: int, total: int) -> str:
+    return "the one connection" if total == 1 else f"{number(part)} of {number(total)} connections"
 
 
 def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple[str, str]]:
@@ -190,12 +194,13 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
         low, high = wilson(lost, sent)
         short = f"{lost / sent:.1%} of the segments from {sender} to {receiver} ({number(lost)} of {number(sent)})"
         ways = (
-            (again, f"{number(again)} were sent again"),
+            (again, f"{number(again)} {'was' if again == 1 else 'were'} sent again"),
             (needless, f"{number(needless)} of these needlessly"),
         )
         figures = (
-            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed([text for n, text in ways if n])}: "
-            f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% interval)"
+            f"of {counted(sent, 'segment')} from {sender} to {receiver}, {listed([text for n, text in ways if n])} "
+            f"(each counted once): {lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% "
+            "interval)"
         )
         found.append((lost / sent, short, figures))
     return [(short, figures) for _, short, figures in sorted(found, reverse=True)]

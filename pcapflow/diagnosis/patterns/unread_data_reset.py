@@ -196,7 +196,7 @@ def _headline(case: Case, found: Resets, members: _Group, who: str) -> str:
     total = len(members.flows)
     when = time_of_day(int(found.times_ns[members.rows].min()))
     at, them = (f"at {when}", "it") if total == 1 else (f"since {when}", "them")
-    peers = listed(case.hosts(members.flows, 1 - members.sender), 2)
+    peers = case.hosts(members.flows, 1 - members.sender).listed(2)
     connections, fate = counted(total, "connection"), _fate(found, members)
     if _confidence(found, members) == POSSIBLE:
         return f"{who} reset {connections}, as a close does while something that {peers} sent is unread, {at}: {fate}."

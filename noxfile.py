@@ -73,6 +73,9 @@ TOOLS: Final = {
     "ip": "iproute2",
     "ethtool": "ethtool",
     "gcc": "gcc",
+    "dpkg-source": "dpkg-dev",
+    "pkg-config": "pkg-config",
+    "/usr/include/glib-2.0": "libglib2.0-dev",
     "go": "golang-go",
     "/usr/share/gocode/src/gvisor.dev": "golang-gvisor-gvisor-dev",
 }

@@ -68,7 +68,7 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         x.last_ns = s.time_ns
         return
     if s.payload_len > 0 and not s.is_copy:
-        count_data(flow, x, s, ws)
+        count_data(flow, x, y, s, ws)
     note_window(flow, x, y, s)
     if flow.packets == 1 and not flags & SYN:
         pick_up(flow, x, y, s)

@@ -65,7 +65,8 @@ def missing_final_ack(tables: Tables, config: Config) -> Hits:
         Server: nothing, if it is the side that waits; LAST_ACK ends by itself and holds no application resources.
         Network: look for loss, and for stateful firewalls that drop the state at the first FIN.
     Else: a FIN that was not repeated although there was time was acknowledged; then the ACK was only not captured. One
-        lost ACK that a repeated FIN recovered is ordinary and told as information.
+        lost ACK that a repeated FIN recovered is ordinary and told as information. 4.4BSD and macOS put their FIN on
+        each ACK until it is acknowledged, which repeats nothing.
     Source: RFC 9293, 3.6 and 3.10.7.4 (LAST-ACK); Linux repeats a FIN like data, first after about 200 ms.
     """
     f = tables.flows

@@ -180,3 +180,29 @@ def _closed_at(ms: int) -> str:
     for old, new in late.items():
         ladder = ladder.replace(f" {old} ", f" {new} ")
     return ladder
+
+
+@fires("PI302")
+def test_a_connection_that_was_never_used_before_the_server_closed_it_is_stale_as_well() -> None:
+    never_used = f"""{OPEN}
+   1502  < F.  1:1      ack 1
+   1503  > .   1:1      ack 2
+   2602  > P.  1:101    ack 2
+   2603  < R   2:2
+    """
+    stale = only(incidents(repeated(never_used, 5, apart_ms=700)), "stale-reuse")
+
+    assert "had closed 1.1 s before, after 1.5 s without a word" in stale.headline
+
+
+@spares("PI302")
+def test_what_was_asked_before_the_close_and_is_still_owed_makes_it_no_idle_close() -> None:
+    owed = f"""{OPEN}
+      3  > P.  1:101    ack 1
+      4  < .   1:1      ack 101
+   1502  < F.  1:1      ack 101
+   1503  > .   101:101  ack 2
+   2602  > P.  101:201  ack 2
+   2603  < R   2:2
+    """
+    assert not told(incidents(repeated(owed, 5, apart_ms=700)), "stale-reuse")

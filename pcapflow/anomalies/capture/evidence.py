@@ -9,7 +9,7 @@ import numpy as np
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.hits import single
-from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.timeline import rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Limit, rule
@@ -22,6 +22,15 @@ from pcapflow.text.phrases import counted, listed, were
 MANY_UNSEEN_PERCENT: Final = 5
 PART_ONE_WAY_PERCENT: Final = 10
 HOSTS_NAMED: Final = 3
+
+
+def _gaps(tables: Tables, flows: IntArray) -> IntArray:
+    """Rows of ACKs, in these flows, of what was not captured; not of those that an older connection answered with."""
+    m = tables.marks
+    rows = rows_with(tables, marks.ACKED_UNSEEN)
+    rows = rows[among(m["flow"][rows], flows)]
+    older = rows_with(tables, marks.MARK_CHALLENGE_ACK, marks.MARK_UNEXPECTED)
+    return rows[~among(m["frame"][rows], m["frame"][older])]
 
 
 def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
@@ -61,7 +70,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
         Finding(
             severity=Severity.MEDIUM if grave else Severity.LOW,
             time_ns=capture.first_ns,
-            frames=_first_frames(tables.marks, rows_with(tables, marks.ACKED_UNSEEN)),
+            frames=_first_frames(tables.marks, _gaps(tables, flows)),
             detail="; ".join(parts),
             count=len(flows),
             flows=tuple(worst[:MAX_FLOWS].tolist()),

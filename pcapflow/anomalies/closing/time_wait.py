@@ -10,11 +10,10 @@ from pcapflow.anomalies.cite import in_frame, proof
 from pcapflow.anomalies.closing.ports import PRESSING, busy_clients
 from pcapflow.anomalies.closing.rates import Rate, busiest
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
+from pcapflow.anomalies.lookup.columns import SIDES
 from pcapflow.anomalies.lookup.groups import group, host_keys, peak
-from pcapflow.anomalies.lookup.timeline import (
-    Story,
-)
-from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.lookup.timeline import Story, last_rows
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -22,8 +21,12 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp.marks import MARK_RESET_AFTER_CLOSE
 from pcapflow.tcp.states import (
     CLIENT,
+    CLOSING,
     ENDPOINT_NAMES,
+    FIN_WAIT_1,
+    LAST_ACK,
     RST_RX,
+    RST_TX,
     SERVER,
     TIME_WAIT,
 )
@@ -130,12 +133,14 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     Do:
         Client: nothing; with `net.ipv4.tcp_rfc1337=1` Linux ignores such resets.
         Server: likewise.
-    Else: harmless unless the same ports are used again at once while old segments are still on their way.
+    Else: harmless unless the same ports are used again at once while old segments are still on their way. A side that
+        resets before anything answered its FIN, as an abort on purpose right after a close, cuts nothing short.
     Source: RFC 1337.
     """
     del config
     t = tables.transitions
     rows = np.flatnonzero((t["old"] == TIME_WAIT) & (t["event"] == RST_RX))
+    rows = rows[~_by_a_socket(tables, rows)]
     flows = t["flow"][rows]
     usual_ttl = usual_ttls(tables, flows, 1 - t["endpoint"][rows].astype(np.int64))
 
@@ -166,3 +171,17 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
         )
 
     return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))
+
+
+def _by_a_socket(tables: Tables, rows: IntArray) -> BoolArray:
+    """Whether who sent the RST still waited for the ACK of its own FIN then: its own abort, and no answer of nobody.
+
+    ``rows`` are transitions of who took the RST.
+    """
+    t = tables.transitions
+    by_itself = np.zeros(len(rows), dtype=bool)
+    for endpoint in SIDES:
+        sent = last_rows(tables, endpoint=endpoint, event=RST_TX)[t["flow"][rows]]
+        waited = np.isin(t["old"][sent], (FIN_WAIT_1, CLOSING, LAST_ACK)) & (t["frame"][sent] == t["frame"][rows])
+        by_itself |= (sent >= 0) & waited & (t["endpoint"][rows] != endpoint)
+    return by_itself

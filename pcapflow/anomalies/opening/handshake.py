@@ -73,6 +73,8 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
             end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so it had not got the SYN-ACK"
         else:
             end = "the client sent nothing more"
+            if odd := frames_of(story.marks(flow, marks.MARK_UNEXPECTED, endpoint=CLIENT)):
+                end = f"what the client sent then acknowledges other numbers than its{in_frames(odd)}"
         part = "; one of those that PF105 tells of" if flooded[row] else ""
         return Finding(
             severity=Severity.INFO if flooded[row] else graded(len(again) - 1),

@@ -45,6 +45,7 @@ from pcapflow.anomalies.resets.causes import (
     foreign_ttl,
     resets,
 )
+from pcapflow.anomalies.resets.form import own_signs
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -62,6 +63,7 @@ _DID_UNREAD: Final = "closed with data unread"
 _LINGER: Final = "its application aborted on purpose (SO_LINGER 0)"
 _UNREAD: Final = "its application closed with received data still unread"
 _DIED: Final = "its process was killed"
+_FORGOTTEN: Final = "its host knows no such connection any more, and answers with an ACK in its RST (lwIP)"
 _BOX: Final = "a device in between sent the RST"
 _FORGETFUL_BOX: Final = "a device in between forgot the connection and sent the RST"
 ALTERNATIVES: Final[dict[int, tuple[str, ...]]] = {
@@ -120,9 +122,12 @@ def aborted(tables: Tables, config: Config) -> Hits:
         Network: for idle-timeout set keep-alives shorter than the device's time-out; for injected or firewall-reject
             find the device.
     Else: between 15 and 25 in 100 real connections contain a RST, most of them harmless: where nothing was lost this is
-        information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout). A RST after both FINs
-        is cosmetic and not reported; one that answers a segment of no known connection, or a probe, aborted nothing
-        (PF306 and PF109 tell of these).
+        information. So is a RST that another rule tells of (PF304 injected, PF305 idle-timeout), and one by which a
+        host ends what was idle for some time. A RST after both FINs is cosmetic and not reported, unless the FIN was
+        repeated in vain; one that answers a segment of no known connection, or a probe, aborted nothing (PF306 and
+        PF109 tell of these). Stacks reset in different forms: a RST without ACK that nothing drew is an abort (old
+        Windows), and one with ACK that alone acknowledges data for a side that had closed tells of data-after-close
+        (Windows, lwIP, gVisor), as one without ACK does elsewhere.
     Source: RFC 9293, 3.5.2 and 3.10.7.4; RFC 2525, 2.17; Linux enum sk_rst_reason.
     """
     found = resets(tables, config)
@@ -130,7 +135,8 @@ def aborted(tables: Tables, config: Config) -> Hits:
     severity = _grade(found, alike)
     # A stray (PF306) and a probe (PF109) are no connections that could be aborted.
     counts = (found.causes != STRAY) & ~scanned(tables, config)[found.flows]
-    reported = np.flatnonzero(counts & ~found.refused & ~(found.both_closed & (found.lost == 0)))
+    cosmetic = found.both_closed & (found.lost == 0) & (found.causes != RETRANSMISSION_TIMEOUT)
+    reported = np.flatnonzero(counts & ~found.refused & ~cosmetic)
     # A refusal has a row of its own (PF102); here the resets of one server are one line.
     refusals = np.flatnonzero(counts & found.refused)
     servers = group(refusals, server_keys(tables)[found.flows[refusals]])
@@ -189,13 +195,19 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
     frames = [reset, fin]
     late = story.marks(flow, marks.MARK_DATA_AFTER_CLOSE, endpoint=receiver)
     if cause == DATA_AFTER_CLOSE:
-        frames += [*frames_of(late), int(f["reset_drew_frame"][flow])]
-        what = f"data of {other}{in_frames(frames_of(late))}" if late or lost else f"a segment of {other}"
+        drew = int(f["reset_drew_frame"][flow])
+        frames += [*frames_of(late), drew]
+        told = frames_of(late) or ([drew] if found.acknowledges[row] else [])
+        what = f"data of {other}{in_frames(told)}" if late or lost else f"a segment of {other}"
+        nobody = "found nobody to read it: nothing acknowledged it before the RST"
         why = (
-            f"it had closed{in_frame(fin)}, and {what} found no socket there"
+            f"it had closed{in_frame(fin)}, and {what} {nobody if found.acknowledges[row] else 'found no socket there'}"
             if fin
             else "it answers as if it had no such connection; its own FIN or an earlier RST was not seen"
         )
+    elif cause == LINGER_ZERO and found.sender_closed[row]:
+        why = f"it had closed{in_frame(fin)} a moment before, and aborted on purpose (SO_LINGER 0)"
+        why += "" if found.sure[row] else " or with data unread, which look the same"
     else:
         why = _why(tables, found, row)
         if cause in (KEEPALIVE_TIMEOUT, RETRANSMISSION_TIMEOUT):
@@ -232,8 +244,12 @@ def _alternatives(found: Resets, row: int) -> tuple[str, ...]:
     """What else fits an abort, the likeliest first."""
     if found.sure[row] == 2:
         return ()
+    if found.itself[row] and found.causes[row] == IDLE_TIMEOUT:
+        return ("its application aborted on purpose (SO_LINGER 0) for another reason",)
     cause = int(found.causes[row])
     others = [other for other in ALTERNATIVES[cause] if other != _UNREAD or not found.sure[row]]
+    if found.acknowledges[row] and cause in (LINGER_ZERO, UNREAD_DATA):
+        others.append(_FORGOTTEN)
     if cause == UNKNOWN and found.sender_closed[row]:
         others.insert(0, _UNREAD)
     if not found.foreign[row]:
@@ -264,6 +280,11 @@ def _why(tables: Tables, found: Resets, row: int) -> str:
     other = tables.name(flow, 1 - sender)
     if cause == INJECTED:
         return "the RST is probably not that endpoint's own (see PF304)"
+    if cause == IDLE_TIMEOUT and found.itself[row]:
+        return (
+            f"the RST came after {duration(int(found.idle_ns[row]))} of silence and is the host's own "
+            f"({own_signs(tables, flow)} go on from its segment before): its application ended what was idle"
+        )
     if cause == IDLE_TIMEOUT:
         return f"the RST came after {duration(int(found.idle_ns[row]))} of silence (see PF305)"
     if cause == UNREAD_DATA and found.sure[row] == 2:

@@ -89,7 +89,7 @@ ABORTED: Final[Mapping[str, CauseHelp]] = {
         "and accept what should pass.",
     ),
     "idle-timeout": CauseHelp(
-        "after a long silence one side, or a device between the two, no longer knew the connection.",
+        "after a silence one side ended the connection, or it or a device between the two no longer knew it.",
         sender=f"if it closes idle connections itself, raise its time-out; else {_KEEP_ALIVES}.",
         receiver=f"{_KEEP_ALIVES}, or drop idle connections earlier.",
         network="raise the idle time-out of the NAT, firewall or load balancer between the two.",

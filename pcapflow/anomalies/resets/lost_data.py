@@ -6,7 +6,7 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
-from pcapflow.anomalies.lookup.columns import cell
+from pcapflow.anomalies.lookup.columns import stream_bytes
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confidence, Finding, Hits, Severity
 from pcapflow.anomalies.resets.cause_help import LOST_DATA
@@ -80,14 +80,14 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             )
         elif lost:
             was, is_ = ("was", "is") if lost == 1 else ("were", "are")
-            detail = (
-                f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged "
-                f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
-            )
+            how = f"{was} not acknowledged by {who} when its RST{in_frame(reset)} ended the connection"
+            if found.acknowledges[row] and found.sender_closed[row]:
+                how = f"came when {who} had closed, {was} not acknowledged before its RST{in_frame(reset)}"
+            detail = f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {how}, and {is_} lost"
         else:
             confidence = (POSSIBLE, LIKELY, CERTAIN)[int(found.sure[row])]
             how = "" if found.sure[row] == 2 else "probably " if found.sure[row] else "perhaps "
-            total = cell(f, flow, 1 - sender, "bytes")
+            total = stream_bytes(f, flow, 1 - sender)
             some, them = f"some of the {counted(total, 'byte')} that {other} had sent were", "them all"
             if total == 1:
                 some, them = f"the 1 byte that {other} had sent was", "it"

@@ -21,7 +21,7 @@ from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
-_EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF205", "PF206", "PF301", "PF302", "PF305")
+_EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF204", "PF205", "PF206", "PF301", "PF302", "PF305")
 _NOT_ACCEPTED: Final = ("PF101", "PF104", "PF106")
 """What a program that accepts no connections does to attempts to connect."""
 _MOST_TIME_OUTS: Final = 3

@@ -12,6 +12,7 @@ from pcapflow.anomalies.lookup.columns import unique
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import Anomaly, IntArray
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle import closes
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, ENDPOINT_NAMES, SERVER
@@ -32,7 +33,8 @@ def close_wait_leak(case: Case) -> Sequence[Explanation]:
     Seen: several connections of one endpoint in CLOSE_WAIT, of one server, or of one client towards one server, for
         longer than any other took to close; most of them are still there at the end, or ended in one moment, with the
         process.
-    Unless: they drain while the capture runs (a slow close), or the endpoint goes on sending data (a half-close).
+    Unless: they drain while the capture runs (a slow close), the endpoint goes on sending data (a half-close), or the
+        clients left before a server had answered them (client-gave-up): it may still be at work.
     Means: the application has lost track of its sockets. Each holds a file descriptor and memory until the process
         ends; then no connection can be accepted or opened: "too many open files".
     Do:
@@ -41,7 +43,15 @@ def close_wait_leak(case: Case) -> Sequence[Explanation]:
     Else: an intended half-close whose answer has not begun yet.
     Source: RFC 9293, 3.6; RFC 1122, 4.2.2.13; Linux tcp_fin.
     """
-    return [_explanation(case, place) for place in case.anomalies_of(_LEAK)]
+    return [
+        _explanation(case, place) for place in case.anomalies_of(_LEAK) if not _is_busy(case, case.anomalies[place])
+    ]
+
+
+def _is_busy(case: Case, leak: Anomaly) -> bool:
+    """Whether most of the clients left before they had their answer: a program that still works at it loses nothing."""
+    owes = closes(case.tables, case.config).owes[np.array(leak.flows, dtype=np.int64)]
+    return leak.endpoint == SERVER and 2 * int(np.count_nonzero(owes)) > len(owes)
 
 
 def _explanation(case: Case, place: int) -> Explanation:

@@ -31,7 +31,8 @@ _INSISTED: Final = 3
 def firewall_rejects(case: Case) -> Sequence[Explanation]:
     """Something on the path, or a firewall of the server's host, rejects connections to some ports or of some hosts.
 
-    Seen: attempts that drew a RST in the server's name with another TTL (hop limit) than all else of its host, or an
+    Seen: attempts that drew a RST in the server's name with another TTL (hop limit) than all else of its host, as did
+        the first words on several connections to it; or an
         ICMP error that says that it is prohibited, that the port cannot be reached, or that a host cannot be reached
         which answers others.
     Unless: the RST has the TTL of the host's other packets (then nothing listens there, PI105), one client tried many
@@ -71,7 +72,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
         hosts=(host, *clients)[:20],
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
-            *(observed(case, found.icmp) if found.sender else _resets(case, flows)),
+            *(observed(case, found.icmp) if found.sender else _resets(case, found)),
             *_others(case, flows),
         ),
         against=() if found.sender else (
@@ -91,6 +92,11 @@ def _where(case: Case, flows: IntArray) -> str:
 
 def _headline(case: Case, found: Rejection, where: str, whose: str, first_ns: int) -> str:
     tries = f"{counted(len(found.flows), 'attempt')} since {time_of_day(first_ns)}"
+    if found.opened:
+        return (
+            f"A firewall rejects what {whose} says to {where}: {counted(len(found.flows), 'connection')} since "
+            f"{time_of_day(first_ns)} drew RSTs in the server's name with a TTL that is not its own."
+        )
     if not found.sender:
         ttl, usual = _ttls(case, found.flows)
         return (
@@ -108,14 +114,16 @@ def _ttls(case: Case, flows: IntArray) -> tuple[int, int]:
     return int(case.column("reset_ttl")[flows[0]]), int(usual[0])
 
 
-def _resets(case: Case, flows: IntArray) -> list[Observation]:
+def _resets(case: Case, found: Rejection) -> list[Observation]:
+    flows = found.flows
     ttl, usual = _ttls(case, flows)
     frames = case.frames("reset_frame", flows)
     host = case.tables.ip(int(flows[0]), SERVER)
+    drew = counted(len(flows), "first request" if found.opened else "SYN")
     field = "TTL" if int(case.column("family")[flows[0]]) == 4 else "TTL (hop limit)"
     return [
         Observation(
-            f"{counted(len(flows), 'SYN')} drew a RST whose {field} is {ttl}; that of all other packets of {host} is "
+            f"{drew} drew a RST whose {field} is {ttl}; that of all other packets of {host} is "
             f"{usual}{in_frames(frames)}",
             frames,
         )

@@ -103,8 +103,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
         against=()
         if others or event.back_ns >= 0
         else (
-            f"{path_between(askers, Hosts([peer], 1))} is cut: no other host is heard meanwhile that would tell the two "
-            "apart",
+            f"{path_between(askers, Hosts([peer], 1))} is cut: no other host is heard meanwhile to tell the two apart",
         ),
         remedy=(
             Remedy(

@@ -88,7 +88,13 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     answered = np.where(found.senders == SERVER, side(f, SERVER, "data_ns")[found.flows], -1)
     at_once = (answered >= 0) & (found.times_ns - answered <= to_ns(REACTION_S))
     # A socket that has sent its FIN, hears nothing more and then sends a RST was closed with data in it.
-    shut = (found.causes == UNKNOWN) & found.sender_closed & ~found.passive & ~found.both_closed & (found.signs == 0)
+    shut = (
+        np.isin(found.causes, (UNKNOWN, LINGER_ZERO))
+        & found.sender_closed
+        & ~found.passive
+        & ~found.both_closed
+        & (found.signs == 0)
+    )
     # A server that resets right after its answer to more than a short request may not have read the rest of it.
     abrupt = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & at_once & ~found.sender_closed
     abrupt &= side(f, CLIENT, "bytes")[found.flows] > np.maximum(side(f, CLIENT, "mss")[found.flows], 536)

@@ -15,6 +15,7 @@ from pcapflow.tcp.syn_options import ORDERS
 from pcapflow.views.hosts import host_table
 from pcapflow.views.stack_guess import Guess, guess
 
+STACKS_DIRECTORY = Path(__file__).parents[1] / "fixtures" / "stacks"
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 MSS = 1460
 _BYTES = {
@@ -143,6 +144,24 @@ def test_hosts_of_public_captures(name: str, address: str, stack: str) -> None:
     (host,) = table.at([table.place_of(address)])
 
     assert host.guess.stack == stack
+
+
+@pytest.mark.parametrize(
+    ("kind", "stack", "confidence"),
+    [("gvisor", "gVisor", "likely"), ("lwip", "lwIP", "likely"), ("pytcp", "PyTCP", "likely"), ("slirp", "", "")],
+)
+@pytest.mark.parametrize("tap", ["stack", "linux"])
+def test_stacks_of_the_laboratory_and_their_peer(kind: str, stack: str, confidence: str, tap: str) -> None:
+    """The peer is a Linux; slirp's SYN, which has an MSS alone, may be anybody's."""
+    captures = STACKS_DIRECTORY / "captures" / kind
+    table = host_table(pcapflow.track(captures / f"abort_by_client_as_client.{tap}.pcap", jobs=1), Config())
+    (client,) = (host for host in table.rows if host.as_client)
+    assert (client.guess.stack, client.guess.confidence) == (stack, confidence)
+
+    table = host_table(pcapflow.track(captures / f"abort_by_client_as_server.{tap}.pcap", jobs=1), Config())
+    client, server = sorted(table.rows, key=lambda host: host.as_server)
+    assert (client.guess.stack, client.guess.confidence) == ("Linux", "likely")
+    assert (server.guess.stack, server.guess.confidence) == (stack, "possible" if stack else "")
 
 
 def test_names_of_stacks_are_plain_words() -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.closing.ports import Busy, busy_clients
+from pcapflow.anomalies.lookup.habits import client_ports
 from pcapflow.anomalies.model import LIKELY, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
@@ -66,7 +67,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         count=len(flows),
         hosts=(client, tables.ip(int(flows[0]), SERVER)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
-        why=tuple(_why(busy, client, server, anomaly.frames)),
+        why=tuple(_why(case, busy, client, server, anomaly.frames)),
         against=(*_burst(busy), *anomaly.alternatives),
         remedy=(
             Remedy("Client", f"keep connections to {server} open and reuse them (a pool, HTTP keep-alive); until then "
@@ -89,7 +90,7 @@ def _pace(busy: Busy, client: str, server: str) -> str:
     return f"{begin} {rate.share(busy.config):.0%} of its {number(ports)} ports are always taken"
 
 
-def _why(busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
+def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
     if busy.rate is not None:
         yield Observation(
             f"{client} closed {counted(busy.rate.number, 'connection')} within {duration(busy.rate.span_ns)}, each of "
@@ -100,7 +101,7 @@ def _why(busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Itera
     yield Observation(
         f"at most {counted(busy.top, 'port')} towards {server} were in use at once, open or in TIME_WAIT, at "
         f"{time_of_day(busy.when_ns)}: {f'{share:.0%}' if share >= 0.1 else f'{share:.1%}'} of "
-        f"{number(busy.config.ephemeral_ports)}"
+        f"{client_ports(case.tables, case.config, int(busy.flows[0])).words()}"
     )
 
 

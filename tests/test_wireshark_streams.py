@@ -66,7 +66,7 @@ def test_captures_of_all_kinds_have_wiresharks_streams(tshark: str, tmp_path: Pa
 
 
 def test_what_begins_with_the_number_of_one_before_is_in_its_stream(tshark: str, tmp_path: Path) -> None:
-    """lwIP uses one number again: a connection of its own for pcapflow, Wireshark's old stream goes on."""
+    """With lwIP, a number is used again: a connection of its own to pcapflow, while Wireshark's old stream goes on."""
     captures = sorted((CAPTURES / "lwip").glob("reuse_*_as_client.*.pcap"))
     merge(captures, merged := tmp_path / "merged.pcap")
     stream_of = {int(frame): int(stream) for frame, stream in fields(tshark, merged, FIELDS[:2], passes=2) if stream}

@@ -225,7 +225,7 @@ def test_a_syn_on_a_written_connection(isn: int, flows: int) -> None:
 
 
 def counted(rows: list[Row], last: int, tsval: int, *, uses_tsvals: bool) -> list[Row]:
-    """Rows of a client that counts its packets and its time, the last one with other numbers; what the server has is 0."""
+    """Rows of a client that counts its packets and its time, the last one with these numbers."""
     *before, syn = rows
     own = [row for row in before if row.segment.src == CLIENT and row.segment.sport == 40_000]
     numbers = {id(row): at for at, row in enumerate(own)}

@@ -226,7 +226,7 @@ STAMPED = """
 def test_a_syn_with_the_same_number_that_was_sent_later_is_another_connection(
     climb: Climb, closed: str, word: str, ms: int
 ) -> None:
-    """Its sender had closed when it sent that: no host sends a SYN again once it is answered. Wireshark sees one stream."""
+    """Its sender had closed by then: no host sends a SYN again once it is answered. Wireshark sees one stream."""
     story = climb(f"""{closed}
    {ms}  > S   0:0          {word} | SYN_SENT     | SYN_RCVD+    |
    {ms + 1}  < S.  8000:8000 ack 1  | ESTABLISHED+ |              |
@@ -261,7 +261,7 @@ def test_a_syn_with_the_same_number_that_was_sent_later_is_another_connection(
 def test_a_late_copy_of_the_syn_is_of_the_old_connection(
     follow: Climb, closed: str, word: str, ms: int, answer: str
 ) -> None:
-    """A copy of the SYN, or of one that was sent again, is older than the end; so it is where nothing says what it is."""
+    """A copy of the SYN, or of one sent again, is older than the end; where nothing says what it is, it is one."""
     rungs = [rung for rung in closed.splitlines() if ":" in rung]
     story = follow("\n".join([*rungs, f"{ms} > S 0:0 {word}", f"{ms + 1} {answer}" if answer else ""]))
 
@@ -278,10 +278,14 @@ def test_a_small_stack_answers_the_challenge_by_a_reset_with_ack(climb: Climb) -
     102  > R.  2:2    ack 2 id 4   |              |              | reset-of-older
     103  > S   0:0          id 5   |              | SYN_RCVD+    | syn-repeated
     104  < S.  8000:8000 ack 1     | ESTABLISHED+ |              |
-    105  > .   1:1 ack 8001  id 6  |              | ESTABLISHED? |
+    105  > .   1:1 ack 8001  id 6  |              | ESTABLISHED+ |
+    106  > P.  1:2 ack 8001  id 7  |              |              |
+    107  < .   8001:8001 ack 2     |              |              |
     """)
 
     assert story.reasons == ["closed", "open"]
+    assert list(story.tables.flows["client_data_segments_again"]) == [0, 0]
+    assert list(story.tables.flows["client_retransmitted"]) == [0, 1]
     assert list(story.tables.flows["stream"]) == [0, 0]
     assert list(story.tables.flows["reset_frame"]) == [-1, -1]
 
@@ -340,7 +344,7 @@ def test_a_syn_that_goes_on_while_the_connection_is_open(follow: Climb) -> None:
 
 @pytest.mark.parametrize("end", ["> R. 1:1 ack 1 id 3", "> F. 1:1 ack 1 id 3", "< R 1:1"])
 def test_a_small_stack_dials_again_whatever_ended_its_connection(follow: Climb, end: str) -> None:
-    """By its own RST or the server's; or it has given up waiting for the ACK of its FIN, and the server holds the old one."""
+    """By its own RST or the server's; or it has given up its FIN, and the server may hold the old connection."""
     story = follow(f"""
       0  > S   0:0          id 1
       1  < S.  0:0    ack 1

@@ -174,7 +174,7 @@ def test_connections_left_in_close_wait(first: int) -> None:
 
     assert (row.flow, row.count, row.endpoint, row.severity) == (-1, 6, 1 - first, Severity.HIGH)
     assert row.flows == (0, 1, 2, 3, 4, 5)
-    assert "all 6 were in CLOSE_WAIT at the end of the capture; on all it has had" in row.detail
+    assert "were in CLOSE_WAIT at the end of the capture; on all it has had" in row.detail
     assert "FIN for 294 s or longer and sent none of its own, on the oldest for 299 s, since 14:02:12" in row.detail
     who = "10.0.0.5:80 does not close its connections: 6 of 7" if first == CLIENT else "10.0.0.1 does not close"
     assert row.detail.startswith(who)
@@ -435,9 +435,9 @@ def test_what_a_client_leaves_in_time_wait_is_told_by_the_ports_it_has_left() ->
 
     assert (ports.severity, ports.endpoint, crowd.severity) == (Severity.MEDIUM, CLIENT, Severity.INFO)
     assert ports.detail == (
-        "10.0.0.1 had 2,500 ports in use towards 10.0.0.5:80 at 14:02:11 UTC, open or in TIME_WAIT, 8.9% of 28,232; it "
-        "closed 2,500 within 300 ms, 8,347 a second: at that rate the 28,232 ports are used up in 3.4 s, before the "
-        "first TIME_WAIT ends"
+        "10.0.0.1 had 2,500 ports in use towards 10.0.0.5:80 at 14:02:11 UTC, open or in TIME_WAIT, 8.9% of "
+        "28,232 (assumed); it closed 2,500 within 300 ms, 8,347 a second: at that rate the 28,232 ports are used up in "
+        "3.4 s, before the first TIME_WAIT ends"
     )
     assert crowd.detail.endswith("PF210 tells what it leads to")
 

@@ -166,7 +166,7 @@ def count_data(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
     What is sent again in smaller segments, as an ICMP error asked, was not lost by chance and counts not at all.
     """
     units: i64 = in_segments(flow, s.payload_len)
-    if marks & RETRANSMISSIONS:
+    if marks & RETRANSMISSIONS and not _is_new_here(x, s):
         if s.seq == x.again_seq or (x.too_big_rel >= 0 and x.rel(s.seq) < x.too_big_rel):
             return
         x.again_seq = s.seq
@@ -174,6 +174,15 @@ def count_data(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
     elif s.payload_len > x.largest:
         x.largest = s.payload_len
     x.data_segments += units
+
+
+def _is_new_here(x: Endpoint, s: TapSegment) -> bool:
+    """Whether it holds bytes that were acknowledged before they passed, now for the first time: nobody sent it again.
+
+    Wireshark cannot know, as all that comes after its ACK is a retransmission to it.
+    """
+    rel: i64 = x.rel(s.seq)
+    return x.unseen > 0 and x.unseen_start_rel <= rel and rel + s.payload_len <= x.unseen_end_rel
 
 
 def in_segments(flow: Flow, payload_len: i64) -> i64:

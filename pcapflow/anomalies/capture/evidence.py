@@ -9,7 +9,7 @@ import numpy as np
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import proof
 from pcapflow.anomalies.hits import single
-from pcapflow.anomalies.lookup.columns import SIDES, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.timeline import rows_with
 from pcapflow.anomalies.model import CERTAIN, LIKELY, MAX_FLOWS, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.rule import Limit, rule
@@ -26,6 +26,12 @@ HOSTS_NAMED: Final = 3
 
 def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
     return proof(np.sort(table["frame"][rows])[:8].tolist())
+
+
+def _acks_of_missing(tables: Tables, flows: IntArray) -> tuple[int, ...]:
+    """The first frames on these flows that acknowledge what had not passed by then."""
+    rows = rows_with(tables, marks.MARK_ACKED_MISSING)
+    return _first_frames(tables.marks, rows[among(tables.marks["flow"][rows], flows)])
 
 
 @rule("PF901", "capture-incomplete", title="Packets missing from the capture", limit=Limit.GAPS)
@@ -61,7 +67,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
         Finding(
             severity=Severity.MEDIUM if grave else Severity.LOW,
             time_ns=capture.first_ns,
-            frames=_first_frames(tables.marks, rows_with(tables, marks.ACKED_UNSEEN)),
+            frames=_acks_of_missing(tables, flows),
             detail="; ".join(parts),
             count=len(flows),
             flows=tuple(worst[:MAX_FLOWS].tolist()),

@@ -134,6 +134,7 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
     path = path_of(case, flows[:1])
     directions = _directions(case, flows, sides)
     is_heavy = share * 100 >= case.config.retransmission_percent and events >= _FEW_EVENTS
+    spread = f"at {counted(events, 'different moment')}" if events >= _FEW_EVENTS else "all at once"
     first = int(when.min()) if len(when) else int(f["start_ns"][lossy].min())
     order = np.argsort(-(sides[0].lost + sides[1].lost)[lossy], kind="stable")
     return Explanation(
@@ -151,8 +152,8 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
         why=(
             *(Observation(text) for _, text in directions),
             Observation(
-                f"{counted(len(lossy), 'connection')} of {number(len(flows))} between the two had losses, at "
-                f"{counted(events, 'different moment')}{in_frames(frames)}",
+                f"{counted(len(lossy), 'connection')} of {number(len(flows))} between the two had losses, "
+                f"{spread}{in_frames(frames)}",
                 frames,
             ),
             *_longest_stall(case, lossy),

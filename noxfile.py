@@ -54,6 +54,7 @@ NOT_QUICK: Final = (
     "tests/test_benchmarks.py",
     "tests/test_determinism.py",
     "tests/test_engine.py",
+    "tests/stacks",
     "tests/test_stream_interrupts.py",
     "tests/test_laboratory.py",
     "tests/test_second_pass.py",
@@ -65,13 +66,18 @@ UNWANTED: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 """What no step inherits: other sources than these, and the will to compile numpy and pandas anew in every process."""
 
 TOOLS: Final = {
-    # program: Debian package
+    # program, or a file by its path: Debian package
     "tshark": "tshark",
     "tcpdump": "tcpdump",
     "chromium": "chromium",
     "ip": "iproute2",
     "ethtool": "ethtool",
     "gcc": "gcc",
+    "dpkg-source": "dpkg-dev",
+    "pkg-config": "pkg-config",
+    "/usr/include/glib-2.0": "libglib2.0-dev",
+    "go": "golang-go",
+    "/usr/share/gocode/src/gvisor.dev": "golang-gvisor-gvisor-dev",
 }
 """What some tests use; the test of a missing one skips and says so."""
 
@@ -253,7 +259,11 @@ def summary() -> None:
 @functools.cache
 def install_tools() -> None:
     """Installs missing programs by apt, where this machine has it and this user may; once a run."""
-    missing = [package for program, package in TOOLS.items() if shutil.which(program) is None]
+    missing = [
+        package
+        for tool, package in TOOLS.items()
+        if not (shutil.which(tool) or (Path(tool).is_absolute() and Path(tool).exists()))
+    ]
     if not missing:
         return
     if shutil.which("apt-get") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:

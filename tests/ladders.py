@@ -8,9 +8,10 @@
     500  end
 
 The rungs are those of :mod:`fixtures.ladder`, and may go on with words and numbers: ``win`` (window field), ``id`` (IP
-identification), ``ts`` and ``ecr`` (time stamps), ``sack`` (left edge of a block, relative), and on a SYN ``scale``
-(window scaling) and ``sackok`` (1: SACK is permitted). ``alert`` says that the payload is a TLS alert (1), or may be
-one for all that the snap length left (2). ``end`` says when the capture ends; without it, it ends with the last rung.
+identification), ``ttl``, ``ts`` and ``ecr`` (time stamps), ``sack`` (left edge of a block, relative), and on a SYN
+``scale`` (window scaling) and ``sackok`` (1: SACK is permitted). ``alert`` says that the payload is a TLS alert (1), or
+may be one for all that the snap length left (2). ``end`` says when the capture ends; without it, it ends with the last
+rung.
 
 A cell holds the states that an endpoint entered on that rung, as the final tables date them, and how that is known:
 nothing for ``sent``, ``+`` for ``proven``, ``?`` for ``assumed``. A fourth column is headed ``marks`` (those of the
@@ -78,7 +79,7 @@ CLIENT: Final = ("192.0.2.1", 50_000)
 SERVER: Final = ("198.51.100.2", 80)
 RTO_NS: Final = 1_000_000_000
 
-_WORD = re.compile(r"\b(win|id|ts|ecr|sack|scale|sackok|alert) (\d+)")
+_WORD = re.compile(r"\b(win|id|ttl|ts|ecr|sack|scale|sackok|alert) (\d+)")
 _ALERTS: Final = (0, TLS_ALERT, CUT_ALERT)
 _SIGNS = {"sent": "", "proven": "+", "assumed": "?"}
 
@@ -264,6 +265,7 @@ def _row(rung: str, isn: tuple[int, int], client: tuple[str, int] = CLIENT, serv
         plain.segment,
         window=words.get("win", plain.segment.window),
         ident=words.get("id", 0),
+        ttl=words.get("ttl", plain.segment.ttl),
         options=_options(words, sack_left),
     )
     return Row(

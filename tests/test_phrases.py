@@ -53,6 +53,13 @@ def test_sizes(count: int, text: str) -> None:
 
 def test_sentences_and_long_names() -> None:
     assert [sentence(text) for text in ("", " a b", "Is it?")] == ["", "A b.", "Is it?"]
+    assert [sentence(f"{first} spoke") for first in ("fd98::1", "[fd98::1]:80", "db.internal", "tcp_tw_reuse")] == [
+        "fd98::1 spoke.",
+        "[fd98::1]:80 spoke.",
+        "db.internal spoke.",
+        "tcp_tw_reuse spoke.",
+    ]
+    assert sentence("nginx: it spoke") == "Nginx: it spoke."
     assert shortened("abcdefgh", 5) == "ab…gh"
     assert shortened("abcde", 5) == "abcde"
 

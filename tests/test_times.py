@@ -43,6 +43,7 @@ def test_a_clock_is_as_fine_as_its_capture_is_short() -> None:
     second = 1_000_000_000
     assert Clock(START, START + 5 * second).text(START + second // 4) == "03:00:00.250"
     assert Clock(START, START + 3600 * second).text(START) == "03:00:00"
+    assert Clock(START, START + 3_000_000).text(START + 2_500_000) == "03:00:00.002500"
     assert Clock(START, START + 86_400 * second).text(START) == "01-02 03:00:00"
     assert (time_of_day(START), day_and_time(START)) == ("03:00:00 UTC", "2026-01-02 03:00:00")
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pcapflow.anomalies.docstrings import advice_of, parts_of
 from pcapflow.anomalies.model import Hits
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
+from pcapflow.tcp.states import CLIENT
 
 
 class Doubt(enum.Flag):
@@ -103,6 +105,22 @@ class Help(NamedTuple):
     source: str
 
 
+class CauseHelp(NamedTuple):
+    """What one cause of an anomaly means and what to do about it, for a rule that knows several.
+
+    Attributes:
+        means: what it means.
+        sender: what the side that the finding names can do.
+        receiver: what the other side can do.
+        network: what can be done between the two.
+    """
+
+    means: str
+    sender: str = ""
+    receiver: str = ""
+    network: str = ""
+
+
 class Rule(NamedTuple):
     """One rule of the catalogue; calling it looks for its anomaly.
 
@@ -113,6 +131,7 @@ class Rule(NamedTuple):
         doubts: which faults of a capture weaken its verdict.
         lead: how a report begins whose worst finding is of this rule; none for rules about the capture.
         limit: which limit of the evidence it reports, for rules about the capture.
+        causes: the words for each cause that has its own, by the cause's name.
         find: the function itself.
     """
 
@@ -122,6 +141,7 @@ class Rule(NamedTuple):
     doubts: Doubt
     lead: Lead | None
     limit: Limit | None
+    causes: Mapping[str, CauseHelp]
     find: Callable[[Tables, Config], Hits]
 
     def __call__(self, tables: Tables, config: Config) -> Hits:  # noqa: D102
@@ -136,6 +156,19 @@ class Rule(NamedTuple):
         """
         return parse_help(inspect.getdoc(self.find) or "")
 
+    def help_for(self, cause: str, endpoint: int) -> Help:
+        """The parts of its help for a finding: of its cause alone, where that has words for whom the finding names.
+
+        Args:
+            cause: of the finding.
+            endpoint: the side that the finding names, 0 client, 1 server; -1 names neither, and neither is advised.
+        """
+        own = self.causes.get(cause, CauseHelp(""))
+        sides = ("Client", "Server") if endpoint == CLIENT else ("Server", "Client")
+        advice = [(sides[0], own.sender), (sides[1], own.receiver)] if endpoint >= 0 else []
+        do = tuple((side, text) for side, text in (*advice, ("Network", own.network)) if text)
+        return self.help._replace(means=own.means, do=do, otherwise="") if do else self.help
+
 
 def rule(
     code: str,
@@ -145,13 +178,14 @@ def rule(
     doubts: Doubt = Doubt.NONE,
     lead: Lead | None = None,
     limit: Limit | None = None,
+    causes: Mapping[str, CauseHelp] = MappingProxyType({}),
 ) -> Callable[[Callable[[Tables, Config], Hits]], Rule]:
     """Makes a rule of a function; its docstring must have the parts of :class:`Help`.
 
     Args:
         code: ``PF`` and three digits, of which the first is the family; see :class:`Rule` for the other parameters.
     """
-    return functools.partial(Rule, code, name, title, doubts, lead, limit)
+    return functools.partial(Rule, code, name, title, doubts, lead, limit, causes)
 
 
 def parse_help(docstring: str) -> Help:

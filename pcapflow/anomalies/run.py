@@ -135,6 +135,7 @@ def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
     top = int(np.argmax(sizes))
     server = tables.server(int(named[first[top]]))
     others = f", the others to {_elsewhere(tables, named, int(named[first[top]]))}" if len(sizes) > 1 else ""
+    most = f"{sizes[top]:,} of them" if sizes[top] < len(flows) else "all"
     starts = tables.flows["start_ns"][named]
     return dataclasses.replace(
         mildest,
@@ -142,8 +143,8 @@ def _summary(tables: Tables, mildest: Finding, flows: IntArray) -> Finding:
         time_ns=int(starts.min()),
         frames=proof(tables.flows["first_frame"][named[:3]]),
         detail=(
-            f"{counted(len(flows), 'more connection')} of this kind, not listed, {sizes[top]:,} of them to "
-            f"{server}{others}, opened between {time_of_day(int(starts.min()))} and {time_of_day(int(starts.max()))}"
+            f"{counted(len(flows), 'more connection')} of this kind, not listed, {most} to {server}{others}, "
+            f"opened between {time_of_day(int(starts.min()))} and {time_of_day(int(starts.max()))}"
         ),
         cause="",
         alternatives=(),

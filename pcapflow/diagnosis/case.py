@@ -12,7 +12,9 @@ from pcapflow.anomalies.lookup.columns import distinct
 from pcapflow.anomalies.lookup.groups import Groups, group, host_keys, server_numbers, servers
 from pcapflow.anomalies.model import MAX_FRAMES, Anomaly, BoolArray, IntArray
 from pcapflow.config import Config
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.model import MAX_FLOWS, MAX_HOSTS
+from pcapflow.diagnosis.settings import Settings, settings_of
 from pcapflow.payload.said import NOTHING, Payload, Said
 from pcapflow.tables.schema import Column
 from pcapflow.tables.table import Tables
@@ -122,16 +124,29 @@ class Case:
         """What was said on connections to one ``address:port``, of those that were looked at."""
         return [said for said in self.payload.said.values() if self.tables.server(said.flow) == server]
 
-    def hosts(self, flows: IntArray, endpoint: int) -> tuple[str, ...]:
-        """The addresses of one side of these connections, each once, in order, at most :data:`MAX_HOSTS`."""
-        keys = host_keys(self.tables, endpoint)
-        if np.all(keys[flows] == keys[flows[:1]]):
-            flows = flows[:1]
+    def settings(self, flow: int) -> Settings:
+        """The settings of the program that this connection was opened to, by what was said to it, or by its port."""
+        said = self.said_to(self.tables.server(flow))
+        return settings_of(int(self.column("server_port")[flow]), said[0].protocol if said else "")
+
+    def hosts(self, flows: IntArray, endpoint: int) -> Hosts:
+        """The addresses of one side of these connections, in order of number."""
+        keys = host_keys(self.tables, endpoint)[flows]
+        if np.all(keys == keys[:1]):
+            return Hosts([self.tables.ip(flow, endpoint) for flow in flows[:1].tolist()], min(len(flows), 1))
         size = _FIRST_LOOK
-        while len(groups := group(flows[:size], keys[flows[:size]])) < MAX_HOSTS and size < len(flows):
+        while len(groups := group(flows[:size], keys[:size])) < MAX_HOSTS and size < len(flows):
             size *= 10
-        first = np.sort(groups.members[groups.starts[:-1]])
-        return tuple(self.tables.ip(flow, endpoint) for flow in first[:MAX_HOSTS].tolist())
+        first = np.sort(groups.members[groups.starts[:-1]])[:MAX_HOSTS]
+        total = len(groups) if size >= len(flows) else distinct(keys)
+        return Hosts([self.tables.ip(flow, endpoint) for flow in first.tolist()], total)
+
+    def hosts_of(self, sides: Iterable[tuple[IntArray, int]]) -> Hosts:
+        """The addresses of some connections' one side and of others' other side, each once."""
+        parts = [(flows, endpoint) for flows, endpoint in sides if len(flows)]
+        each = [host_keys(self.tables, endpoint)[flows] for flows, endpoint in parts]
+        names = dict.fromkeys(host for flows, endpoint in parts for host in self.hosts(flows, endpoint))
+        return Hosts(list(names)[:MAX_HOSTS], distinct(np.concatenate(each)) if each else 0)
 
     def count_hosts(self, flows: IntArray, endpoint: int) -> int:
         """How many addresses one side of these connections has."""

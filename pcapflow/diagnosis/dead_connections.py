@@ -14,6 +14,7 @@ from pcapflow.config import Config
 from pcapflow.diagnosis.idle import closes
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
+from pcapflow.tcp.endings import NOT_DRAWN
 from pcapflow.tcp.flags import ACK
 from pcapflow.tcp.states import CLIENT, FIN_TX
 from pcapflow.text.times import NS_PER_S, to_ns
@@ -122,6 +123,7 @@ def _drew_reset(tables: Tables, sender: int) -> tuple[BoolArray, IntArray, BoolA
     usual, ttl = side(f, peer, "ttl"), f["reset_ttl"]
     foreign: BoolArray = by_peer & (usual >= 0) & (ttl >= 0) & (usual != ttl)
     passive = (f["reset_flags"] & ACK == 0) & (f["reset_window"] == 0)
+    passive &= f["reset_drew_frame"] != NOT_DRAWN
     asked = (side(f, sender, "data_ns") >= f["idle_end_ns"]) | (
         count_marks(tables, marks.KEEP_ALIVE, endpoint=sender, after_ns=f["idle_end_ns"] - 1) > 0
     )

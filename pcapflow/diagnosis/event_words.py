@@ -7,18 +7,19 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
-from pcapflow.anomalies.lookup.columns import SIDES, among, distinct, side, unique
+from pcapflow.anomalies.lookup.columns import SIDES, among, distinct, indices, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import BoolArray, IntArray
 from pcapflow.anomalies.transfer.repeats import REPEATS
 from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.events import Event
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.model import Observation
 from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
-from pcapflow.text.times import time_of_day
+from pcapflow.text.phrases import counted, duration
+from pcapflow.text.times import to_the_millisecond
 
 _SHOWN: Final = 3
 """Connections whose repeats are cited."""
@@ -29,14 +30,10 @@ def peer_of(case: Case, event: Event) -> str:
     return case.tables.ip(int(event.silent.flows[0]), 1 - int(event.silent.askers[0]))
 
 
-def askers_of(case: Case, event: Event) -> tuple[str, ...]:
-    """The addresses of those who asked it."""
-    found = [
-        case.hosts(event.silent.flows[event.silent.askers == endpoint], endpoint)
-        for endpoint in SIDES
-        if np.any(event.silent.askers == endpoint)
-    ]
-    return tuple(dict.fromkeys(host for hosts in found for host in hosts))
+def askers_of(case: Case, *events: Event) -> Hosts:
+    """The addresses of those who asked in vain."""
+    silent = [event.silent for event in events]
+    return case.hosts_of((each.flows[each.askers == endpoint], endpoint) for each in silent for endpoint in SIDES)
 
 
 def concerned(case: Case, event: Event) -> IntArray:
@@ -85,10 +82,11 @@ def asked_in_vain(case: Case, event: Event) -> list[Observation]:
         frames = proof(cited)
         total = int(event.silent.again[rows].sum())
         span = duration(int(event.silent.last_ns[rows].max()) - int(event.silent.asked_ns[rows].min()))
+        peer, answered = peer_of(case, event), "not answered at first" if event.back_ns >= 0 else "not answered"
         found.append(
             Observation(
-                f"on {counted(distinct(flows), 'open connection')} what was sent to {peer_of(case, event)} was "
-                f"not answered, and sent again {counted(total, 'time')} over {span}{in_frames(frames)}",
+                f"on {counted(distinct(flows), 'open connection')} what was sent to {peer} was {answered}, and "
+                f"sent again {counted(total, 'time')} over {span}{in_frames(frames)}",
                 frames,
             )
         )
@@ -104,46 +102,42 @@ def asked_in_vain(case: Case, event: Event) -> list[Observation]:
 def last_heard(case: Case, event: Event) -> Observation:
     """When it was last heard before, and, if so, again."""
     peer = peer_of(case, event)
-    who = "" if event.scope == "host" else f" by {listed(askers_of(case, event), 3)}"
-    text = f"{peer} was last heard{who} at {_at(event.since_ns)}, as far as the capture's tables tell"
+    who = "" if event.scope == "host" else f" by {askers_of(case, event).listed(3)}"
+    text = f"{peer} was last heard{who} at {to_the_millisecond(event.since_ns)}"
     if event.back_ns < 0:
         left = case.tables.capture.last_ns - event.since_ns
         return Observation(f"{text}, and not again in the {duration(left)} to the end of the capture")
-    return Observation(f"{text}, and again at {_at(event.back_ns)}")
+    # Of connections that went on the tables do not hold each segment.
+    return Observation(f"{text} or soon after, and again at {to_the_millisecond(event.back_ns)}")
 
 
-def others_heard(case: Case, event: Event) -> tuple[str, ...]:
+def others_heard(case: Case, event: Event) -> Hosts:
     """Other hosts that those who asked heard meanwhile."""
     f = case.tables.flows
     until = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
     hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
     asking = unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
-    found: list[str] = []
+    found = []
     for asker in SIDES:
         other = 1 - asker
         heard = among(hosts[asker], asking) & (hosts[other] != event.peer)
         heard &= (side(f, other, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
-        found += case.hosts(np.flatnonzero(heard).astype(np.int64), other)
-    return tuple(dict.fromkeys(found))
+        found.append((indices(heard), other))
+    return case.hosts_of(found)
 
 
-def heard_by_others(case: Case, event: Event) -> tuple[str, ...]:
+def heard_by_others(case: Case, event: Event) -> Hosts:
     """Other hosts that heard it meanwhile."""
     f = case.tables.flows
     hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
     asking = unique(np.concatenate([hosts[e][event.silent.flows[event.silent.askers == e]] for e in SIDES]))
     until = event.back_ns if event.back_ns >= 0 else case.tables.capture.last_ns
-    found: list[str] = []
+    found = []
     for peer in SIDES:
         heard = (hosts[peer] == event.peer) & ~among(hosts[1 - peer], asking)
         heard &= (side(f, peer, "last_ns") > event.asked_ns) & (f["start_ns"] < until)
-        found += case.hosts(np.flatnonzero(heard).astype(np.int64), 1 - peer)
-    return tuple(dict.fromkeys(found))
-
-
-def _at(time_ns: int) -> str:
-    """The time of day to the millisecond."""
-    return f"{time_of_day(time_ns).removesuffix(' UTC')}.{time_ns // 1_000_000 % 1000:03d} UTC"
+        found.append((indices(heard), 1 - peer))
+    return case.hosts_of(found)
 
 
 def count_attempts(case: Case, event: Event, flows: IntArray) -> int:

@@ -175,7 +175,10 @@ class Closes:
         HTTP/2.
         """
         came = (self.at_ns >= 0) & (self.said_ns > self.at_ns)
-        asked = (self.asked_ns >= 0) & (self.word_ns >= 0) & (self.said_ns < self.word_ns)
+        # What is written after the close is owed no answer.
+        first_ns = side(self._tables.flows, CLIENT, "first_data_ns")
+        before = (self.at_ns < 0) | (first_ns <= self.at_ns)
+        asked = (self.asked_ns >= 0) & before & (self.word_ns >= 0) & (self.said_ns < self.word_ns)
         at_once = (self.said_ns >= 0) & (self.asked_ns - self.said_ns <= _AT_ONCE_NS)
         at_once &= among(self._tables.flows["server_port"].astype(np.int64), _MULTIPLEXED_PORTS)
         owes: BoolArray = came | (asked & ~at_once) | self._greeting_owed

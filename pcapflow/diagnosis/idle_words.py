@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pcapflow.anomalies.model import IntArray
 from pcapflow.diagnosis.idle import IdleEnd
-from pcapflow.diagnosis.settings import default_of, is_set_to
+from pcapflow.diagnosis.settings import Settings, default_of, is_set_to
 from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import NS_PER_S
 
 
-def server_waits(idle: IdleEnd, server: str, limit_ns: int, port: int) -> str:
+def server_waits(idle: IdleEnd, server: str, limit_ns: int, settings: Settings) -> str:
     """How long a server lets connections be idle, and in how many closes that was seen."""
     if idle.timer is None:
-        return f"{server} closed after {duration(limit_ns)} without a word{default_of(port, limit_ns)}"
-    return f"{server} {time_out_seen(idle, limit_ns)}{is_set_to(limit_ns)}{default_of(port, limit_ns)}"
+        return f"{server} closed after {duration(limit_ns)} without a word{default_of(settings, limit_ns)}"
+    return f"{server} {time_out_seen(idle, limit_ns)}{is_set_to(limit_ns)}{default_of(settings, limit_ns)}"
 
 
 def time_out_seen(idle: IdleEnd, limit_ns: int) -> str:
@@ -21,9 +21,10 @@ def time_out_seen(idle: IdleEnd, limit_ns: int) -> str:
     if idle.timer is None:
         return f"closed {counted(len(idle.closed), 'idle connection')}"
     spread = idle.timer.high_ns - idle.timer.low_ns
+    alike = f"all within {duration(spread)} of that length" if spread else "none of them longer or shorter"
     return (
         f"closed {len(idle.timer.flows)} of {counted(len(idle.closed), 'idle connection')} after {duration(limit_ns)} "
-        f"without a word, all within {duration(spread)} of that length, at "
+        f"without a word, {alike}, at "
         f"{counted(idle.timer.moments, 'different time')}: that is its time-out"
     )
 

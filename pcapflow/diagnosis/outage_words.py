@@ -18,7 +18,7 @@ from pcapflow.diagnosis.service import Service
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.tcp.states import CLIENT, FIN_TX, SERVER
 from pcapflow.text.phrases import counted, duration, listed, were
-from pcapflow.text.times import time_of_day, to_ns
+from pcapflow.text.times import to_ns, to_the_millisecond
 
 _CONSEQUENCES: Final = (
     "PF101", "PF102", "PF107", "PF205", "PF211", "PF301", "PF302", "PF303", "PF305", "PF402", "PF403", "PF404",
@@ -26,10 +26,11 @@ _CONSEQUENCES: Final = (
 """Rules that tell what the clients of a server that goes away see."""
 _SHOWN: Final = 4
 _GENTLY: Final = {
-    HTTP: "`nginx -s reload`, `kill -HUP` of gunicorn's master or `haproxy -sf` keep the listening socket open",
+    HTTP: "reload in place of a restart: `nginx -s reload`, `kill -HUP` of gunicorn's master and `haproxy -sf` keep "
+    "the listening socket open",
     POSTGRES: "`pg_ctl reload` is enough for most settings of PostgreSQL, `pg_ctl restart -m smart` cuts nobody off",
     MYSQL: "`SET GLOBAL` changes most settings of MariaDB or MySQL without a restart",
-    REDIS: "`CONFIG SET` changes most settings of Redis without a restart; fail over to a replica before one",
+    REDIS: "`CONFIG SET` changes most settings of Redis without a restart; before one, fail over to a replica",
 }
 """How the program that usually listens on a port is changed without being away."""
 _LOGS: Final = {
@@ -43,12 +44,12 @@ _LOGS: Final = {
 
 def gently(case: Case, outage: Outage) -> str:
     """How what listens there is changed without being away; "" where the port does not tell what it is."""
-    return _GENTLY.get(settings_of(int(case.column("server_port")[outage.servers[0]])), "")
+    return _GENTLY.get(case.settings(outage.servers[0]), "")
 
 
 def last_words(case: Case, outage: Outage) -> str:
     """Where what listens there says how it ended."""
-    return _LOGS.get(settings_of(int(case.column("server_port")[outage.servers[0]])), "the program's own log")
+    return _LOGS.get(case.settings(outage.servers[0]), "the program's own log")
 
 
 def is_database(case: Case, outage: Outage) -> bool:
@@ -114,7 +115,7 @@ def harm(case: Case, outage: Outage) -> str:
 
 
 def _attempts(case: Case, flows: IntArray) -> str:
-    return f"{counted(len(flows), 'connection attempt')} of {listed(case.hosts(flows, CLIENT), 2)}"
+    return f"{counted(len(flows), 'connection attempt')} of {case.hosts(flows, CLIENT).listed(2)}"
 
 
 def observations(case: Case, service: Service, outage: Outage) -> Iterator[Observation]:
@@ -124,7 +125,7 @@ def observations(case: Case, service: Service, outage: Outage) -> Iterator[Obser
     yield from _return(case, outage)
     if len(outage.others):
         frames = case.frames("last_frame", outage.others[:_SHOWN])
-        text = f"{counted(len(outage.others), 'connection')} of before went on{in_frames(frames)}"
+        text = f"{counted(len(outage.others), 'connection')} from before went on{in_frames(frames)}"
         yield Observation(text, frames)
 
 
@@ -138,14 +139,14 @@ def _ended(case: Case, service: Service, outage: Outage) -> Iterator[Observation
         frames = closing_frames(case, cut)
         waited = case.column("close_ns")[cut] - case.column("client_data_ns")[cut]
         longest = duration(int(waited.max()))
-        text = f"on {len(cut)} of them the client had spoken last and waited for an answer, for up to {longest}"
+        text = f"on {len(cut)} of them the client was still waiting for an answer, for up to {longest}"
         yield Observation(text + in_frames(frames), frames)
     if len(unread):
         frames = closing_frames(case, unread)
         text = (
-            f"{were(len(unread), 'connection')} reset before the server had sent a byte, as the listener does when it "
+            f"{were(len(unread), 'connection')} reset before the server had sent a byte, as happens to those that the "
         )
-        text += "closes with those that the program has not accepted yet"
+        text += "program has not accepted yet when its listener closes"
         yield Observation(text + in_frames(frames), frames)
     lost = service.lost_bytes(ended)
     late = ended[service.was_written_to[ended]]
@@ -164,13 +165,13 @@ def _ends(case: Case, outage: Outage) -> Observation:
     ended = outage.ended
     frames = closing_frames(case, ended)
     closes = case.column("close_ns")[ended]
+    at = to_the_millisecond(int(closes[0]))
     spread = f" within {duration(int(closes[-1] - closes[0]))}" if len(ended) > 1 else ""
-    since = f"{spread}, from {_at(int(closes[0]))} on"
     if outage.kind == "forgot":
-        text = (
-            f"it answered what came on {counted(len(ended), 'connection')} of before by RST, as if it had none{since}"
-        )
+        older = counted(len(ended), "connection")
+        text = f"from {at} on it answered what came on {older} from before by RST{spread}, as if it had none of them"
         return Observation(text + in_frames(frames), frames)
+    since = f"{spread}, from {at} on"
     resets = int(np.count_nonzero(case.column("reset_ns")[ended] == closes))
     how = (
         "by FIN" if not resets else "by RST" if resets == len(ended) else f"{resets} of them by RST, the others by FIN"
@@ -187,9 +188,10 @@ def _turned_away(case: Case, outage: Outage) -> Iterator[Observation]:
         if len(flows):
             times = case.column("reset_ns" if column == "reset_frame" else "start_ns")[flows]
             frames = proof([*case.frames(column, flows[:2]), *case.frames(column, flows[-1:])])
-            until = f" to {_at(int(times[-1]))}" if len(flows) > 1 else ""
+            until = f" to {to_the_millisecond(int(times[-1]))}" if len(flows) > 1 else ""
             yield Observation(
-                f"{were(len(flows), 'connection attempt')} {what}, {_at(int(times[0]))}{until}{in_frames(frames)}",
+                f"{were(len(flows), 'connection attempt')} {what}, {to_the_millisecond(int(times[0]))}"
+                f"{until}{in_frames(frames)}",
                 frames,
             )
 
@@ -201,12 +203,14 @@ def _return(case: Case, outage: Outage) -> Iterator[Observation]:
         yield Observation(f"it accepted no connection in the {duration(left)} that the capture went on")
         return
     frame = int(case.column("server_first_frame")[outage.back_flow])
-    text = f"it accepted a connection again at {_at(outage.back_ns)}{in_frame(frame)}"
+    text = f"it accepted a connection again at {to_the_millisecond(outage.back_ns)}{in_frame(frame)}"
     if len(times) and outage.existed:
         closes = case.column("close_ns")[outage.ended]
         seen_ns = max([outage.seen_ns, *closes[closes < times[0]].tolist()])
         least_ns, most = int(times[-1] - times[0]), duration(outage.back_ns - seen_ns)
-        text += f": it was away for {f'at least {duration(least_ns)} and ' if least_ns else ''}at most {most}"
+        least = duration(least_ns)
+        bounds = f"at least {least} and at most {most}" if least_ns else f"at most {most}"
+        text += f": it was away for {most if least == most else bounds}"
     yield Observation(text, (frame,))
 
 
@@ -216,11 +220,6 @@ def closing_frames(case: Case, flows: IntArray) -> tuple[int, ...]:
     story = Story(case.tables, shown)
     resets = case.column("reset_frame")
     return proof(story.frame(flow, SERVER, event=FIN_TX) or int(resets[flow]) for flow in shown.tolist())
-
-
-def _at(time_ns: int) -> str:
-    """The time of day to the millisecond: an outage may last no longer."""
-    return f"{time_of_day(time_ns).removesuffix(' UTC')}.{time_ns // 1_000_000 % 1000:03d} UTC"
 
 
 def is_short(case: Case, outage: Outage) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,10 +9,11 @@ import numpy as np
 from pcapflow.anomalies.lookup.groups import group_keys, host_keys
 from pcapflow.anomalies.model import IntArray
 from pcapflow.diagnosis.case import Case
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.model import Blame
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, listed
+from pcapflow.text.phrases import counted
 
 MAX_PATHS: Final = 50
 """Paths that a pattern tells of at most, the worst first."""
@@ -31,9 +31,9 @@ def directed_keys(tables: Tables, sender: int) -> IntArray:
     return group_keys(host_keys(tables, sender), host_keys(tables, 1 - sender), np.zeros(len(tables.flows), np.int64))
 
 
-def path_between(these: Sequence[str], those: Sequence[str]) -> str:
+def path_between(these: Hosts, those: Hosts) -> str:
     """``the path between 10.0.0.1 and 10.0.0.2``; of several hosts on a side, the first few."""
-    if len(these) == len(those) == 1:
+    if these.total == those.total == 1:
         return f"the path between {these[0]} and {those[0]}"
     return f"the path between {_side(these)} and {_side(those)}"
 
@@ -48,5 +48,5 @@ def blamed(path: str) -> Blame:
     return Blame("path", path)
 
 
-def _side(hosts: Sequence[str]) -> str:
-    return hosts[0] if len(hosts) == 1 else f"{counted(len(hosts), 'host')} ({listed(hosts, _NAMED)})"
+def _side(hosts: Hosts) -> str:
+    return hosts[0] if hosts.total == 1 else f"{counted(hosts.total, 'host')} ({hosts.listed(_NAMED)})"

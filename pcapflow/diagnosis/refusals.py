@@ -18,6 +18,7 @@ class Refusal(NamedTuple):
         is_limit: the server takes no more; else it does not let this client in.
         reason: why, in words that go on a sentence: "because ...".
         server, client: what either side can set.
+        request: a regular expression for what was asked.
         is_setting: the server lets nobody in, whoever asks, because it is set so: it is the server's to mend.
     """
 
@@ -28,6 +29,7 @@ class Refusal(NamedTuple):
     reason: str
     server: str
     client: str
+    request: str = ""
     is_setting: bool = False
 
 
@@ -55,6 +57,11 @@ REFUSALS: Final = (
     Refusal(
         "postgres", "3D000|42501", "", False, "the database does not exist or is not open to this user",
         "create the database, or grant the right to connect", "check the database's name in its connection",
+    ),
+    Refusal(
+        "postgres", "08P01", "no more connections", True, "the pooler's limit of clients was reached",
+        "raise `max_client_conn` of PgBouncer and its limit on open files; `SHOW CLIENTS` shows who holds them",
+        "let its pool open fewer connections (`pool_size` of SQLAlchemy, `maximumPoolSize` of HikariCP)",
     ),
     Refusal(
         "mysql", "1040", "", True, "its limit of connections was reached",
@@ -125,6 +132,41 @@ REFUSALS: Final = (
         "its log says which rule was met", "check log-in, sender and recipient",
     ),
     Refusal(
+        "ftp", "421|530", "(?i)maximum|too many|limit", True, "its limit of clients was reached",
+        "raise `MaxClients` of ProFTPD or `max_clients` of vsftpd; `ftpwho` shows who is logged in",
+        "log in less often, and say QUIT when it is done",
+    ),
+    Refusal(
+        "ftp", "421", "", True, "it takes nobody for now", "its log says which limit was met", "try again later",
+    ),
+    Refusal(
+        "ftp", "530|532", "", False, "the user or the password is not one it knows",
+        "its log says why; `AuthOrder` of ProFTPD, `pam_service_name` of vsftpd", "check user and password",
+    ),
+    Refusal(
+        "imap", "UNAVAILABLE|INUSE|LIMIT|CONTACTADMIN", "", True, "it takes no log-in for now", "its log says why "
+        "(`mail_max_userip_connections` of Dovecot)", "keep fewer connections open, and try again later",
+    ),
+    Refusal(
+        "imap", "AUTHENTICATIONFAILED|AUTHORIZATIONFAILED|PRIVACYREQUIRED|EXPIRED", "", False,
+        "the user or the password is not one it knows", "its log says why (`auth_verbose = yes` of Dovecot)",
+        "check user and password",
+    ),
+    Refusal(
+        "ldap", "51|52", "", True, "it is busy or not available", "its log says why", "try again later",
+    ),
+    Refusal(
+        "ldap", "7|8|48|49|50|53", "", False, "the name, the password or the way of the log-in is not one it takes",
+        "its log says why (`loglevel stats` of slapd; Active Directory puts a code after `data`)",
+        "check the DN and the password of its bind",
+    ),
+    Refusal(
+        "http", "403|407", "", False, "it opens no tunnel to that place for this client",
+        "its rules say where to and for whom it opens tunnels (`http_access` and `SSL_ports` of Squid)",
+        "check the proxy that is configured, its user and password, and the place that is asked for",
+        request="CONNECT ",
+    ),
+    Refusal(
         "http", "429", "", False, "the client asks more often than it is allowed to",
         "its rate limit says how much it takes", "ask less often, and heed `Retry-After`",
     ),
@@ -146,7 +188,7 @@ REFUSALS: Final = (
     ),
 )  # fmt: skip
 """The first that fits counts. Sources: PostgreSQL, appendix A; MySQL, error reference; Redis, networking.c; OpenSSH,
-sshd.c; RFC 5321, 4.2.3; RFC 9110, 15."""
+sshd.c; RFC 5321, 4.2.3; RFC 959, 4.2; RFC 5530; RFC 4511, appendix A; PgBouncer, client.c; RFC 9110, 9.3.6 and 15."""
 
 
 def refusal_of(said: Said) -> Refusal | None:
@@ -156,6 +198,7 @@ def refusal_of(said: Said) -> Refusal | None:
             said.protocol == refusal.protocol
             and re.fullmatch(refusal.code, said.error_code)
             and re.search(refusal.words, said.error)
+            and re.match(refusal.request, said.request)
         ):
             return refusal
     return None

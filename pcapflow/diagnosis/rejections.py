@@ -14,12 +14,18 @@ from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.resets.causes import resets
 from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.icmp_messages import Message, messages
-from pcapflow.tcp.states import SERVER
+from pcapflow.tcp.states import CLIENT, SERVER
 
 PROHIBITED: Final = {4: (3 << 8 | 9, 3 << 8 | 10, 3 << 8 | 13), 6: (1 << 8 | 1, 1 << 8 | 5, 1 << 8 | 6)}
 """Types and codes by which a filter says that it is one (RFC 1812, 5.2.7.1; RFC 4443, 3.1)."""
 PORT_UNREACHABLE: Final = {4: 3 << 8 | 3, 6: 1 << 8 | 4}
 """What a filter says that rejects without more ado; the TCP of a host answers by a RST instead."""
+
+
+_ANSWER_NS: Final = 1_000_000_000
+"""A device answers what it does not let pass within this time; words that come so soon belong to the opening."""
+_FORGED: Final = 2
+"""One RST with another TTL may have taken another path."""
 
 
 class Rejection(NamedTuple):
@@ -29,11 +35,13 @@ class Rejection(NamedTuple):
         flows: the connections, in order of number.
         sender: the address of the ICMP messages; "" where RSTs with another TTL than the host's were drawn.
         icmp: the ICMP messages.
+        opened: they had been opened, and what the client said then was rejected.
     """
 
     flows: IntArray
     sender: str
     icmp: tuple[Message, ...]
+    opened: bool = False
 
 
 def forged_refusals(case: Case) -> IntArray:
@@ -43,9 +51,29 @@ def forged_refusals(case: Case) -> IntArray:
     return flows[~scanned(case.tables, case.config)[flows]]
 
 
+def forged_answers(case: Case) -> IntArray:
+    """Connections whose first words drew, in place of an answer, a RST with a TTL that the server has nowhere else.
+
+    Later in a connection's life it may be a device that has forgotten it.
+    """
+    found = resets(case.tables, case.config)
+    f = case.tables.flows
+    flows = found.flows
+    first_ns = side(f, CLIENT, "first_data_ns")[flows]
+    mute = (side(f, SERVER, "bytes")[flows] == 0) & (side(f, CLIENT, "bytes")[flows] > 0)
+    soon = (first_ns >= 0) & (found.times_ns >= first_ns) & (found.times_ns - first_ns <= _ANSWER_NS)
+    soon &= first_ns - f["start_ns"][flows] <= _ANSWER_NS
+    ours = found.foreign & (found.senders == SERVER) & ~found.refused & ~found.opening & mute & soon
+    rejected = flows[ours]
+    answers: IntArray = rejected[~scanned(case.tables, case.config)[rejected]]
+    return answers
+
+
 def rejections(case: Case) -> list[Rejection]:
     """All of a capture, those of one server's host and one sender together."""
     found = [Rejection(flows, "", ()) for flows in case.by_host(forged_refusals(case), SERVER).at_least(1)]
+    answers = case.by_host(np.sort(forged_answers(case)), SERVER).at_least(_FORGED)
+    found += [Rejection(flows, "", (), opened=True) for flows in answers]
     errors = icmp_errors(case.tables, case.config)
     flows = errors.flows[errors.fatal & ~scanned(case.tables, case.config)[errors.flows]]
     for each in case.by_host(np.sort(flows), SERVER).at_least(1):

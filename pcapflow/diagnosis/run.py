@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pcapflow.anomalies.codes import is_about_capture
@@ -13,7 +13,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Anomaly, Confide
 from pcapflow.config import Config
 from pcapflow.diagnosis.case import Case
 from pcapflow.diagnosis.catalogue import catalogue
-from pcapflow.diagnosis.model import Explanation, Incident
+from pcapflow.diagnosis.model import Explanation, Incident, Observation
 from pcapflow.diagnosis.pattern import Pattern
 from pcapflow.diagnosis.words import said_on
 from pcapflow.payload.said import NOTHING, Payload
@@ -128,9 +128,21 @@ def _incident(number: int, choice: _Accepted, payload: Payload) -> Incident:
     pattern, explanation = choice.candidate
     fields = {field.name: getattr(explanation, field.name) for field in dataclasses.fields(Explanation)}
     fields["explains"] = choice.explains
-    cited = {frame for observation in explanation.why for frame in observation.frames}
-    # A pattern that rests on what was said has told it already.
-    words = [seen for seen in said_on(payload, explanation.flows) if not cited.issuperset(seen.frames)]
-    fields["why"] = (*explanation.why, *words)
+    fields["why"] = (*explanation.why, *_said(explanation, payload))
     fields["against"] = (*explanation.against, *(f"it could also be this: {text}" for text in choice.alternatives))
     return Incident(number=number, code=pattern.code, pattern=pattern.name, **fields)
+
+
+def _said(told: Explanation, payload: Payload) -> Iterator[Observation]:
+    """What was said on the connections of an incident, where that bears on it and is not told yet.
+
+    But for errors it tells what the connections were for, and proves nothing: its frames are not among those of the
+    incident. Of a path, and of a capture, it tells nothing at all.
+    """
+    if told.blame.kind in ("path", "capture"):
+        return
+    cited = {frame for observation in told.why for frame in observation.frames}
+    is_error = any(payload.said[flow].error for flow in told.flows if flow in payload.said)
+    for seen in said_on(payload, told.flows):
+        if not cited.issuperset(seen.frames):
+            yield seen if is_error else Observation(seen.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from pcapflow.text.phrases import number
 from pcapflow.text.times import NS_PER_S
 
 
@@ -66,7 +67,7 @@ MYSQL: Final = Settings(
     keep_alive="`tcpKeepAlive` of the driver with `net.ipv4.tcp_keepalive_time` of the host (7200 s unless set)",
 )
 REDIS: Final = Settings(
-    server_idle="`timeout` in redis.conf",
+    server_idle="`timeout` in redis.conf, or `timeout client` of a haproxy before it",
     client_idle="the pool's idle time-out (`minEvictableIdleDuration` of Jedis, `ConnMaxIdleTime` of go-redis)",
     look="`health_check_interval` of redis-py, `testOnBorrow` of Jedis",
     retry="`retry` and `retry_on_error` of redis-py",
@@ -93,6 +94,11 @@ OTHER: Final = Settings(
     keep_alive=_TCP_KEEP_ALIVE,
 )
 
+_PROTOCOLS: Final = {
+    "http": HTTP, "http2": HTTP, "postgres": POSTGRES, "mysql": MYSQL, "redis": REDIS, "ssh": SSH, "smtp": OTHER,
+    "dns": OTHER,
+}  # fmt: skip
+
 _RANGES: Final = (
     (22, 22, SSH),
     (80, 89, HTTP),
@@ -114,12 +120,12 @@ _RANGES: Final = (
 """First and last port; a second server on one host usually listens on a port next to the usual one."""
 
 _DEFAULTS: Final[dict[int, dict[Settings, str]]] = {
-    2: {HTTP: "gunicorn's `--keep-alive`"},
-    5: {HTTP: "that of Apache, uvicorn and Node.js"},
-    60: {HTTP: "the idle time-out of an AWS ALB"},
-    75: {HTTP: "nginx's `keepalive_timeout`"},
-    120: {SSH: "sshd's `LoginGraceTime`"},
-    28_800: {MYSQL: "`wait_timeout`"},
+    2: {HTTP: "gunicorn (`--keep-alive`)"},
+    5: {HTTP: "Apache, uvicorn and Node.js"},
+    60: {HTTP: "an AWS ALB"},
+    75: {HTTP: "nginx (`keepalive_timeout`)"},
+    120: {SSH: "sshd (`LoginGraceTime`)"},
+    28_800: {MYSQL: "MySQL and MariaDB (`wait_timeout`)"},
 }
 """What a server closes idle connections after, unless set, in seconds."""
 
@@ -133,17 +139,28 @@ USUAL_S: Final = (
 """Lengths that people set time-outs to, and the defaults of programs, in seconds."""
 
 
-def settings_of(port: int) -> Settings:
-    """The settings of the program that a port makes likely."""
+def settings_of(port: int, protocol: str = "") -> Settings:
+    """The settings of the program that listens, by the protocol that was heard, or else by its port.
+
+    Args:
+        port: it listens there.
+        protocol: as in :class:`pcapflow.payload.said.Said`; "" where nothing was read. TLS tells nothing of it.
+    """
+    if protocol in _PROTOCOLS:
+        return _PROTOCOLS[protocol]
     for first, last, settings in _RANGES:
         if first <= port <= last:
             return settings
     return OTHER
 
 
+_ROUND_NS: Final = NS_PER_S // 10
+
+
 def below(limit_ns: int) -> int:
     """A time-out of a client that is safely below one of a server, in nanoseconds."""
-    return limit_ns // 2 if limit_ns < 4 * NS_PER_S else limit_ns - max(NS_PER_S, limit_ns // 10)
+    safe_ns = limit_ns // 2 if limit_ns < 4 * NS_PER_S else limit_ns - max(NS_PER_S, limit_ns // 10)
+    return safe_ns // _ROUND_NS * _ROUND_NS or safe_ns
 
 
 def above(waited_ns: int) -> int:
@@ -160,11 +177,11 @@ def is_set_to(length_ns: int) -> str:
     return f", probably set to {lower} s and looked at now and then" if is_near else ""
 
 
-def default_of(port: int, idle_ns: int) -> str:
-    """Whose default for idle connections this is: ``; nginx's ... is as long unless set``, or nothing."""
+def default_of(settings: Settings, idle_ns: int) -> str:
+    """Whose default for idle connections this is: ``; 75 s is the default of nginx ...``, or nothing."""
     for seconds, programs in _DEFAULTS.items():
-        if _is_length(idle_ns, seconds) and settings_of(port) in programs:
-            return f"; {programs[settings_of(port)]} is as long unless set"
+        if _is_length(idle_ns, seconds) and settings in programs:
+            return f"; {number(seconds)} s is the default of {programs[settings]}"
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from pcapflow.payload.said import Said
+from pcapflow.payload.web import HIDDEN
 from pcapflow.tcp.states import CLIENT, SERVER
 
 WHO_WAS_REFUSED: Final = 2
@@ -97,6 +98,19 @@ _CAUSES: Final = {
         "offer what the server speaks (`http/1.1`, `h2`)", "allow what the client offers",
     ),
 }  # fmt: skip
+_HIDDEN: Final = {
+    CLIENT: Cause(
+        "the client ended the handshake where it should have completed it, as one that does not accept the server's "
+        "certificate", -1, "its own log or error says what it does not accept; or " + _LOOK_AT_IT,
+        "look at dates, names and chain of its certificate",
+    ),
+    SERVER: Cause(
+        "the server ended it right after the client had completed its part, as one that wants a client certificate and "
+        "got none that it accepts", CLIENT, _GIVE_ONE,
+        "`ssl_verify_client` of nginx, `client_auth` of Caddy say who needs one; its log may name the reason",
+    ),
+}  # fmt: skip
+"""Alerts whose name is encrypted, by who sent them."""
 _AFTER_THE_HELLOS: Final = Cause(
     "the {who} ended the handshake after both had agreed on version and cipher",
     WHO_WAS_REFUSED,
@@ -114,6 +128,8 @@ def cause_of(said: Said) -> Cause:
     alert = said.error.removeprefix("alert ")
     if said.no_certificate_frame and said.error_by == SERVER and alert in _BY_WANT_OF_A_CERTIFICATE:
         return _NONE_GIVEN
+    if alert == HIDDEN and said.error_by in _HIDDEN:
+        return _HIDDEN[said.error_by]
     if alert == "handshake_failure" and said.answer_frame:
         return _AFTER_THE_HELLOS
     about_a_certificate = _ABOUT_THE_SERVERS if said.error_by == CLIENT else _ABOUT_THE_CLIENTS

@@ -35,7 +35,7 @@ def _observation(text: str, members: list[Said], total: int, *, is_error: bool) 
     frames = tuple(
         sorted(said.error_frame or said.answer_frame or said.request_frame for said in members)[:_MOST_FRAMES]
     )
-    read = counted(total, "connection")
-    share = f"{read} whose words were read" if len(members) == total else f"{number(len(members))} of the {read} read"
-    verb = "this error came" if is_error else "this was said"
-    return Observation(f"on {share} {verb}: {text}{in_frames(frames)}", frames)
+    whole = {1: "the one connection", 2: "both connections"}.get(total, f"all {number(total)} connections")
+    share = whole if len(members) == total else f"{number(len(members))} of the {counted(total, 'connection')}"
+    what = "the error that was sent" if is_error else "what was said"
+    return Observation(f"{what} on {share} whose payload was read: {text}{in_frames(frames)}", frames)

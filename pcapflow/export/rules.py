@@ -10,14 +10,14 @@ from rich.text import Text
 
 from pcapflow.anomalies.catalogue import catalogue as rules
 from pcapflow.diagnosis.catalogue import catalogue as patterns
-from pcapflow.diagnosis.pattern import PatternHelp
+from pcapflow.diagnosis.pattern import Pattern, PatternHelp
 from pcapflow.export.terminal import console, grid
+from pcapflow.text.phrases import sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pcapflow.anomalies.rule import Rule
-    from pcapflow.diagnosis.pattern import Pattern
 
 _LINE: Final = 100
 """Columns that prose takes at most: longer lines are hard to follow."""
@@ -47,11 +47,13 @@ def print_entries(entries: Sequence[Rule | Pattern], stream: TextIO) -> None:
 def _print_entry(entry: Rule | Pattern, out: Console) -> None:
     text = entry.help
     out.print(Text.assemble((f"{entry.code} {entry.name}", "bold"), f"  {entry.title}"))
+    causes = {} if isinstance(entry, Pattern) else entry.causes
     evidence = (("Seen", text.seen), ("Unless", text.unless)) if isinstance(text, PatternHelp) else ()
     parts = [
         ("", text.summary),
         *evidence,
         ("Means", text.means),
+        *((f"Cause {name}", sentence(own.means)) for name, own in causes.items()),
         *((f"Do, {side.lower()}", advice) for side, advice in text.do),
         ("Or else", text.otherwise),
         ("Source", text.source),

@@ -52,11 +52,13 @@ class Excerpt(NamedTuple):
         flow: the connection.
         protocols: what client and server speak, in Wireshark's words.
         sent: its segments in order of frames.
+        whole: whether these are all that the server sent, and nothing of it came when the client had closed.
     """
 
     flow: int
     protocols: tuple[str, str]
     sent: Sequence[Sent]
+    whole: bool = False
 
 
 class Origin(NamedTuple):

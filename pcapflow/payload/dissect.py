@@ -12,7 +12,7 @@ from pcapflow.reader.tshark.process import Order, Tshark, exit_words
 LIMIT_S: Final = 5.0
 """How long tshark may take in all; then it is killed, and what it said until then counts."""
 
-LAYERS: Final = ("tls", "http", "http2", "pgsql", "mysql", "resp", "smtp", "ssh", "dns")
+LAYERS: Final = ("tls", "http", "http2", "pgsql", "mysql", "resp", "smtp", "ftp", "imap", "ldap", "ssh", "dns")
 """The protocols whose fields are asked for, in Wireshark's words."""
 
 _PREFERENCES: Final = {

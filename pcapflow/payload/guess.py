@@ -17,6 +17,14 @@ _SMTP_SERVER: Final = re.compile(rb"[245]\d\d[ -][^\r\n]*(?:SMTP|[Mm]ail)")
 _SMTP_CLIENT: Final = re.compile(rb"(?:EHLO|HELO|LHLO) ")
 _SMTP_REPLY: Final = re.compile(rb"[245]\d\d[ -]")
 _SMTP_PORTS: Final = frozenset({25, 587, 2525})
+_FTP_SERVER: Final = re.compile(rb"(?:220|421|530)[ -][^\r\n]*FTP", re.IGNORECASE)
+_REPLY: Final = re.compile(rb"[1-5]\d\d[ -]")
+_FTP_PORTS: Final = frozenset({21, 2121})
+_IMAP_SERVER: Final = re.compile(rb"\* (?:OK|PREAUTH|BYE)[ \r]")
+_SEQUENCE: Final = 0x30
+_LDAP_BYTES: Final = 7
+_LDAP_REQUESTS: Final = frozenset({0x60, 0x63})
+"""The tags of a bind and of a search (RFC 4511, 4.2 and 4.5.1)."""
 _DNS_PORT: Final = 53
 
 _POSTGRES_CODES: Final = frozenset(
@@ -55,7 +63,18 @@ def _of_client(data: bytes, port: int) -> str:
         return "http2"
     if _SMTP_CLIENT.match(data):
         return "smtp"
+    if _is_ldap(data):
+        return "ldap"
     return _of_either(data, port)
+
+
+def _is_ldap(data: bytes) -> bool:
+    """A sequence that begins with the number of a message, of one byte, and a request that begins a session."""
+    if len(data) < _LDAP_BYTES or data[0] != _SEQUENCE:
+        return False
+    # The length may take further bytes, whose number the first one tells.
+    start = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
+    return data[start : start + 2] == b"\x02\x01" and len(data) > start + 3 and data[start + 3] in _LDAP_REQUESTS
 
 
 def _of_server(data: bytes, port: int) -> str:
@@ -65,6 +84,10 @@ def _of_server(data: bytes, port: int) -> str:
     is_packet = len(data) > 4 and data[3] == 0 and int.from_bytes(data[:3], "little") + 4 == len(data)
     if is_packet and data[4] in {_MYSQL_GREETING, _MYSQL_ERROR}:
         return "mysql"
+    if _FTP_SERVER.match(data) or (port in _FTP_PORTS and _REPLY.match(data)):
+        return "ftp"
+    if _IMAP_SERVER.match(data):
+        return "imap"
     if _SMTP_SERVER.match(data) or (port in _SMTP_PORTS and _SMTP_REPLY.match(data)):
         return "smtp"
     return _of_either(data, port)

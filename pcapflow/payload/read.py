@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from pcapflow.engine.second_pass import rewind
 from pcapflow.errors import CaptureError
-from pcapflow.payload.choose import Candidates, asked_flows, chosen, named_flows
+from pcapflow.payload.choose import Candidates, Sent, asked_flows, chosen, named_flows
 from pcapflow.payload.cut import Excerpt, candidates_of, write_capture
 from pcapflow.payload.guess import guessed
 from pcapflow.payload.said import Payload
+from pcapflow.tcp.endings import BY_BOTH, BY_CLIENT
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.escape import printable
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pcapflow.reader.waypoints import Waypoints
     from pcapflow.tables.table import Tables
 
+_M32: Final = 0xFFFF_FFFF
 NO_TSHARK: Final = "What the connections said (requests, answers, errors) is told where tshark is installed: "
 _NOT_TWICE: Final = "What the connections said is not told: this input cannot be read a second time."
 _NOT_NATIVE: Final = "What the connections said is not told: this capture can be read by tshark only."
@@ -73,7 +76,21 @@ def _excerpts(tables: Tables, candidates: Mapping[int, Candidates], named: Mappi
     ports = tables.flows["server_port"]
     protocols = {flow: guessed(_first_bytes(of_flow), int(ports[flow])) for flow, of_flow in candidates.items()}
     known = {flow: of_flow for flow, of_flow in candidates.items() if any(protocols[flow])}
-    return [Excerpt(flow, protocols[flow], sent) for flow, sent in chosen(known, named).items()]
+    return [
+        Excerpt(flow, protocols[flow], sent, _is_whole(tables, flow, known[flow], sent))
+        for flow, sent in chosen(known, named).items()
+    ]
+
+
+def _is_whole(tables: Tables, flow: int, candidates: Candidates, sent: Sequence[Sent]) -> bool:
+    """Whether all that the server sent is chosen, and nothing of it came when the client had closed."""
+    pieces = [*candidates.heads[SERVER], *candidates.lasts[SERVER]]
+    follows = all((one.seq + one.length) & _M32 == after.seq for one, after in itertools.pairwise(pieces))
+    taken = {each.piece.frame for each in sent if each.endpoint == SERVER}
+    f = tables.flows
+    left_ns = int(f["close_ns"][flow]) if int(f["closed_by"][flow]) in {BY_CLIENT, BY_BOTH} else -1
+    in_time = all(left_ns < 0 or piece.time_ns < left_ns for piece in pieces)
+    return follows and in_time and all(piece.frame in taken for piece in pieces)
 
 
 def _first_bytes(candidates: Candidates) -> tuple[bytes, bytes]:
@@ -105,6 +122,8 @@ def _dissected(program: str, excerpts: Sequence[Excerpt], asked: int) -> Payload
         for layer in layers.get(number, ()):
             heard.setdefault(origin.flow, []).append(Heard(origin.endpoint, origin.frame, layer))
     greetings = {excerpt.flow: _greeting(excerpt) for excerpt in excerpts}
-    words_of = {flow: words for flow in heard if (words := said(Talk(flow, tuple(heard[flow]), greetings[flow])))}
+    whole = {excerpt.flow: excerpt.whole for excerpt in excerpts}
+    talks = (Talk(flow, tuple(heard[flow]), greetings[flow], whole[flow]) for flow in heard)
+    words_of = {talk.flow: words for talk in talks if (words := said(talk))}
     note = f"What the connections said is not told, or only in part: {printable(fault[:200])}." if fault else ""
     return Payload(words_of, note, asked, len(origins))

@@ -16,7 +16,8 @@ class Said:
 
     Attributes:
         flow: the connection.
-        protocol: ``http``, ``http2``, ``tls``, ``postgres``, ``mysql``, ``redis``, ``smtp``, ``ssh`` or ``dns``.
+        protocol: ``http``, ``http2``, ``tls``, ``postgres``, ``mysql``, ``redis``, ``smtp``, ``ftp``, ``imap``,
+            ``ldap``, ``ssh`` or ``dns``.
         what: one short text, e.g. ``GET /health -> 200`` or ``tls db.internal: alert handshake_failure``.
         request: what the client asked, "" where no frame tells.
         request_frame: the frame it was in, 0 without.

@@ -102,6 +102,15 @@ def mysql(talk: Talk) -> Said | None:
     )
 
 
+_PROBED: Final = re.compile(
+    r"-?(?:ERR|NOPROTO) unknown (?:sub)?command\W+"
+    r"(?:HELLO|CLIENT|SET-?INFO|SETNAME|MAINT_NOTIFICATIONS|NO-EVICT|NO-TOUCH)\b|"
+    r"-?ERR unknown subcommand or wrong number of arguments for\W+(?:SET-?INFO|MAINT_NOTIFICATIONS)\b",
+    re.IGNORECASE,
+)
+"""What an older server says to a client library that asks which commands it knows: the library goes on without."""
+
+
 def redis(talk: Talk) -> Said | None:
     """The command, without what it says, and the first error; keys, values and passwords are nobody's matter here."""
     command: tuple[str, int] = ("", 0)
@@ -114,7 +123,7 @@ def redis(talk: Talk) -> Said | None:
             name = _bytes(values[0])
             if _COMMAND.fullmatch(name):
                 command = name.upper(), heard.frame
-        elif heard.endpoint == SERVER and not fault[1] and (text := layer.first("error")):
+        elif heard.endpoint == SERVER and not fault[1] and (text := layer.first("error")) and not _PROBED.match(text):
             fault = text, heard.frame
     if not is_known:
         return None

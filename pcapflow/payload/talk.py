@@ -33,11 +33,13 @@ class Talk:
         flow: the connection.
         heard: the layers that were dissected.
         greeting: the first bytes of the server, for words that Wireshark has no field for.
+        whole: whether all that the server sent was dissected, and nothing of it came when the client had closed.
     """
 
     flow: int
     heard: tuple[Heard, ...]
     greeting: bytes = b""
+    whole: bool = False
 
     def of(self, name: str) -> Iterator[Heard]:
         """The layers of this name."""

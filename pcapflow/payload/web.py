@@ -5,6 +5,7 @@ Source: RFC 9110, 9113; RFC 5246, 7.2, RFC 8446, 6 and B.2 (alerts), RFC 6066, 3
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from pcapflow.payload.dissect import Layer
@@ -65,6 +66,16 @@ _VERSIONS: Final = {
     "0x0304": "TLS 1.3",
 }
 
+_INTERIM: Final = re.compile(r"1(?!01)\d\d")
+"""Statuses that another follows; 101 is the last that HTTP says on a connection."""
+
+
+HIDDEN: Final = "hidden by TLS 1.3"
+"""In place of the alert's name."""
+_HIDES: Final = "TLS 1.3"
+_ALERT_BYTES: Final = "19"
+"""Level, description and type, with the tag of AES-GCM or ChaCha20-Poly1305 (RFC 8446, 5.2)."""
+
 
 class _Exchange(NamedTuple):
     """A request, and the answer to it where both were seen; an empty text where one was not."""
@@ -91,6 +102,8 @@ def http(talk: Talk) -> Said | None:
     asked = _Exchange()
     for _, frame, layer in talk.of("http"):
         for status, phrase in _pairs(layer.all("response.code"), layer.all("response.phrase")):
+            if _INTERIM.fullmatch(status):
+                continue  # the answer itself is still to come (RFC 9110, 15.2)
             exchanges.append(asked._replace(status=status, phrase=phrase, answer_frame=frame))
             asked = _Exchange()
         for method, uri in _pairs(layer.all("request.method"), layer.all("request.uri")):
@@ -111,6 +124,8 @@ def http2(talk: Talk) -> Said | None:
             if not asked.request:
                 asked = _Exchange(_request(method, path), heard.frame)
         for status in layer.all("headers.status"):
+            if _INTERIM.fullmatch(status):
+                continue
             exchanges.append(asked._replace(status=tidy(status), answer_frame=heard.frame))
             asked = _Exchange()
         if layer.first("goaway.error") not in {"", _HTTP2_NO_ERROR}:
@@ -165,11 +180,15 @@ def tls(talk: Talk) -> Said | None:
             closed[heard.endpoint] = heard.frame
     if not is_known:
         return None
+    hidden = _hidden_alert(talk) if version == _HIDES and alert is None else None
     what = f"tls {name}".strip()
     words = code = ""
     if alert is not None:
         code = tidy(alert[0])
         words = f"alert {_ALERTS.get(code, code)}"
+    elif hidden is not None:
+        words = f"alert {HIDDEN}"
+    by = alert[1] if alert else hidden
     return Said(
         flow=talk.flow,
         protocol="tls",
@@ -180,14 +199,38 @@ def tls(talk: Talk) -> Said | None:
         answer_frame=answer_frame,
         error=words,
         error_code=code,
-        error_by=alert[1].endpoint if alert else NOBODY,
-        error_frame=alert[1].frame if alert else 0,
+        error_by=by.endpoint if by else NOBODY,
+        error_frame=by.frame if by else 0,
         server_name=name,
         version=version,
         offered=offered,
         no_certificate_frame=no_certificate,
         close_notify=(closed[CLIENT], closed[SERVER]),
     )
+
+
+def _hidden_alert(talk: Talk) -> Heard | None:
+    """An encrypted alert in place of what was due, known by the length of its record: nothing else is as short.
+
+    The client's is where its Finished should be. The server's is the first that it says after that, unless the client
+    has ended the connection already (close_notify is as long).
+    """
+    finished = False
+    for heard in talk.of("tls"):
+        encrypted = len(heard.layer.all("record.opaque_type"))
+        # Records in the clear come first in a segment.
+        lengths = heard.layer.all("record.length")[-encrypted:] if encrypted else []
+        if heard.endpoint == CLIENT and not finished:
+            if lengths[:1] == [_ALERT_BYTES]:
+                return heard
+            finished = bool(lengths)
+            if _ALERT_BYTES in lengths[1:]:
+                return None
+        elif lengths[:1] == [_ALERT_BYTES] and finished:
+            return heard if heard.endpoint == SERVER and talk.whole else None
+        elif heard.endpoint == SERVER and finished and lengths:
+            return None
+    return None
 
 
 def _offered(hello: Layer) -> str:

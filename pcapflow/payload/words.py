@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pcapflow.payload.lines import dns, smtp, ssh
+from pcapflow.payload.logins import ftp, imap, ldap
 from pcapflow.payload.said import Said
 from pcapflow.payload.stores import mysql, postgres, redis
 from pcapflow.payload.talk import MOST_CHARACTERS, Talk, tidy
@@ -18,6 +19,9 @@ _TELLERS: Final[dict[str, Callable[[Talk], Said | None]]] = {
     "mysql": mysql,
     "resp": redis,
     "smtp": smtp,
+    "ftp": ftp,
+    "imap": imap,
+    "ldap": ldap,
     "ssh": ssh,
     "http2": http2,
     "http": http,

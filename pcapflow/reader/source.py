@@ -144,7 +144,7 @@ class Source:
             if self._raw.is_short:
                 self.failure = self._cut_short()
             elif not self.was_ended:
-                self.failure = f"the file cannot be read on ({reason_of(error)})"
+                self.failure = f"the file cannot be read further ({reason_of(error)})"
         return b""
 
     def _cut_short(self) -> str:

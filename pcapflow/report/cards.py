@@ -29,11 +29,9 @@ class Card(NamedTuple):
     where: str
     code: str
     name: str
-    side: str
-    confidence: str
+    sure: str
     open: bool
     detail: Prose
-    cause: str
     ladder: Ladder | None
     ladder_anchor: str
     means: Prose
@@ -49,7 +47,7 @@ class Card(NamedTuple):
 def cards(
     tables: Tables,
     groups: Sequence[AnomalyGroup],
-    texts: Mapping[str, RuleText],
+    texts: Sequence[RuleText],
     ladders: Mapping[int, Ladder],
     used: set[int],
     clock: Clock,
@@ -61,7 +59,7 @@ def cards(
     Args:
         tables: of the capture.
         groups: worst first.
-        texts: the words of the rules, by code.
+        texts: the words of the rules, one for each group.
         ladders: what was drawn, by flow.
         used: connections whose ladder is on the page already: one in two groups is drawn once, where it weighs most.
         clock: says times.
@@ -73,7 +71,7 @@ def cards(
         if first >= 0:
             used.add(first)
         instances = instances_of(tables, group, first, used, ladders, clock)
-        card = _card(tables, index, group, texts[group.worst.code], first, ladders.get(first), instances)
+        card = _card(tables, index, group, texts[index], first, ladders.get(first), instances)
         made.append(card._replace(open=card.open and first_open))
     return tuple(made)
 
@@ -89,19 +87,19 @@ def _card(
 ) -> Card:
     """The card of a group; ``first`` is the connection that it draws, -1 for none."""
     worst = group.worst
+    where = _where(tables, group)
+    sure = f"{side_words(worst.endpoint)}, {worst.confidence}"
     alternatives = dict.fromkeys(other for anomaly in group.anomalies for other in anomaly.alternatives)
     return Card(
         anchor=f"finding-{index + 1}",
         severity=worst.severity.label,
         title=text.title,
-        where=_where(tables, group),
+        where=f"{where} ({worst.cause})" if worst.cause else where,
         code=worst.code,
         name=worst.name,
-        side=side_words(worst.endpoint),
-        confidence=worst.confidence,
+        sure=f"{sure}, cause: {worst.cause}" if worst.cause else sure,
         open=index == 0 and worst.severity is not Severity.INFO,
         detail=prose(sentence(worst.detail)),
-        cause=worst.cause,
         ladder=drawn,
         ladder_anchor=ladder_anchor(first),
         means=text.means,

@@ -119,9 +119,7 @@ def connections(
         for flow in remark.flows:
             worst.setdefault(flow, remark)
     rows = tuple(
-        _connection(
-            tables, row, worst.get(flow), clock, to_ns(config.msl2_s), payload.what(flow), drawn=flow in anchored
-        )
+        _connection(tables, row, worst.get(flow), clock, config, payload.what(flow), drawn=flow in anchored)
         for flow, row in zip(shown, tables.flows.rows(shown), strict=True)
     )
     total = len(tables.flows)
@@ -161,7 +159,7 @@ def _filters(rows: Sequence[Connection]) -> tuple[Filter, ...]:
 
 
 def _frequent(words: Iterable[str]) -> list[str]:
-    tally = Counter(words)
+    tally = {word: times for word, times in Counter(words).items() if times > 1}
     return sorted(tally, key=lambda word: (-tally[word], word))[:_FILTERS_OF_A_KIND]
 
 
@@ -170,7 +168,7 @@ def _connection(
     row: Mapping[str, int],
     remark: Remark | None,
     clock: Clock,
-    time_wait_ns: int,
+    config: Config,
     what: str,
     *,
     drawn: bool,
@@ -181,7 +179,7 @@ def _connection(
     transitions = tables.transitions.rows(tables.transitions_of(flow))
     verdict, lasted = END_REASONS[row["end_reason"]], ""
     if remark is not None:
-        verdict, lasted = _verdict(remark, transitions, capture.last_ns, time_wait_ns)
+        verdict, lasted = _verdict(remark, transitions, capture.last_ns, config)
     client, server = tables.client(flow), tables.server(flow)
     return Connection(
         flow=flow,
@@ -197,7 +195,7 @@ def _connection(
         lasted=lasted,
         tone=remark.severity.label if remark is not None else "",
         closed_by=CLOSED_BY_NAMES[row["closed_by"]],
-        lifelines=lines.lifelines(transitions, capture.first_ns, capture.last_ns, time_wait_ns),
+        lifelines=lines.lifelines(transitions, capture.first_ns, capture.last_ns, to_ns(config.msl2_s)),
         rtt_ms=_milliseconds(sum(rtts)) if rtts else "",
         retransmitted=number(row["client_retransmitted"] + row["server_retransmitted"]),
         states=" ".join(STATE_NAMES[row[f"{side}_state"]] for side in ENDPOINT_NAMES),
@@ -205,14 +203,15 @@ def _connection(
     )
 
 
-def _verdict(
-    remark: Remark, transitions: Sequence[Mapping[str, int]], end_ns: int, time_wait_ns: int
-) -> tuple[str, str]:
+def _verdict(remark: Remark, transitions: Sequence[Mapping[str, int]], end_ns: int, config: Config) -> tuple[str, str]:
     """The verdict on one connection in a few words: the state it is stuck in and for how long, or the remark's name."""
+    least_ns, time_wait_ns = to_ns(config.close_grace_s), to_ns(config.msl2_s)
     for endpoint in (SERVER, CLIENT) if remark.endpoint < 0 else (remark.endpoint,):
         stays = lines.stays(transitions, endpoint, end_ns, time_wait_ns)
-        if stays and stays[-1].state in _STUCK and stays[-1].to_ns == end_ns:
-            return STATE_LOOKS[stays[-1].state].name, duration(end_ns - stays[-1].from_ns)
+        if not stays or stays[-1].state not in _STUCK or stays[-1].to_ns != end_ns:
+            continue
+        if (lasted_ns := end_ns - stays[-1].from_ns) >= least_ns:
+            return STATE_LOOKS[stays[-1].state].name, duration(lasted_ns)
     return remark.name.replace("-", " "), ""
 
 

@@ -10,7 +10,7 @@ from pcapflow.diagnosis.model import Incident
 from pcapflow.report.cards import filter_of
 from pcapflow.report.instances import Instance, instances_of, ladder_anchor, more_words
 from pcapflow.report.ladder import Ladder
-from pcapflow.report.prose import Advice, Prose, prose
+from pcapflow.report.prose import Advice, Prose, blame_words, prose
 from pcapflow.tables.table import Tables
 from pcapflow.text.phrases import counted, sentence
 from pcapflow.text.times import Clock
@@ -19,7 +19,10 @@ from pcapflow.views.summary import by_code
 
 
 class Behind(NamedTuple):
-    """The anomalies of one rule that an incident explains: how many connections they stand for, and the worst."""
+    """The anomalies of one rule that an incident explains: how many connections they stand for, and the worst.
+
+    ``detail`` is "" where the incident says the same.
+    """
 
     severity: str
     code: str
@@ -37,9 +40,7 @@ class IncidentCard(NamedTuple):
     where: str
     code: str
     name: str
-    blame: str
-    confidence: str
-    when: str
+    sure: str
     open: bool
     headline: Prose
     why: tuple[Prose, ...]
@@ -96,16 +97,16 @@ def _card(
 ) -> IncidentCard:
     """The card of an incident; ``first`` is the connection that it draws, -1 for none."""
     start, end = clock.text(incident.start_ns), clock.text(incident.end_ns)
+    when = start if start == end else f"{start} to {end}"
+    where = (blame_words(incident.blame), counted(incident.count, "connection") if incident.count else "")
     return IncidentCard(
         anchor=f"incident-{incident.number + 1}",
         severity=incident.severity.label,
         title=title,
-        where=counted(incident.count, "connection") if incident.count else "",
+        where=", ".join(filter(None, where)),
         code=incident.code,
         name=incident.pattern,
-        blame=incident.blame.text,
-        confidence=incident.confidence,
-        when=start if start == end else f"{start} to {end}",
+        sure=f"{when}, {incident.confidence}",
         open=incident.number == 0,
         headline=prose(incident.headline),
         why=tuple(prose(sentence(seen.text)) for seen in incident.why),
@@ -114,7 +115,7 @@ def _card(
         behind=tuple(
             Behind(
                 found.severity.label, found.code, found.name, counted(found.count, "connection"),
-                sentence(found.worst.detail),
+                "" if _is_told(found.worst.detail, incident) else sentence(found.worst.detail),
             )
             for found in by_code(group.anomalies)
         ),
@@ -125,3 +126,10 @@ def _card(
         instances=instances,
         more=more_words(group, first, instances),
     )  # fmt: skip
+
+
+def _is_told(detail: str, incident: Incident) -> bool:
+    """Whether the incident says the same as an anomaly, or as the figures that it gives after a colon."""
+    figures = detail.partition(": ")[2]
+    texts = [seen.text for seen in incident.why]
+    return any(detail in text or (figures and figures in text) for text in texts)

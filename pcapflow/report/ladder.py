@@ -176,6 +176,8 @@ class _Drawing:
         """Draws one segment with the changes of state that happen at it."""
         y1, y2 = self._y, self._y + _SLOPE
         x1, x2 = (CLIENT_X, SERVER_X) if row.endpoint == CLIENT else (SERVER_X, CLIENT_X)
+        if labels.is_icmp(row):
+            x1, x2 = MIDDLE_X, x1  # a router, or the other host, told the one whose segment it quotes
         note = labels.note(row)
         tall = 0.0
         for endpoint in (CLIENT, SERVER):

@@ -9,6 +9,7 @@ from pcapflow.config import Config
 from pcapflow.tables.segments import Segment
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks as m
+from pcapflow.tcp.states import CLIENT
 from pcapflow.views.groups import AnomalyGroup
 from pcapflow.views.ladder_rows import LadderRow, ladder_rows
 
@@ -69,9 +70,13 @@ def drawn_rows(tables: Tables, flow: int, segments: Sequence[Segment], evidence:
 
 
 def _weights(rows: Mapping[int, LadderRow], evidence: frozenset[int]) -> dict[int, int]:
-    """How much each frame tells: states most, then evidence, then telling marks, then the first data, then the ends."""
+    """How much each frame tells: states most, then evidence, then telling marks, then data, then the ends.
+
+    Of the data it is the first exchange, and what the client asked last, if nothing came after that.
+    """
     weights = {}
     data_segments = 0
+    unanswered = _unanswered(rows)
     for i, frame in enumerate(sorted(rows)):
         row = rows[frame]
         if row.transitions:
@@ -82,6 +87,14 @@ def _weights(rows: Mapping[int, LadderRow], evidence: frozenset[int]) -> dict[in
             weights[frame] = 3
         elif data_segments < _DATA_SEGMENTS and row.segment is not None and row.segment.payload_len:
             weights[frame], data_segments = 2, data_segments + 1
+        elif frame == unanswered:
+            weights[frame] = 2
         elif i in {0, len(rows) - 1}:
             weights[frame] = 1
     return weights
+
+
+def _unanswered(rows: Mapping[int, LadderRow]) -> int:
+    """The frame of what the client said last, where the server said nothing after it; 0 without."""
+    said = [row for _, row in sorted(rows.items()) if row.segment is not None and row.segment.payload_len]
+    return said[-1].frame if said and said[-1].endpoint == CLIENT else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
-from pcapflow.tcp.marks import MARK_NAMES, MARK_RESET, WINDOW_UPDATE
+from pcapflow.tcp.marks import MARK_ICMP_UNREACHABLE, MARK_NAMES, MARK_RESET, WINDOW_UPDATE
 from pcapflow.text.phrases import counted, duration, size
 from pcapflow.views.ladder_rows import LadderRow, flag_words
 
@@ -16,12 +16,17 @@ _SAID_BY_ARROW: Final = frozenset({MARK_RESET, WINDOW_UPDATE})
 """Marks that need no note, because the label over the arrow says the same."""
 
 
+def is_icmp(row: LadderRow) -> bool:
+    """Whether the frame is no segment but an ICMP error about one, which that one's sender is told."""
+    return row.segment is None and not row.transitions and MARK_ICMP_UNREACHABLE in row.marks
+
+
 def label(row: LadderRow) -> tuple[str, str]:
     """What stands over an arrow: the kind of segment, and its relative numbers as far as there is room."""
     segment = row.segment
     flags = _main_flags(row.flags)
     if segment is None:
-        return flags or "segment", ""
+        return "ICMP" if is_icmp(row) else flags or "segment", ""
     if segment.payload_len:
         name = " ".join(filter(None, (flags.replace("ACK", "").strip(), size(segment.payload_len))))
     else:

@@ -79,8 +79,8 @@ def build(
     explained, groups = card_groups(anomalies, incidents)
     drawn = wanted_flows(tables, (*explained, *groups), config)
     ladders = {flow: _ladder(tables, flow, (*explained, *groups), (segments or {}).get(flow, ())) for flow in drawn}
-    texts = {group.worst.code: rule_text(group.worst.code, group.worst.name) for group in groups}
-    titles = {code: text.title for code, text in texts.items()}
+    texts = [rule_text(group.worst) for group in groups]
+    titles = {group.worst.code: text.title for group, text in zip(groups, texts, strict=True)}
     quality = quality_note(tables, anomalies)
     used: set[int] = set()
     happened = incident_cards(tables, incidents, explained, ladders, used, clock)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from pcapflow.anomalies.catalogue import known_rule
 from pcapflow.diagnosis.model import Incident
-from pcapflow.report.prose import Prose, prose, side_words
+from pcapflow.report.prose import Prose, blame_words, prose, side_words
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.escape import printable
@@ -61,7 +61,7 @@ def verdict(
     if happened and not (faults and faults[0].worst.severity > happened[0].severity):
         return _incident(incidents, findings, clock)
     if not faults:
-        return _nothing(tables, findings, doubtful=doubtful)
+        return _nothing(tables, findings, incidents, doubtful=doubtful)
     finding = faults[0]
     worst = finding.worst
     lead = _lead(tables, finding, titles)
@@ -81,7 +81,7 @@ def verdict(
 def _incident(incidents: Sequence[Incident], findings: Sequence[AnomalyGroup], clock: Clock) -> Verdict:
     """The worst incident: its headline, and the strongest reason for it."""
     worst = incidents[0]
-    chips = [Chip(worst.severity.label, worst.severity.label), Chip(worst.blame.text), Chip(worst.confidence)]
+    chips = [Chip(worst.severity.label, worst.severity.label), Chip(blame_words(worst.blame)), Chip(worst.confidence)]
     if worst.frames:
         chips.append(_frames_chip(worst.frames))
     more = sum(incident.severity.label != "info" for incident in incidents) - 1
@@ -89,8 +89,15 @@ def _incident(incidents: Sequence[Incident], findings: Sequence[AnomalyGroup], c
         chips.append(Chip(counted(more, "more incident")))
     if others := _others(findings, None):
         chips.append(Chip(others))
-    rest = prose(f"Since {clock.text(worst.start_ns)}: {sentence(worst.why[0].text)}")
-    return Verdict(worst.severity.label, printable(worst.headline), rest, tuple(chips))
+    rest = sentence(worst.why[0].text)
+    if worst.blame.kind != "capture" and not _TIME_OF_DAY.search(worst.headline + rest):
+        rest += f" First seen at {clock.text(worst.start_ns)}."
+    return Verdict(worst.severity.label, _plain(worst.headline), prose(rest), tuple(chips))
+
+
+def _plain(text: str) -> str:
+    """A text without the marks of code, as it can be forwarded."""
+    return printable(text.replace("`", ""))
 
 
 def _frames_chip(frames: Sequence[int]) -> Chip:
@@ -150,18 +157,31 @@ def _others(findings: Sequence[AnomalyGroup], shown: AnomalyGroup | None) -> str
     return ", ".join(counted(count, word) for count, word in words if count)
 
 
-def _nothing(tables: Tables, findings: Sequence[AnomalyGroup], *, doubtful: bool) -> Verdict:
+def _nothing(
+    tables: Tables, findings: Sequence[AnomalyGroup], harmless: Sequence[Incident], *, doubtful: bool
+) -> Verdict:
+    """Nothing went wrong; what happened and is harmless is told as such."""
     count = len(tables.flows)
-    notices = sum(not finding.worst.about_capture for finding in findings)
+    happened = [incident for incident in harmless if incident.severity.label == "info"]
+    notices = len(happened) + sum(not finding.worst.about_capture for finding in findings)
     if count == 0:
         lead, rest = "There is no TCP connection in this capture.", "So there is nothing to judge."
     else:
         lead = "TCP worked as it should." if not notices else "TCP worked, and nothing in it calls for action."
-        whose = "the one connection" if count == 1 else f"all {number(count)} connections"
+        whose = (
+            "the one connection"
+            if count == 1
+            else "both connections"
+            if count == 2
+            else f"all {number(count)} connections"
+        )
         rest = f"That goes for {whose}, as far as the capture shows, and not for what the programs said to each other."
         still_open = end_reasons(tables).get("open", 0)
         if still_open:
-            rest += f" {number(still_open)} {'was' if still_open == 1 else 'were'} still open when it ends."
+            rest += f" {number(still_open)} {'was' if still_open == 1 else 'were'} still open when it ended."
+        if happened:
+            more = f" And {counted(len(happened) - 1, 'thing')} more." if len(happened) > 1 else ""
+            rest += f" What happened and is harmless: {_plain(happened[0].headline)}{more}"
     if doubtful:
         lead = lead if count == 0 else "TCP worked as far as the capture shows, but the capture is incomplete."
         rest += " What is missing from it, listed below, may hide a fault."

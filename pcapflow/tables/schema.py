@@ -89,6 +89,7 @@ FLOWS: Final[Schema] = {
     "reset_pending": np.int64,
     "reset_drew_frame": np.int64,
     "reset_goodbye": np.int32,
+    "reset_continues": np.int32,
     "icmp_frame": np.int64,
     "icmp_hi": np.int64,
     "icmp_lo": np.int64,
@@ -98,7 +99,8 @@ FLOWS: Final[Schema] = {
 ``acked`` are relative sequence numbers (the SYN is 0); -1 stands for "none" wherever a value can be absent.
 ``data_segments`` counts payload in units of the MSS, whatever the card merged, and ``data_segments_again`` those of
 them that were sent again; ``largest`` is the most payload of a record with new data, which a card may have merged of
-several segments. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`. ``icmp_*`` are of the first
+several segments. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`, and ``reset_continues`` bits of it; a RST
+that nothing drew has a ``reset_drew_frame`` of 0. ``icmp_*`` are of the first
 ICMP error since the side whose segments it speaks of last heard its peer: its frame, and the address it came from.
 
 ``first_data_ns`` and ``data_ns`` are when a side first and last sent payload that had not passed before. ``idle_*``

@@ -25,3 +25,15 @@ GOODBYE: Final = 1
 PERHAPS_GOODBYE: Final = 2
 """Whether what a RST's receiver sent ended with TLS alerts, and the RST's sender lacks nothing before these: it does
 not, it does, or it may, since the snap length cut a payload of that length off."""
+
+NOT_DRAWN: Final = 0
+"""In place of the frame that drew a RST: nothing did, its sender still had a socket and reset by itself."""
+
+SAME_TTL: Final = 1
+OTHER_TTL: Final = 2
+NEXT_IP_ID: Final = 4
+OTHER_IP_ID: Final = 8
+SAME_WINDOW: Final = 16
+STAMPED: Final = 32
+"""What of a RST goes on from its sender's segment before it, as bits: time to live, IP identification, a window that is
+not shut; and that it bears a time stamp. Of a sender that said nothing before none is set."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+_NO_WORD: Final = frozenset(":./=_@")
+"""What stands within an address, a name of a host, a path or a setting, and in no word."""
 
 
 def number(value: int) -> str:
@@ -68,11 +72,13 @@ def listed(texts: Sequence[str], most: int = 0) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text as a sentence: a capital first (unless it begins with a code or a digit) and a full stop last."""
+    """The text as a sentence: a capital first (unless an address, a code or a digit is first) and a full stop last."""
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    first = text.split(maxsplit=1)[0].rstrip(",.:;!?")
+    capital = text[0] if _NO_WORD.intersection(first) else text[0].upper()
+    return capital + text[1:] + ("" if text[-1] in ".!?" else ".")
 
 
 def shortened(text: str, most: int) -> str:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 NS_PER_S: Final = 1_000_000_000
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MILLISECONDS_BELOW_NS: Final = 20_000_000_000
+_MICROSECONDS_BELOW_NS: Final = 10_000_000
 _RELATIVE: Final = re.compile(r"\+?(\d{1,9})(?:\.(\d{1,9}))?")
 
 
@@ -60,6 +61,12 @@ def time_of_day(time_ns: int) -> str:
     return f"{moment(time_ns):%H:%M:%S} UTC"
 
 
+def to_the_millisecond(time_ns: int) -> str:
+    """The time of day for what may last no longer than a second: ``14:02:11.250 UTC``."""
+    when = moment(time_ns)
+    return f"{when:%H:%M:%S}.{when.microsecond // 1000:03d} UTC"
+
+
 def day_and_time(time_ns: int) -> str:
     """E.g. ``2026-11-21 14:02:11``."""
     when = moment(time_ns)
@@ -77,8 +84,14 @@ class Clock(NamedTuple):
     last_ns: int
 
     def text(self, time_ns: int) -> str:
-        """E.g. ``14:02:11``, ``14:02:11.250`` in a capture of a few seconds, ``11-21 14:02:11`` in one of days."""
+        """E.g. ``14:02:11``, ``14:02:11.250`` in a capture of a few seconds, ``11-21 14:02:11`` in one of days.
+
+        In a capture of a few milliseconds it is ``14:02:11.250417``.
+        """
         when = moment(time_ns)
         day = f"{when:%m-%d} " if moment(self.first_ns).date() != moment(self.last_ns).date() else ""
-        fraction = f".{when.microsecond // 1000:03d}" if self.last_ns - self.first_ns < _MILLISECONDS_BELOW_NS else ""
+        span_ns, fraction = self.last_ns - self.first_ns, ""
+        if span_ns < _MILLISECONDS_BELOW_NS:
+            fine = span_ns < _MICROSECONDS_BELOW_NS and span_ns > 0
+            fraction = f".{when.microsecond:06d}" if fine else f".{when.microsecond // 1000:03d}"
         return f"{day}{when:%H:%M:%S}{fraction}"

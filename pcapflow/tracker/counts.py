@@ -18,7 +18,7 @@ from pcapflow.tcp.completeness import (
     COMPLETE_SYN_ACK,
 )
 from pcapflow.tcp.flags import ACK, FIN, RST, SYN
-from pcapflow.tcp.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, RETRANSMISSION, SPURIOUS_RETRANSMISSION
+from pcapflow.tcp.marks import DUPLICATE_ACK, FAST_RETRANSMISSION, OUT_OF_ORDER, RETRANSMISSION, SPURIOUS_RETRANSMISSION
 from pcapflow.tcp.states import SERVER
 from pcapflow.tracker.conversation import owed
 from pcapflow.tracker.endpoint import Endpoint
@@ -27,6 +27,8 @@ from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.wireshark import WSCALE_UNUSED
 
 RETRANSMISSIONS: Final = 1 << RETRANSMISSION | 1 << FAST_RETRANSMISSION | 1 << SPURIOUS_RETRANSMISSION
+
+_OUT_OF_ORDER: Final = 1 << OUT_OF_ORDER
 
 LEAST_MSS: Final = 48
 """Linux sends no smaller segments, whatever it is offered (tcp_min_snd_mss)."""
@@ -159,14 +161,15 @@ def note_wireshark(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
         mark += 1
 
 
-def count_data(flow: Flow, x: Endpoint, s: TapSegment, marks: i64) -> None:
+def count_data(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, marks: i64) -> None:
     """Counts a segment with payload in units of the MSS: a card that merges segments makes one record of forty.
 
     Repeats of one segment after another say that the path is silent, not which share it loses: only the first counts.
     What is sent again in smaller segments, as an ICMP error asked, was not lost by chance and counts not at all.
     """
     units: i64 = in_segments(flow, s.payload_len)
-    if marks & RETRANSMISSIONS and not _is_new_here(x, s):
+    again = marks & RETRANSMISSIONS != 0 or (marks & _OUT_OF_ORDER != 0 and _has_passed(x, y, s))
+    if again and not _is_new_here(x, s):
         if s.seq == x.again_seq or (x.too_big_rel >= 0 and x.rel(s.seq) < x.too_big_rel):
             return
         x.again_seq = s.seq
@@ -183,6 +186,17 @@ def _is_new_here(x: Endpoint, s: TapSegment) -> bool:
     """
     rel: i64 = x.rel(s.seq)
     return x.unseen > 0 and x.unseen_start_rel <= rel and rel + s.payload_len <= x.unseen_end_rel
+
+
+def _has_passed(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
+    """Whether all bytes of a segment passed before, and ``y`` was heard since, which asks for them.
+
+    Wireshark calls it out of order where it comes within a round trip. So do the second and further losses of one
+    window, which the sender repeats at once (RFC 6675).
+    """
+    rel: i64 = x.rel(s.seq)
+    asked = y.ws_dup_acks > 0 or y.last_ns > x.last_ns
+    return asked and x.hole_bytes == 0 and rel >= 1 and rel + s.payload_len <= x.next_rel
 
 
 def in_segments(flow: Flow, payload_len: i64) -> i64:

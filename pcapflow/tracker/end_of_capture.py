@@ -59,7 +59,9 @@ def _settle_side(flow: Flow, x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64
         flow.take(x, SYN_RX if x.syn_seen_bare else SYN_ACK_RX, x.syn_seen_ns, x.syn_seen_frame, ASSUMED)
     fin = x.incoming
     if fin.seen_ns >= 0:
-        if y.fin_count == 1 and last_ns - fin.seen_ns < rto_ns and not fin_was_lost(x):
+        # Behind a hole it does not count (RFC 9293, 3.10.7.4).
+        is_whole = y.hole_bytes == 0 or y.hole_start_rel > y.fin_rel
+        if y.fin_count == 1 and last_ns - fin.seen_ns < rto_ns and is_whole and not fin_was_lost(x):
             fin_arrived(flow, x, ASSUMED, False)
         else:
             waiting_ack_arrived(flow, x)

@@ -61,7 +61,7 @@ class Endpoint:
         first_frame: its first segment; -1 none.
         history_seen: Zeek's letters that it has earned, as bits.
         zero_since_ns, zero_since_frame: since when its window is shut; -1 open.
-        previous_*: its previous segment, by which copies of a packet are known; -1 none.
+        previous_*: its previous segment, by which copies of a packet, and what a RST has of it, are known; -1 none.
         ws_*: Wireshark's view of it, in raw numbers (:mod:`pcapflow.tracker.wireshark`); -1 not set yet.
     what is true or false:
         unsure: its last transition is assumed.
@@ -74,6 +74,7 @@ class Endpoint:
         last_row: the row of its last transition in the log; -1 none.
         changed_ns: when that was.
         fin_acker_rel: where the data or FIN begins that brought along the first ACK of its FIN; -1 of a bare ACK.
+        fin_ack_rel: the number, of its peer, of the first ACK of its FIN; -1 none.
         fin_sent_ns, fin_ip_id, fin_tsval: its last FIN; -1 none.
         syn_count, syn_sent_ns, syn_ip_id, syn_tsval: how often its SYN passed, and the last of them; -1 none.
         syn_acked_ns, syn_acked_frame: an ACK of its SYN passed, which it cannot have used yet; -1 none.
@@ -132,6 +133,7 @@ class Endpoint:
         self.zero_since_ns: i64 = -1
         self.previous_frame: i64 = -1
         self.previous_ip_id: i64 = -1
+        self.previous_ttl: i64 = -1
         self.previous_seq: i64 = -1
         self.previous_tsval: i64 = -1
         self.previous_len: i64 = -1
@@ -158,6 +160,7 @@ class Endpoint:
         self.last_row: i64 = -1
         self.changed_ns: i64 = -1
         self.fin_acker_rel: i64 = -1
+        self.fin_ack_rel: i64 = -1
         self.fin_sent_ns: i64 = -1
         self.fin_ip_id: i64 = -1
         self.fin_tsval: i64 = -1

@@ -43,7 +43,7 @@ WIDE_COLUMNS: Final = (
 NARROW_COLUMNS: Final = (
     "family", "vlan", "tunnel", "closed_by", "end_reason", "completeness", "midstream", "roles_assumed",
     "idle_endpoint", "idle_owed", "idle_owed_by", "reset_by", "reset_flags", "reset_window", "reset_ttl",
-    "reset_options", "reset_goodbye",
+    "reset_options", "reset_goodbye", "reset_continues",
     *(f"client_{name}" for name in _NARROW_SIDE),
     *(f"server_{name}" for name in _NARROW_SIDE),
 )  # fmt: skip
@@ -52,7 +52,7 @@ ROWS: Final = (1 << 12) + 8
 """Rows that the log holds: more than a batch can end, and no power of two, by which the columns of one row would all
 contend for the same places of the processor's cache."""
 N_WIDE: Final = 59
-N_NARROW: Final = 39
+N_NARROW: Final = 40
 
 
 @final
@@ -165,6 +165,8 @@ class FlowLog:
         n[at] = i32(flow.reset.options)
         at += ROWS
         n[at] = i32(flow.reset.goodbye)
+        at += ROWS
+        n[at] = i32(flow.reset.continues)
         at = _narrow_side(n, at, flow.client)
         _narrow_side(n, at, flow.server)
         self.rows += 1

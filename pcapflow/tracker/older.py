@@ -8,6 +8,8 @@ about it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from pcapflow.tcp.flags import FIN, RST
@@ -17,16 +19,25 @@ from pcapflow.tracker.endpoint import Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.segment import TapSegment
 
+SYN_WINDOW: Final = 0xFFFF
+"""The window of a SYN or SYN-ACK is not scaled (RFC 7323, 2.2)."""
+
 
 def is_of_older(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
     """Whether this segment of ``x`` is of an older connection, after a SYN and before the answer to it."""
     if s.flags & RST:
         return _is_reset_of_older(x, y, s)
-    if y.state != SYN_SENT or y.syn_count == 0 or x.syn_count > 0 or not s.has_ack:
+    if y.syn_count == 0 or x.acked_rel >= 1 or not s.has_ack:
+        return False
+    is_first = y.state == SYN_SENT and x.syn_count == 0
+    if not is_first and y.packets != y.syn_count:
         return False
     ack_rel: i64 = y.rel(s.ack)
-    if ack_rel < 1:
+    if ack_rel > y.next_rel + SYN_WINDOW:
+        # It answers a SYN, after which no more than that could be sent before another ACK.
         return True
+    if not is_first or ack_rel < 1:
+        return is_first
     # What the capture lacks may have been acknowledged; a bare ACK, or a SYN's, comes before there was any of it.
     return ack_rel > y.next_rel and s.payload_len == 0 and s.flags & FIN == 0
 
@@ -44,7 +55,7 @@ def note_older(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if s.flags & RST:
         flow.mark(s.frame, s.time_ns, x, MARK_RESET_OF_OLDER, 0)
         return
-    if s.payload_len > 0 or s.flags & FIN:
+    if s.payload_len > 0 or s.flags & FIN or x.syn_count > 0:
         flow.mark(s.frame, s.time_ns, x, MARK_UNEXPECTED, 0)
         return
     flow.mark(s.frame, s.time_ns, x, MARK_CHALLENGE_ACK, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from pcapflow.tcp.flags import FIN, RST, SYN
@@ -23,6 +25,9 @@ from pcapflow.tracker.endpoint import DELAY_NS, Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.sender import is_copy_of
+
+OLD_RTO: Final = 3
+"""What the first time-out once was, in those of today."""
 
 
 def pick_up(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
@@ -90,8 +95,8 @@ def prove_syn(flow: Flow, x: Endpoint, s: TapSegment) -> None:
         flow.take(x, SYN_RX, x.syn_seen_ns, x.syn_seen_frame, PROVEN)
     elif x.state == SYN_SENT:
         if x.syn_seen_bare and x.syn_acked_ns >= 0:
-            # Its SYN-ACK was lost before the tap, or the other's SYN before it reached it; the first is the order in
-            # which they passed.
+            # Its SYN-ACK was lost before the tap, or the other's SYN before it reached it, or it takes no crossed SYN
+            # (lwIP); the first is the order in which they passed.
             flow.take(x, SYN_RX, x.syn_seen_ns, x.syn_seen_frame, ASSUMED)
             flow.take(x, ACK_OF_SYN_RX, x.syn_acked_ns, x.syn_acked_frame, ASSUMED)
             x.syn_acked_ns = -1
@@ -127,8 +132,9 @@ def has_syn_ack_at_end(x: Endpoint, y: Endpoint, last_ns: i64, rto_ns: i64) -> b
     """Whether a SYN-ACK that drew no answer until the capture ends at ``last_ns`` is assumed to have arrived.
 
     It is where it passed once, and too late for a retransmission; and where ``x`` sent one SYN and did not repeat it
-    when its time-out came: its ACKs are what is lost.
+    when its time-out came: its ACKs are what is lost. Stacks older than RFC 6298 wait three times as long before they
+    repeat a SYN (RFC 1122, 4.2.3.1).
     """
     if y.syn_count == 1 and last_ns - x.syn_seen_ns < rto_ns:
         return True
-    return x.syn_count == 1 and last_ns - x.syn_sent_ns > rto_ns + rto_ns // 20
+    return x.syn_count == 1 and last_ns - x.syn_sent_ns > OLD_RTO * (rto_ns + rto_ns // 20)

@@ -20,8 +20,9 @@ class IncomingFin:
         seen_ns, frame: when and where it last passed, unproven; -1 none, or it has arrived.
         tsval: its time stamp then; -1 without.
         acks_own: it then acknowledged this endpoint's own FIN.
-        earlier_ns, earlier_frame, earlier_acks_own: the pass before that one; -1 none.
+        earlier_ns, earlier_frame, earlier_tsval, earlier_acks_own: the pass before that one; -1 none.
         earlier_lost: this endpoint showed that the pass before had not arrived.
+        again_ns, again_frame, again_acks_own: the first ACK that bore it once more; -1 none.
         was_bare: one of the passes before did not acknowledge this endpoint's own FIN.
         was_late: it arrived after the ACK of this endpoint's own FIN, as far as anyone can tell.
         proven_frame: the segment of this endpoint that showed that it had arrived; -1 none.
@@ -40,6 +41,9 @@ class IncomingFin:
         self.tsval: i64 = -1
         self.earlier_ns: i64 = -1
         self.earlier_frame: i64 = -1
+        self.earlier_tsval: i64 = -1
+        self.again_ns: i64 = -1
+        self.again_frame: i64 = -1
         self.proven_frame: i64 = -1
         self.own_acked_ns: i64 = -1
         self.own_acked_frame: i64 = -1
@@ -48,6 +52,7 @@ class IncomingFin:
         self.not_acked_ns: i64 = -1
         self.acks_own = False
         self.earlier_acks_own = False
+        self.again_acks_own = False
         self.earlier_lost = False
         self.was_bare = False
         self.was_late = False
@@ -85,7 +90,8 @@ class CountedReset:
         options: 1 with a time stamp, 0 without; -1 none.
         gap: its sequence number less what its receiver had acknowledged.
         pending: bytes of its receiver's payload that its sender had not acknowledged.
-        drew_frame: the frame of the segment that it answers; -1 not known.
+        drew_frame: the frame of the segment that it answers; -1 not known, 0 none: its sender did it by itself.
+        continues: what of it goes on from its sender's segment before, as bits of :mod:`pcapflow.tcp.endings`.
         goodbye: whether its receiver ended with TLS alerts, and its sender lacks nothing before these, as a code of
             :mod:`pcapflow.tcp.endings`; -1 none.
     """
@@ -102,6 +108,7 @@ class CountedReset:
         gap: i64,
         pending: i64,
         drew_frame: i64,
+        continues: i64,
         goodbye: i64,
     ) -> None:
         self.frame: i64 = frame
@@ -114,6 +121,7 @@ class CountedReset:
         self.gap: i64 = gap
         self.pending: i64 = pending
         self.drew_frame: i64 = drew_frame
+        self.continues: i64 = continues
         self.goodbye: i64 = goodbye
 
 
@@ -135,5 +143,5 @@ class IcmpError:
 
 NO_FIN: Final = IncomingFin()
 NO_INFERENCE: Final = InferredFin(-1, -1, -1, False, False)
-NO_RESET: Final = CountedReset(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
+NO_RESET: Final = CountedReset(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)
 NO_ICMP_ERROR: Final = IcmpError(-1, -1, 0, 0)

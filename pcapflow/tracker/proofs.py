@@ -26,6 +26,7 @@ from pcapflow.tracker.endpoint import DELAY_NS, TICK_NS, Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.incoming_fin import fin_arrived, fin_waits_again
 from pcapflow.tracker.opening import has_left_syn_rcvd, prove_syn
+from pcapflow.tracker.pending import IncomingFin
 from pcapflow.tracker.resets import reset_did_not_count
 from pcapflow.tracker.segment import TapSegment
 
@@ -102,16 +103,25 @@ def _prove_fin(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, would_pass_n
     if fin.earlier_ns >= 0 and (
         s.sack_left >= 0
         or (s.time_ns - fin.seen_ns < y.rtt_ns // 2 and not fin.earlier_lost)
-        or (s.tsecr >= 0 and fin.tsval >= 0 and delta(s.tsecr, fin.tsval) < 0)
+        or (fin.earlier_tsval >= 0 and s.tsecr >= 0 and _echoes_earlier(fin, s.tsecr))
     ):
         # It was an earlier FIN that arrived: a duplicate SACK says so (RFC 2883, 4), or the answer to the last one came
-        # sooner than any answer could, or it echoes an older time stamp (RFC 7323, 4.3).
+        # sooner than any answer could, or it echoes the earlier one's time stamp (RFC 7323, 4.3).
         fin.seen_ns = fin.earlier_ns
         fin.frame = fin.earlier_frame
         fin.acks_own = fin.earlier_acks_own
         fin.earlier_ns = -1
         if not fin.earlier_acks_own:
             fin.was_bare = False
+    if (
+        fin.again_ns >= 0
+        and 0 <= y.longest_rtt_ns < s.time_ns - fin.seen_ns
+        and s.time_ns - fin.again_ns >= y.rtt_ns - y.rtt_ns // 8
+    ):
+        # The ACK that bore it once more brought it: the first pass would have been answered before.
+        fin.seen_ns = fin.again_ns
+        fin.frame = fin.again_frame
+        fin.acks_own = fin.again_acks_own
     fin.proven_frame = s.frame
     # What arrives is answered at once, and nothing but the FIN was still under way: had it come before the ACK of x's
     # own, the answer would have passed by now. Or else it was the answer that took its time, as its time stamp tells.
@@ -123,6 +133,14 @@ def _prove_fin(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, would_pass_n
         fin_arrived(flow, x, ASSUMED, would_pass_ns == s.time_ns)
     else:
         fin_arrived(flow, x, PROVEN, False)
+
+
+def _echoes_earlier(fin: IncomingFin, tsecr: i64) -> bool:
+    """Whether a time stamp that is echoed is of the pass before the last, or of what came since.
+
+    One older than both says nothing: gVisor acknowledges a FIN before it takes over its time stamp.
+    """
+    return delta(tsecr, fin.tsval) < 0 <= delta(tsecr, fin.earlier_tsval)
 
 
 def is_alive(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> i64:

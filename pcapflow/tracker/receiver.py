@@ -75,6 +75,7 @@ def _ack_of_fin_passed(flow: Flow, y: Endpoint, s: TapSegment) -> None:
     state: i64 = y.state
     if fin.own_acked_ns < 0 and (state == FIN_WAIT_1 or state == LAST_ACK or state == CLOSING):
         y.fin_acker_rel = -1
+        y.fin_ack_rel = s.rel
         if s.end_rel > s.rel:
             y.fin_acker_rel = s.rel
     if state == FIN_WAIT_1:
@@ -95,10 +96,12 @@ def fin_passed(y: Endpoint, s: TapSegment) -> None:
     if not _awaits_fin(y):
         return
     fin = y.own_incoming()
+    fin.again_ns = -1
     if fin.seen_ns >= 0 and not s.is_copy:
         fin.earlier_lost = fin_was_lost(y)
         fin.earlier_ns = fin.seen_ns
         fin.earlier_frame = fin.frame
+        fin.earlier_tsval = fin.tsval
         fin.earlier_acks_own = fin.acks_own
         if not fin.acks_own and not fin.earlier_lost:
             fin.was_bare = True
@@ -106,6 +109,15 @@ def fin_passed(y: Endpoint, s: TapSegment) -> None:
     fin.tsval = s.tsval
     fin.frame = s.frame
     fin.acks_own = y.fin_rel >= 0 and s.ack_rel > y.fin_rel
+
+
+def ack_with_fin_passed(y: Endpoint, s: TapSegment) -> None:
+    """An ACK that bears the FIN of its sender once more passed: should the first pass have been lost, it brings it."""
+    fin = y.incoming
+    if fin.seen_ns >= 0 and fin.again_ns < 0:
+        fin.again_ns = s.time_ns
+        fin.again_frame = s.frame
+        fin.again_acks_own = y.fin_rel >= 0 and s.ack_rel > y.fin_rel
 
 
 def _awaits_fin(y: Endpoint) -> bool:

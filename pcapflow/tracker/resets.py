@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
-from pcapflow.tcp.endings import GOODBYE, NO_GOODBYE, PERHAPS_GOODBYE
+from pcapflow.tcp.endings import (
+    GOODBYE,
+    NEXT_IP_ID,
+    NO_GOODBYE,
+    NOT_DRAWN,
+    OTHER_IP_ID,
+    OTHER_TTL,
+    PERHAPS_GOODBYE,
+    SAME_TTL,
+    SAME_WINDOW,
+    STAMPED,
+)
 from pcapflow.tcp.flags import ACK, FIN, TCP_FLAGS
 from pcapflow.tcp.marks import MARK_RESET, MARK_RESET_AFTER_CLOSE, MARK_RESET_IGNORED
 from pcapflow.tcp.states import (
@@ -15,6 +28,7 @@ from pcapflow.tcp.states import (
     CLOSING,
     ESTABLISHED,
     FIN_RX,
+    FIN_TX,
     FIN_WAIT_2,
     LAST_ACK,
     PROVEN,
@@ -32,6 +46,11 @@ from pcapflow.tracker.incoming_fin import fin_arrived, fin_was_lost, waiting_ack
 from pcapflow.tracker.pending import NO_RESET, CountedReset
 from pcapflow.tracker.segment import TapSegment
 
+IP_ID_STEP: Final = 256
+"""A host that counts all that it sends sent so few packets in between; a random identification is seldom so near."""
+FIN_REPEATS: Final = 3
+"""A FIN that was sent again so often in vain did not arrive: its receiver would have answered one of them."""
+
 
 def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """A RST from ``x`` to ``y``."""
@@ -43,22 +62,18 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     if x.isn >= 0:
         s.rel = x.rel(s.seq)
     rel: i64 = s.rel
-    gap: i64 = 0
-    if y.acked_rel >= 0:
-        gap = rel - y.acked_rel
+    _describe(x, y, s)
     if y.state == CLOSED and y.last_row >= 0 and x.state != ESTABLISHED:
         flow.mark(s.frame, s.time_ns, x, MARK_RESET_AFTER_CLOSE, s.ttl)
         _sender_is_gone(flow, x, y, s)
         return
-    pending: i64 = 0
-    if y.isn >= 0:
-        pending = y.payload_between(max(s.ack_rel, x.acked_rel), y.next_rel)
     if not _is_accepted(x, y, s):
-        _reset_ignored(flow, x, y, s, gap, pending)
+        _reset_ignored(flow, x, y, s)
         return
     was_over = flow.is_over()
     was_gone = x.state == CLOSED
-    if x.fin_rel >= 0 and y.incoming.seen_ns >= 0 and rel >= x.fin_rel and not fin_was_lost(y):
+    fin_passed = x.fin_rel >= 0 and y.incoming.seen_ns >= 0 and rel >= x.fin_rel
+    if fin_passed and not fin_was_lost(y) and not _is_in_vain(flow, x, y):
         fin_arrived(flow, y, ASSUMED, False)
     waiting_ack_arrived(flow, y)
     _sender_is_gone(flow, x, y, s)
@@ -71,7 +86,7 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         return
     if flow.reset is not NO_RESET and not flow.reset_not_taken:
         return
-    flow.mark(s.frame, s.time_ns, x, MARK_RESET, pending)
+    flow.mark(s.frame, s.time_ns, x, MARK_RESET, s.pending)
     if flow.first_closer < 0:
         begin_close(flow, x, y, s.time_ns)
     if flow.reset_not_taken:
@@ -80,9 +95,79 @@ def reset_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
             # x had reset it before, and y had not got that: this one merely answers what y sent since.
             flow.ended_ns = s.time_ns
             return
-    _count_reset(flow, x, y, s, gap, pending)
+    _count_reset(flow, x, y, s)
     if flow.is_over():
         flow.ended_ns = s.time_ns
+
+
+def continuity(x: Endpoint, s: TapSegment) -> i64:
+    """What of a RST goes on from the segment of ``x`` before it, which ``x`` still holds as its previous one.
+
+    Whatever host or device sent that, its stack counts the IP identification up, for the connection or for all that it
+    sends; Linux begins anew where no socket answers.
+    """
+    bits: i64 = 0
+    if s.tsval >= 0:
+        bits |= STAMPED
+    if x.packets < 2:
+        return bits
+    bits |= SAME_TTL if s.ttl == x.previous_ttl else OTHER_TTL
+    if x.previous_ip_id > 0:
+        step: i64 = (s.ip_id - x.previous_ip_id) & 0xFFFF
+        bits |= NEXT_IP_ID if s.ip_id > 0 and 0 < step <= IP_ID_STEP else OTHER_IP_ID
+    if s.window > 0 and s.window == x.ws_window:
+        bits |= SAME_WINDOW
+    return bits
+
+
+def _describe(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+    """Notes what a RST destroys, and what drew it, before anything is made of it."""
+    s.gap = 0
+    if y.acked_rel >= 0:
+        s.gap = s.rel - y.acked_rel
+    s.drew_frame = _drawn_by(x, y, s)
+    s.pending = 0
+    if y.isn >= 0:
+        acked_rel: i64 = x.acked_rel
+        if x.fin_rel < 0 or s.drew_frame < 0:
+            acked_rel = max(s.ack_rel, acked_rel)
+        s.pending = y.payload_between(acked_rel, y.next_rel)
+
+
+def _drawn_by(x: Endpoint, y: Endpoint, s: TapSegment) -> i64:
+    """The frame of the segment that drew a RST; :data:`NOT_DRAWN` where nothing did, -1 where this is not known.
+
+    One without ACK answers a segment for which there is no socket, and takes its number from the acknowledgment of that
+    (RFC 9293, 3.10.7.1). Old Windows resets by itself in the same form: the field of the acknowledgment is filled all
+    the same, or its host has acknowledged all that it was sent, or has not been told of the number that the RST bears.
+    One with ACK may be drawn too where what came last brought data that nothing but the RST acknowledges: if its sender
+    has closed, Windows, lwIP and gVisor reset so, since nobody reads it; lwIP does where it has no socket.
+    """
+    if y.packets == 0 or x.isn < 0:
+        return -1
+    if s.flags & ACK:
+        if y.previous_len > 0 and y.rel(y.previous_seq) + y.previous_len > x.acked_rel:
+            return y.previous_frame
+        return -1
+    if s.ack != 0 or 0 <= y.acked_rel < s.rel <= x.next_rel:
+        return NOT_DRAWN
+    if (
+        x.last_frame > y.previous_frame
+        and (y.previous_len > 0 or y.previous_flags & FIN != 0)
+        and x.acked_rel >= y.next_rel
+    ):
+        return NOT_DRAWN
+    return y.previous_frame if y.previous_ack == s.seq else -1
+
+
+def _is_in_vain(flow: Flow, x: Endpoint, y: Endpoint) -> bool:
+    """Whether ``x`` sent its FIN so often without hearing anything from ``y`` that none of them can have arrived."""
+    return (
+        x.fin_count > FIN_REPEATS
+        and y.packets > 0
+        and x.last_event(flow.log) == FIN_TX
+        and y.last_ns <= flow.log.time_ns(x.last_row)
+    )
 
 
 def _is_accepted(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
@@ -97,8 +182,8 @@ def _is_accepted(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
     return y.acked_rel <= s.rel <= max(x.next_rel, y.acked_rel)
 
 
-def _reset_ignored(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, pending: i64) -> None:
-    flow.mark(s.frame, s.time_ns, x, MARK_RESET_IGNORED, gap)
+def _reset_ignored(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
+    flow.mark(s.frame, s.time_ns, x, MARK_RESET_IGNORED, s.gap)
     if not s.has_ack and x.fin_rel >= 0 and s.rel == y.acked_before_rel:
         # It answers an older segment of y, whose acknowledgment is its number: nobody is there any more.
         _sender_is_gone(flow, x, y, s)
@@ -108,15 +193,11 @@ def _reset_ignored(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64
         _sender_is_gone(flow, x, y, s)
         if flow.reset is NO_RESET:
             flow.reset_not_taken = True
-            _count_reset(flow, x, y, s, gap, pending)
+            _count_reset(flow, x, y, s)
 
 
-def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, pending: i64) -> None:
+def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """Notes a RST of ``x`` as the one that ends the connection."""
-    # The segment that drew a RST without ACK is the one whose acknowledgment it took for its number.
-    drew_frame: i64 = -1
-    if s.flags & ACK == 0 and y.previous_ack == s.seq:
-        drew_frame = y.previous_frame
     flow.reset = CountedReset(
         s.frame,
         s.time_ns,
@@ -125,9 +206,10 @@ def _count_reset(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, gap: i64, 
         s.window,
         s.ttl,
         1 if s.tsval >= 0 else 0,
-        gap,
-        pending,
-        drew_frame,
+        s.gap,
+        s.pending,
+        s.drew_frame,
+        s.continues,
         _goodbye(x, y, s),
     )
 
@@ -199,7 +281,9 @@ def _came_before_ack(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> boo
     """Whether ``x`` sent this RST before the ACK of its FIN reached it, which is assumed to have arrived."""
     log = flow.log
     if s.ack_rel >= 0:
-        # It may have crossed an ACK that passed just before, or lacks the data that brought this along.
+        # It may have crossed an ACK that passed just before, or lacks the data that brought this along, or covers that.
+        if 0 <= x.fin_ack_rel < s.ack_rel:
+            return False
         return s.time_ns - log.time_ns(x.last_row) < y.rtt_ns or (
             s.ack_rel == x.fin_acker_rel and log.frame(x.last_row) == y.previous_frame
         )

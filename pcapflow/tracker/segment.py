@@ -50,6 +50,7 @@ class TapSegment:
         rel, end_rel: its first sequence number and the one after its last, relative to its sender's ISN; SYN and FIN
             count.
         ack_rel: what it acknowledges, relative to its receiver's ISN; -1 without ACK.
+        gap, pending, drew_frame, continues: of a RST only, as in :class:`~pcapflow.tracker.pending.CountedReset`.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,10 @@ class TapSegment:
         self.rel: i64 = 0
         self.end_rel: i64 = 0
         self.ack_rel: i64 = 0
+        self.gap: i64 = 0
+        self.pending: i64 = 0
+        self.drew_frame: i64 = -1
+        self.continues: i64 = 0
 
     def read(self, batch: SegmentBatch, row: i64) -> None:
         """Takes what a batch holds of a segment, whose row begins at a cell; the rest is for the steps to fill in."""

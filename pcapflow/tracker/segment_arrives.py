@@ -31,8 +31,8 @@ from pcapflow.tracker.older import is_of_older, note_older
 from pcapflow.tracker.opening import pick_up, syn_ack_not_captured, syn_sent
 from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.proofs import FIN_AND_RST_IN_FLIGHT, LANDED, is_alive, prove
-from pcapflow.tracker.receiver import ack_passed, fin_passed
-from pcapflow.tracker.resets import reset_sent
+from pcapflow.tracker.receiver import ack_passed, ack_with_fin_passed, fin_passed
+from pcapflow.tracker.resets import continuity, reset_sent
 from pcapflow.tracker.segment import COPY_NS, TapSegment
 from pcapflow.tracker.sender import data_sent, fin_sent, move_on
 from pcapflow.tracker.wireshark import wireshark_marks
@@ -52,6 +52,8 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
     s.has_ack = flags & ACK != 0
     count(flow, x, s)
     s.is_copy = _is_copy(x, s)
+    if flags & RST:
+        s.continues = continuity(x, s)
     _note_previous(x, s)
     if s.is_copy:
         flow.mark(s.frame, s.time_ns, x, MARK_DUPLICATE_PACKET, 0)
@@ -66,7 +68,7 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         x.last_ns = s.time_ns
         return
     if s.payload_len > 0 and not s.is_copy:
-        count_data(flow, x, s, ws)
+        count_data(flow, x, y, s, ws)
     note_window(flow, x, y, s)
     if flow.packets == 1 and not flags & SYN:
         pick_up(flow, x, y, s)
@@ -98,8 +100,7 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
         syn_sent(flow, x, y, s)
     if s.payload_len > 0:
         data_sent(flow, x, y, s)
-    if flags & FIN:
-        fin_sent(flow, x, y, s)
+    is_fin = flags & FIN != 0 and fin_sent(flow, x, y, s)
     if in_flight != LANDED:
         # It was sent before the RST arrived, which now comes after what it showed.
         if in_flight == FIN_AND_RST_IN_FLIGHT and x.incoming.seen_ns >= 0 and not fin_was_lost(x):
@@ -110,11 +111,13 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
 
     if s.has_ack:
         ack_passed(flow, x, y, s)
-    if flags & FIN:
+    if is_fin:
         fin_passed(y, s)
+    elif flags & FIN:
+        ack_with_fin_passed(y, s)
     x.last_ns = s.time_ns
     x.last_frame = s.frame
-    if s.end_rel > s.rel:
+    if is_fin or s.payload_len > 0 or flags & SYN:
         x.last_needs_ack_ns = s.time_ns
     if flow.ended_ns < 0 and flow.is_over():
         flow.ended_ns = s.time_ns
@@ -146,6 +149,7 @@ def _is_copy(x: Endpoint, s: TapSegment) -> bool:
 def _note_previous(x: Endpoint, s: TapSegment) -> None:
     x.previous_frame = s.frame
     x.previous_ip_id = s.ip_id
+    x.previous_ttl = s.ttl
     x.previous_seq = s.seq
     x.previous_tsval = s.tsval
     x.previous_len = s.payload_len

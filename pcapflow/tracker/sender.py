@@ -6,10 +6,11 @@ from mypy_extensions import i64
 
 from pcapflow.reader.segment_batch import TLS_ALERT
 from pcapflow.tcp.marks import MARK_DATA_AFTER_CLOSE, MARK_DATA_AFTER_FIN, MARK_FIN_REPEATED
+from pcapflow.tcp.seq import delta
 from pcapflow.tcp.states import ACK_OF_FIN_RX, CLOSED, FIN_RX, FIN_TX, PROVEN, SENT, TIME_WAIT
 from pcapflow.tracker.conversation import begin_close, speak
 from pcapflow.tracker.counts import in_segments
-from pcapflow.tracker.endpoint import Endpoint
+from pcapflow.tracker.endpoint import DELAY_NS, Endpoint
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.pending import NO_INFERENCE, InferredFin
 from pcapflow.tracker.segment import COPY_NS, TapSegment
@@ -53,9 +54,15 @@ def _says_goodbye(x: Endpoint, s: TapSegment) -> None:
         x.goodbye_is_sure = False
 
 
-def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
-    """A FIN of ``x``, the first or once more."""
+def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
+    """A FIN of ``x``, the first or once more.
+
+    Returns:
+        Whether it is on its way to ``y`` as a FIN; else it is an ACK that bears one.
+    """
     fin_rel: i64 = s.rel + s.payload_len
+    if fin_rel == x.fin_rel and x.fin_count > 0 and _is_ack(x, y, s):
+        return False
     x.fin_count += 1
     if x.fin_count == 1 or fin_rel > x.fin_rel:
         x.fin_rel = fin_rel
@@ -80,6 +87,19 @@ def fin_sent(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     x.fin_sent_ns = s.time_ns
     x.fin_ip_id = s.ip_id
     x.fin_tsval = s.tsval
+    return True
+
+
+def _is_ack(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
+    """Whether a FIN that passed before is no repeat but the way in which ``x`` acknowledges what came meanwhile.
+
+    Until its FIN is acknowledged, 4.4BSD and its heirs (macOS, iOS) set the flag, and the FIN's number, on each ACK
+    (tcp_output, tcp_outflags): it acknowledges more, and it comes well before any retransmission time-out, since what
+    had not heard of the FIN when it was sent arrives within a round trip.
+    """
+    if s.payload_len > 0 or s.ack_rel <= x.acked_rel:
+        return False
+    return s.time_ns - x.fin_sent_ns < DELAY_NS // 2 + max(x.rtt_ns, 0) + max(y.rtt_ns, 0)
 
 
 def _fin_repeated(flow: Flow, x: Endpoint, s: TapSegment) -> None:
@@ -155,6 +175,10 @@ def _new_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         x.hole_bytes += s.rel - x.next_rel
         if s.payload_len == 0 and x.fin_rel < 0:
             is_unasked = s.sack_left < 0 and (y.fin_count < 2 or (x.permits_sack and y.permits_sack))
+            if y.fin_count >= 2 and s.tsecr >= 0 and y.fin_tsval >= 0 and delta(s.tsecr, y.fin_tsval) < 0:
+                # It answers the repeated FIN, and echoes the first: that had arrived, and been answered in vain. Not
+                # all stacks send duplicate SACKs.
+                is_unasked = False
             x.inferred = InferredFin(s.rel - 1, s.time_ns, s.frame, s.rel == x.next_rel + 1, is_unasked)
     x.next_rel = s.end_rel
     if x.timed_rel < 0:

@@ -98,7 +98,7 @@ def test_time_stamps_that_go_back() -> None:
     row = only(capture.anomalies(), "PF905")
 
     assert row.frames == (6, 7)
-    assert "time stamps go back 2 times, first at frame 7" in row.detail
+    assert "time stamps go back twice, first at frame 7" in row.detail
 
 
 @fires("PF906")

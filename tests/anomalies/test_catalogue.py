@@ -12,7 +12,9 @@ import pytest
 from pcapflow.anomalies.catalogue import catalogue
 from pcapflow.anomalies.docstrings import SIDES
 from pcapflow.anomalies.lookup.groups import group, group_keys, peak
-from pcapflow.anomalies.rule import Rule, parse_help
+from pcapflow.anomalies.resets.causes import CAUSES
+from pcapflow.anomalies.rule import CauseHelp, Rule, parse_help
+from pcapflow.tcp.states import CLIENT, SERVER
 from tests.anomalies.cases import FIRING, SPARING
 
 for path in Path(__file__).parent.glob("test_*.py"):
@@ -50,6 +52,31 @@ def test_every_rule_has_its_help_and_its_tests(rule: Rule) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name)
     assert FIRING[rule.code], f"no test makes {rule.code} fire"
     assert SPARING[rule.code], f"no test shows what {rule.code} spares"
+
+
+@pytest.mark.parametrize("cause", [cause for cause in CAUSES if cause != "stray"])
+def test_every_cause_of_a_reset_has_words_of_its_own(cause: str) -> None:
+    rule = next(rule for rule in RULES if rule.code == "PF301")
+    others = {name: own for name, own in rule.causes.items() if name != cause}
+
+    said = rule.help_for(cause, SERVER)
+
+    assert said.means != rule.help.means
+    assert said.do
+    assert not any(own.means == said.means for own in others.values())
+
+
+def test_advice_is_for_the_side_that_a_finding_names() -> None:
+    own = CauseHelp("it.", sender="a.", receiver="b.", network="c.")
+    rule = RULES[0]._replace(causes={"why": own})
+
+    assert rule.help_for("why", CLIENT).do == (("Client", "a."), ("Server", "b."), ("Network", "c."))
+    assert rule.help_for("why", SERVER).do == (("Server", "a."), ("Client", "b."), ("Network", "c."))
+    # Where neither side is to blame, neither is told to mend anything.
+    assert rule.help_for("why", -1).do == (("Network", "c."),)
+    assert rule.help_for("another", CLIENT) == rule.help
+    of_a_side = RULES[0]._replace(causes={"why": own._replace(network="")})
+    assert of_a_side.help_for("why", -1) == rule.help
 
 
 def test_a_docstring_is_cut_into_its_parts() -> None:

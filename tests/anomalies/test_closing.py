@@ -418,9 +418,9 @@ def test_a_server_that_closes_first_and_fast() -> None:
 
     assert (row.count, row.endpoint, row.severity) == (12, SERVER, Severity.LOW)
     assert row.detail == (
-        "10.0.0.5 closed 12 connections first, as the server, 12 within 11 s, 1.1 a second; at 60 s each, up to 12 "
-        "were in TIME_WAIT at once (14:02:22 UTC), and 65 would be at that rate, where a client has 50 ports for one "
-        "server"
+        "10.0.0.5, as the server, was the first to close 12 connections, 12 within 11 s, 1.1 a second; at 60 s each, "
+        "up to 12 were in TIME_WAIT at once (14:02:22 UTC), and 65 would be at that rate, where a client has 50 ports "
+        "for one server"
     )
 
 
@@ -591,7 +591,7 @@ def test_a_rst_in_time_wait_with_another_ttl_is_laid_at_nobodys_door() -> None:
 
     assert row.endpoint == -1
     assert row.detail.endswith(
-        "the RST's TTL is 255, that of its other packets 64: a device on the way may have sent it"
+        "the RST's TTL is 255 where that of its other packets is 64: a device on the way may have sent it"
     )
 
 

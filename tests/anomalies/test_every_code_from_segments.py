@@ -62,8 +62,8 @@ class Case:
 
     Attributes:
         code: the rule that must speak.
-        ladder: the segments of a connection. Besides the words of :mod:`tests.ladders` a rung may have ``ttl``, ``mss``
-            (on a SYN), and ``icmp`` (it is quoted in an ICMP error of that type and code, type times 256).
+        ladder: the segments of a connection. Besides the words of :mod:`tests.ladders` a rung may have ``mss`` (on
+            a SYN), and ``icmp`` (it is quoted in an ICMP error of that type and code, type times 256).
         flows: how many clients do the same, one after another.
         apart_ms: how long after one another.
         end_ms: when the capture ends; with its last segment if 0.
@@ -225,7 +225,7 @@ SILENT = [
 ]
 """Near misses: what looks like it and is not."""
 
-_WORD = re.compile(r"\b(ttl|mss|icmp) (\d+)")
+_WORD = re.compile(r"\b(mss|icmp) (\d+)")
 
 
 def rows(case: Case, isn: tuple[int, int]) -> list[Row]:
@@ -246,7 +246,6 @@ def _changed(row: Row, words: dict[str, int], port: int, later_ns: int) -> Row:
         segment,
         sport=port if ours else segment.sport,
         dport=segment.dport if ours else port,
-        ttl=words.get("ttl", segment.ttl),
         window=words.get("icmp", segment.window),
     )
     return dataclasses.replace(

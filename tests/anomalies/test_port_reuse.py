@@ -70,8 +70,8 @@ def test_a_challenge_that_the_client_never_answers_is_worse() -> None:
     row = only(found, "PF211")
     assert codes(found) == {"PF211"}
     assert row.severity == Severity.MEDIUM
-    assert "which the client ignored" in row.detail
-    assert row.detail.endswith("it was not opened by the end of the capture")
+    assert "the client ignored that" in row.detail
+    assert row.detail.endswith("the connection was not opened by the end of the capture")
 
 
 def test_a_client_that_does_not_try_again_on_these_ports_may_have_others() -> None:

@@ -50,7 +50,7 @@ def test_many_ports_of_one_host_are_one_row_however_they_answered() -> None:
     assert (row.flow, row.count, row.endpoint, row.severity) == (MANY, 42, CLIENT, Severity.LOW)
     assert row.detail == (
         "10.0.0.9 tried 42 ports of 10.0.0.6 with 42 probes in 420 ms: "
-        "38 refused, 3 got no answer and 1 found an open port"
+        "38 were refused, 3 got no answer and 1 found an open port"
     )
     assert codes(found) == {"PF109"}
 

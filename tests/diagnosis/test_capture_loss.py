@@ -37,11 +37,28 @@ def test_bytes_that_were_acknowledged_and_never_seen_are_missing_from_the_captur
 
     lost = only(found, "capture-loss")
     assert lost.headline == (
-        "This capture lacks at least 8,000 bytes of 4 connections: what is absent from it proves nothing of the "
-        "4 connections in it."
+        "This capture is incomplete: it lacks at least 8,000 bytes of 4 of its 4 connections, so what it does not show "
+        "may well have happened."
     )
     assert lost.blame.kind == "capture"
     assert Severity.LOW <= lost.severity <= Severity.MEDIUM
+
+
+WITHOUT_DATA = f"""{OPEN}
+      9  > F.  301:301   ack 4001
+     10  < F.  4001:4001 ack 302
+     11  > .   302:302   ack 4002
+"""
+
+
+@fires("PI901")
+def test_a_filter_that_lets_no_data_pass_is_not_a_buffer_that_overflows() -> None:
+    lost = only(incidents(repeated(WITHOUT_DATA, 4, apart_ms=100)), "capture-loss")
+
+    assert lost.headline.startswith("This capture holds no data at all: it lacks at least ")
+    assert [step.text for step in lost.remedy] == [
+        "capture again without the filter that let no data pass, such as one for SYN, FIN and RST"
+    ]
 
 
 @spares("PI901")

@@ -65,6 +65,23 @@ def test_two_connections_are_no_leak() -> None:
     assert not told(incidents(repeated(NEVER_CLOSED_BY_THE_SERVER, 2), end_ms=200_000), "close-wait-leak")
 
 
+LEFT_UNANSWERED = f"""{OPEN}
+      5  > P.  1:11   ack 1
+      6  < .   1:1    ack 11
+   4005  > F.  11:11  ack 1
+   4006  < .   1:1    ack 12
+"""
+
+
+@spares("PI201")
+def test_a_server_that_still_works_at_what_nobody_waits_for_any_more_does_not_leak() -> None:
+    found = incidents(repeated(LEFT_UNANSWERED, 6, apart_ms=500), end_ms=12_000)
+
+    assert not told(found, "close-wait-leak")
+    assert only(found, "client-gave-up").count == 6
+    assert len(found) == 1
+
+
 def test_the_row_that_counts_servers_beyond_the_limit_is_no_leak_of_its_own() -> None:
     servers = [
         leaking

@@ -50,3 +50,40 @@ def test_a_reset_of_the_host_itself_says_that_nothing_listens() -> None:
 
     assert not told(found, "firewall-rejects")
     assert told(found, "refused-port")
+
+
+FORBIDDEN = f"""{OPEN}
+      5  > P.  1:101  ack 1
+      6  < R   1:1    ttl 61
+"""
+
+
+@fires("PI404")
+@pytest.mark.parametrize("isn", ISNS.values(), ids=ISNS)
+def test_first_words_that_draw_a_reset_with_another_ttl_are_rejected_by_a_firewall(isn: tuple[int, int]) -> None:
+    found = incidents(
+        [*repeated(WORKS, 3), *repeated(FORBIDDEN, 4, at_ms=500, apart_ms=300, first_port=50_000)], isn=isn
+    )
+
+    rejects = only(found, "firewall-rejects")
+    assert rejects.headline == (
+        "A firewall rejects what 192.0.2.1 says to 198.51.100.2:80: 4 connections since 00:00:00 UTC drew RSTs in the "
+        "server's name with a TTL that is not its own."
+    )
+    assert rejects.blame.kind == "path"
+    assert "4 first requests drew a RST whose TTL is 61" in rejects.why[0].text
+    assert len(found) == 1
+
+
+@spares("PI404")
+def test_one_forged_reset_may_have_come_by_another_path() -> None:
+    found = incidents([*repeated(WORKS, 3), *repeated(FORBIDDEN, 1, at_ms=500, first_port=50_000)])
+
+    assert not told(found, "firewall-rejects")
+
+
+@spares("PI404")
+def test_first_words_that_the_server_itself_resets_are_not_rejected_on_the_way() -> None:
+    own = FORBIDDEN.replace("ttl 61", "")
+
+    assert not told(incidents([*repeated(WORKS, 3), *repeated(own, 4, first_port=50_000)]), "firewall-rejects")

@@ -59,7 +59,7 @@ def test_busy_connections_that_stop_while_new_ones_work_were_forgotten(busy: str
     )
     assert lost.blame.kind == "path"
     assert lost.severity is Severity.MEDIUM
-    assert "3 connections between the same hosts opened after that and got answers" in lost.why[1].text
+    assert "3 connections were opened between the same hosts after that and answered" in lost.why[1].text
 
 
 @spares("PI403")

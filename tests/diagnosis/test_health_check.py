@@ -75,3 +75,13 @@ def test_a_service_that_is_not_there_is_told_as_that() -> None:
 
     assert not told(found, "health-check")
     assert told(found, "refused-port")
+
+
+@spares("PI503")
+def test_connections_that_the_server_ends_without_a_word_are_no_health_checks() -> None:
+    turned_away = f"""{OPEN}
+      3  < F.  1:1    ack 1
+      4  > F.  1:1    ack 2
+      5  < .   2:2    ack 2
+    """
+    assert not told(incidents(repeated(turned_away, 10, apart_ms=500)), "health-check")

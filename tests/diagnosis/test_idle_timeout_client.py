@@ -34,8 +34,7 @@ def test_a_client_that_closes_after_the_same_idle_time_has_a_time_out(isn: tuple
     told_of = only(incidents(repeated(CLOSED, 5, apart_ms=400), isn=isn), "idle-timeout-client")
 
     assert told_of.headline == (
-        "192.0.2.1 closed connections to 198.51.100.2:80 that were idle for 3 s: 5 of 5 connections, "
-        "first at 00:00:03 UTC."
+        "192.0.2.1 closed 5 of 5 connections to 198.51.100.2:80 after 3 s without a word, first at 00:00:03 UTC."
     )
     assert told_of.severity == Severity.INFO
     assert told_of.blame.text == "nobody"

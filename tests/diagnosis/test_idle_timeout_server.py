@@ -49,12 +49,11 @@ def test_closes_after_the_same_idle_time_are_a_time_out_and_harmless(isn: tuple[
 
     told_of = only(found, "idle-timeout-server")
     assert told_of.headline == (
-        "198.51.100.2:80 closed connections that were idle for 2 s: 6 of 6 connections of 192.0.2.1, "
-        "first at 00:00:02 UTC."
+        "198.51.100.2:80 closed 6 of 6 connections of 192.0.2.1 after 2 s without a word, first at 00:00:02 UTC."
     )
     assert told_of.severity == Severity.INFO
     assert told_of.blame.text == "nobody"
-    assert "gunicorn's `--keep-alive` is as long unless set" in told_of.why[0].text
+    assert "2 s is the default of gunicorn (`--keep-alive`)" in told_of.why[0].text
 
 
 @fires("PI304")

@@ -57,8 +57,8 @@ def test_requests_that_cross_the_close_after_the_same_idle_time_are_nobodys_faul
 
     race = only(found, "keepalive-race")
     assert race.headline == (
-        "4 requests of 192.0.2.1 crossed the close of 198.51.100.2:80, which ends connections that are idle for 2 s, "
-        "and were lost, on 4 of 7 connections since 00:00:0"
+        "198.51.100.2:80 closes connections that are idle for 2 s, and requests of 192.0.2.1 crossed such a close on "
+        "the way and were lost, on 4 of 7 connections since 00:00:0"
         + ("1" if ladder is CROSSED_BEFORE_THE_TAP else "2")
         + " UTC."
     )

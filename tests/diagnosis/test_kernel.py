@@ -53,7 +53,8 @@ class Alone(NamedTuple):
 
 
 INCIDENTS: Final = (
-    Expected("filtered", "open_syn_never_answered|open_synack_never_arrives", ("client",)),
+    Expected("filtered", "open_syn_never_answered", ("client",)),
+    Expected("filtered", "open_synack_never_arrives"),
     Expected("refused-port", "open_refused|open_refused_reset_lost"),
     # The firewall's RSTs are all that is heard in the host's name: no other TTL tells that they are not its own.
     Expected("refused-port", "open_filtered_by_reset", ("client",)),

@@ -10,18 +10,26 @@ import pcapflow
 from fixtures.programs.record import cases
 from fixtures.programs.recording import Case
 from tests.diagnosis.judge import disagreements
+from tests.sentences import difference, kept, text_of_words, with_words
 
 CASES = cases()
 
 
-@pytest.mark.skipif(
-    shutil.which("tshark") is None, reason="some expectations need what was said, and there is no tshark"
-)
+with_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="there is no tshark to read what was said")
+
+
+@with_tshark
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.recording.path.stem)
 def test_what_is_told_is_what_a_person_expects(case: Case) -> None:
-    found = pcapflow.analyze(case.recording.path, reader="native", payload=True)
+    found = with_words(case.recording.path)
 
-    assert list(disagreements(case.expectation, found.diagnosis, found.findings)) == []
+    assert list(disagreements(case.expectation, found.incidents, found.anomalies)) == []
+
+
+@with_tshark
+def test_every_sentence_with_what_was_said_is_the_one_that_was_read() -> None:
+    changes = difference(kept()[1], text_of_words())
+    assert not changes, changes
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.recording.path.stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -101,6 +102,11 @@ def test_an_error_about_one_request_is_no_refusal(said: Said) -> None:
         (error(0, "redis", "ERR", "max number of clients reached"), "limit of clients"),
         (error(0, "ssh", "", "Exceeded MaxStartups"), "log-ins were unfinished"),
         (error(0, "smtp", "421", "Too many concurrent connections"), "takes no more mail"),
+        (error(0, "postgres", "08P01", "no more connections allowed (max_client_conn)"), "pooler's limit"),
+        (error(0, "ftp", "530", "Sorry, the maximum number of allowed clients (2) are already connected."), "limit of"),
+        (error(0, "ftp", "530", "Login incorrect."), "user or the password"),
+        (error(0, "imap", "AUTHENTICATIONFAILED", "Authentication failed."), "user or the password"),
+        (error(0, "ldap", "49", "invalidCredentials"), "way of the log-in"),
         (error(0, "http", "504", "Gateway Time-out"), "did not answer in time"),
     ],
 )
@@ -111,8 +117,56 @@ def test_each_protocol_has_its_own_words(said: Said, reason: str) -> None:
     assert reason in refusal.reason
 
 
+def test_a_tunnel_that_a_proxy_does_not_open_is_a_refusal_and_a_forbidden_page_is_none() -> None:
+    forbidden = error(0, "http", "403", "Forbidden")
+
+    assert refusal_of(dataclasses.replace(forbidden, request="CONNECT db.internal:8443")) is not None
+    assert refusal_of(dataclasses.replace(forbidden, request="GET /secret")) is None
+
+
 def test_every_refusal_is_well_formed() -> None:
     for refusal in REFUSALS:
         re.compile(refusal.code)
         re.compile(refusal.words)
+        re.compile(refusal.request)
         assert all((refusal.reason, refusal.server, refusal.client))
+
+
+TURNED_AWAY = f"""{OPEN}
+      3  < F.  1:1    ack 1
+      4  > F.  1:1    ack 2
+      5  < .   2:2    ack 2
+"""
+GREETED = f"""{OPEN}
+      3  < P.  1:31   ack 1
+      4  > .   1:1    ack 31
+"""
+LOOKED = f"""{OPEN}
+      3  > F.  1:1    ack 1
+      4  < F.  1:1    ack 2
+      5  > .   2:2    ack 2
+"""
+
+
+@fires("PI602")
+def test_a_server_that_ends_connections_without_a_word_turns_them_away() -> None:
+    found = incidents([*repeated(GREETED, 2), *repeated(TURNED_AWAY, 5, apart_ms=400, at_ms=900, first_port=42_000)])
+
+    refused = only(found, "refused-by-protocol")
+    assert refused.headline == (
+        "198.51.100.2:80 turned away 5 of 7 connections of 192.0.2.1: it accepted and ended them without a word, since "
+        "00:00:00 UTC."
+    )
+    assert refused.severity is Severity.MEDIUM
+    assert refused.blame.text == "server 198.51.100.2:80"
+    assert "2 of them open when the first was turned away" in refused.why[1].text
+
+
+@spares("PI602")
+def test_who_only_looks_and_closes_first_was_not_turned_away() -> None:
+    assert not told(incidents(repeated(LOOKED, 6, apart_ms=400)), "refused-by-protocol")
+
+
+@spares("PI602")
+def test_connections_that_all_end_in_one_moment_were_not_turned_away() -> None:
+    assert not told(incidents(repeated(TURNED_AWAY, 6, apart_ms=10)), "refused-by-protocol")

@@ -183,8 +183,8 @@ def test_a_server_that_its_clients_waited_for_was_started_late() -> None:
 
     late = only(incidents(connections, end_ms=6000), "restart")
     assert late.headline == (
-        "198.51.100.2:80 was not running yet when its clients came: until 00:00:02 UTC 5 connection attempts of "
-        "192.0.2.1 were refused, for 2.6 s, and then it accepted."
+        "198.51.100.2:80 was not running yet when its clients came: 5 connection attempts of 192.0.2.1 were refused "
+        "for 2.6 s, and from 00:00:02 UTC on it accepted."
     )
     assert late.severity == Severity.LOW
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Anomaly, Confidence, Severity
 from pcapflow.config import Config
 from pcapflow.diagnosis import run
 from pcapflow.diagnosis.case import Case
-from pcapflow.diagnosis.model import Explanation, Incident, Observation, unexplained
+from pcapflow.diagnosis.model import Blame, Explanation, Incident, Observation, unexplained
 from pcapflow.diagnosis.pattern import Pattern
+from pcapflow.payload.said import NOTHING, Payload, Said
 from tests.anomalies.builder import Told
 
 
@@ -30,7 +33,9 @@ def explanation(
     )  # fmt: skip
 
 
-def choose(monkeypatch: pytest.MonkeyPatch, anomalies: list[Anomaly], *proposed: Explanation) -> list[Incident]:
+def choose(
+    monkeypatch: pytest.MonkeyPatch, anomalies: list[Anomaly], *proposed: Explanation, payload: Payload = NOTHING
+) -> list[Incident]:
     def propose(case: Case) -> tuple[Explanation, ...]:
         assert len(case) == 1
         return proposed
@@ -38,7 +43,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, anomalies: list[Anomaly], *proposed:
     monkeypatch.setattr(run, "catalogue", lambda: (Pattern("PI999", "proposed", "Proposed", propose),))
     told = Told()
     told.flow().opens()
-    return run.diagnose(told.tables(), anomalies, Config())
+    return run.diagnose(told.tables(), anomalies, Config(), payload)
 
 
 def test_the_fewest_causes_that_explain_the_most_win(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +110,17 @@ def test_an_incident_without_anomalies_is_told_unless_its_connections_are(monkey
     assert [i.headline for i in choose(monkeypatch, [], quiet)] == ["no anomaly shows it"]
     both = choose(monkeypatch, [anomaly()], quiet, explanation("an anomaly shows it", {0}))
     assert [i.headline for i in both] == ["an anomaly shows it"]
+
+
+def test_what_was_said_tells_what_connections_were_for_and_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Said(flow=0, protocol="http", what="GET / -> 200", request="GET /", request_frame=4)
+    words = Payload({0: said})
+    there = choose(monkeypatch, [anomaly()], explanation("it is there", {0}), payload=words)[0]
+    between = dataclasses.replace(explanation("it is between them", {0}), blame=Blame("path", "the path"))
+    nowhere = choose(monkeypatch, [anomaly()], between, payload=words)[0]
+
+    assert [seen.text for seen in there.why[1:]] == [
+        "what was said on the one connection whose payload was read: GET / -> 200 (frame 4)"
+    ]
+    assert there.frames == (1,)
+    assert len(nowhere.why) == 1

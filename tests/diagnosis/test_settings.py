@@ -30,6 +30,11 @@ def test_a_port_tells_the_likely_program(port: int, settings: object) -> None:
     assert settings_of(port) is settings
 
 
+def test_what_is_heard_tells_more_than_the_port() -> None:
+    assert settings_of(8090, "redis") is REDIS
+    assert settings_of(6379, "tls") is REDIS
+
+
 def test_a_length_is_usual_where_a_timer_of_round_seconds_would_make_it() -> None:
     assert is_usual(5 * SECOND)
     assert is_usual(60 * SECOND + SECOND // 4)
@@ -45,8 +50,8 @@ def test_a_time_out_that_is_checked_now_and_then_is_told_with_what_it_is_set_to(
 
 
 def test_defaults_are_named_for_the_protocol_that_has_them() -> None:
-    assert "nginx" in default_of(80, 75 * SECOND)
-    assert default_of(5432, 75 * SECOND) == ""
+    assert "nginx" in default_of(HTTP, 75 * SECOND)
+    assert default_of(POSTGRES, 75 * SECOND) == ""
     assert "NAT gateway" in device_of(351 * SECOND)
     assert device_of(340 * SECOND) == ""
 

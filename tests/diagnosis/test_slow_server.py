@@ -191,3 +191,70 @@ def test_nine_of_ten_are_spoken_of_where_there_are_ten(count: int, words: str) -
     slow = only(incidents(several(*(4000 + 300 * i for i in range(count)))), "slow-server")
 
     assert any(words in remedy.text for remedy in slow.remedy)
+
+
+def events(every_ms: float, count: int) -> str:
+    """One question, and words that come one after another without any further question."""
+    words = "".join(
+        f"""
+      {3 + every_ms * (i + 1)}  < P.  {1 + 20 * i}:{21 + 20 * i}   ack 11
+      {4 + every_ms * (i + 1)}  > .   11:11  ack {21 + 20 * i}"""
+        for i in range(count)
+    )
+    return f"{OPEN}\n      3  > P.  1:11   ack 1\n      4  < .   1:1    ack 11{words}\n"
+
+
+@spares("PI104")
+def test_a_server_that_tells_of_events_now_and_then_is_not_slow() -> None:
+    assert not told(incidents([at(300 * i, events(2500, 4), 40_000 + i) for i in range(3)]), "slow-server")
+
+
+@fires("PI104")
+def test_a_late_answer_in_many_segments_is_slow_all_the_same() -> None:
+    answer = "".join(f"{5003 + 10 * i}  < P.  {1 + 20 * i}:{21 + 20 * i}  ack 11\n" for i in range(20))
+    late = f"{OPEN}\n      3  > P.  1:11   ack 1\n      4  < .   1:1    ack 11\n{answer}"
+
+    assert told(incidents([at(300 * i, late, 40_000 + i) for i in range(3)]), "slow-server")
+
+
+@spares("PI104")
+def test_a_refused_log_in_that_is_answered_late_on_purpose_is_not_slow() -> None:
+    refusals = [
+        Said(
+            flow=flow, protocol="imap", what="imap LOGIN: NO AUTHENTICATIONFAILED", error="Authentication failed.",
+            error_code="AUTHENTICATIONFAILED", error_by=1, error_frame=6 + 10 * flow,
+        )
+        for flow in range(4)
+    ]  # fmt: skip
+    connections = several(3000, 3500, 3100, 3900, every_ms=5000)
+
+    assert told(incidents(connections), "slow-server")
+    assert not told(incidents(connections, said=refusals), "slow-server")
+
+
+@fires("PI104")
+def test_workers_that_are_woken_by_the_request_of_another_are_only_worth_knowing() -> None:
+    workers = [at(10 * i, answered(2990 - 10 * i), 40_000 + i) for i in range(3)]
+    pushes = at(2985, answered(1), 41_000)
+    slow = only(incidents([*workers, pushes], end_ms=20_000), "slow-server")
+
+    assert slow.severity == Severity.INFO
+    assert "as workers wait for a job" in slow.against[0]
+
+
+@fires("PI104")
+def test_a_server_that_was_halted_keeps_waiting_whoever_asks_meanwhile() -> None:
+    waiting = [at(500 * i, answered(3990 - 500 * i), 40_000 + i) for i in range(8)]
+    after = at(3989, answered(1), 41_000)
+    slow = only(incidents([*waiting, after], end_ms=20_000), "slow-server")
+
+    assert slow.severity > Severity.INFO
+
+
+@fires("PI104")
+def test_a_queue_that_fills_is_no_timer() -> None:
+    """Each waits for those before it: once as many ask as ever, all wait equally long."""
+    slow = only(incidents(several(900, 1700, 2500, 2501, 2502, 2500, 2503, every_ms=900)), "slow-server")
+
+    assert not any("it is a timer" in observation.text for observation in slow.why)
+    assert "find the slow requests" in slow.remedy[0].text

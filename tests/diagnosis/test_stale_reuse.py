@@ -54,8 +54,8 @@ def test_a_pool_that_writes_to_what_the_server_closed_long_before_does_not_look(
 
     stale = only(found, "stale-reuse")
     assert stale.headline == (
-        "192.0.2.1 wrote to connections that 198.51.100.2:5432 had closed 3 s before, after 5 s without a word, and "
-        "lost what it wrote, on 5 of 5 connections since 00:00:08 UTC."
+        "192.0.2.1 used 5 of 5 connections again that 198.51.100.2:5432 had closed 3 s before, after 5 s without a "
+        "word, and lost what it wrote, since 00:00:08 UTC."
     )
     assert stale.blame.text == "client 192.0.2.1"
     assert stale.severity == Severity.MEDIUM
@@ -180,3 +180,29 @@ def _closed_at(ms: int) -> str:
     for old, new in late.items():
         ladder = ladder.replace(f" {old} ", f" {new} ")
     return ladder
+
+
+@fires("PI302")
+def test_a_connection_that_was_never_used_before_the_server_closed_it_is_stale_as_well() -> None:
+    never_used = f"""{OPEN}
+   1502  < F.  1:1      ack 1
+   1503  > .   1:1      ack 2
+   2602  > P.  1:101    ack 2
+   2603  < R   2:2
+    """
+    stale = only(incidents(repeated(never_used, 5, apart_ms=700)), "stale-reuse")
+
+    assert "had closed 1.1 s before, after 1.5 s without a word" in stale.headline
+
+
+@spares("PI302")
+def test_what_was_asked_before_the_close_and_is_still_owed_makes_it_no_idle_close() -> None:
+    owed = f"""{OPEN}
+      3  > P.  1:101    ack 1
+      4  < .   1:1      ack 101
+   1502  < F.  1:1      ack 101
+   1503  > .   101:101  ack 2
+   2602  > P.  101:201  ack 2
+   2603  < R   2:2
+    """
+    assert not told(incidents(repeated(owed, 5, apart_ms=700)), "stale-reuse")

@@ -119,3 +119,17 @@ def test_a_handshake_that_succeeds_is_none_that_fails() -> None:
 @spares("PI601")
 def test_without_the_words_nothing_is_guessed() -> None:
     assert not told(incidents(repeated(ENDED_BY_AN_ALERT, 3)), "tls-handshake-failed")
+
+
+@fires("PI601")
+@pytest.mark.parametrize(
+    ("by", "words", "blamed"), [(0, "does not accept", "nobody"), (1, "wants a client certificate", "client")]
+)
+def test_an_alert_whose_name_is_encrypted_is_told_by_its_place(by: int, words: str, blamed: str) -> None:
+    said = [alert(flow, "hidden by TLS 1.3", "", by) for flow in range(3)]
+    failed = only(incidents(repeated(ENDED_BY_AN_ALERT, 3), said=said), "tls-handshake-failed")
+
+    assert "(TLS 1.3 encrypts the alert of the " in failed.headline
+    assert words in failed.headline
+    assert failed.confidence == "likely"
+    assert blamed in {failed.blame.kind, failed.blame.side}

@@ -43,7 +43,7 @@ def test_an_early_answer_that_its_own_reset_destroys(isn: tuple[int, int]) -> No
     )
     assert reset.blame.text == "server 198.51.100.2:8080"
     assert reset.severity == Severity.MEDIUM
-    assert "at least 540 bytes of it never acknowledged" in " | ".join(observation.text for observation in reset.why)
+    assert "at least 540 bytes were never acknowledged" in " | ".join(observation.text for observation in reset.why)
     assert "shutdown(SHUT_WR)" in reset.remedy[0].text
     assert "lingering_close" in reset.remedy[1].text
     assert [incident.pattern for incident in found] == ["unread-data-reset"]
@@ -65,8 +65,8 @@ def test_what_was_said_on_its_connections_is_told_once() -> None:
     reset = only(incidents(repeated(CUT, 4, apart_ms=300), said=words), "unread-data-reset")
 
     assert [text for text in (seen.text for seen in reset.why) if "-> 413" in text] == [
-        "on 2 of the 4 connections read this error came: POST /0 -> 413 (frames 5 and 15)",
-        "on 2 of the 4 connections read this error came: POST /1 -> 413 (frames 10 and 20)",
+        "the error that was sent on 2 of the 4 connections whose payload was read: POST /0 -> 413 (frames 5 and 15)",
+        "the error that was sent on 2 of the 4 connections whose payload was read: POST /1 -> 413 (frames 10 and 20)",
     ]
 
 

@@ -23,13 +23,13 @@ def texts(*said: Said, flows: range = range(10)) -> list[str]:
 
 def test_errors_come_in_place_of_what_went_well() -> None:
     assert texts(asked(0), failed(1, "503"), failed(2, "503")) == [
-        "on 2 of the 3 connections read this error came: GET / -> 503 (frames 21 and 22)"
+        "the error that was sent on 2 of the 3 connections whose payload was read: GET / -> 503 (frames 21 and 22)"
     ]
 
 
 def test_without_an_error_it_says_what_was_asked() -> None:
     assert texts(asked(0), asked(1)) == [
-        "on 2 connections whose words were read this was said: GET / -> 200 (frames 10 and 11)"
+        "what was said on both connections whose payload was read: GET / -> 200 (frames 10 and 11)"
     ]
 
 

@@ -19,6 +19,7 @@ from tests.payload.conversations import (
     TOO_MANY_CLIENTS,
     Setting,
     Step,
+    Talk,
     as_it_comes,
     at_least_tls_1_3,
     at_most_tls_1_2,
@@ -32,6 +33,7 @@ from tests.payload.conversations import (
     without_certificate,
     written,
 )
+from tests.reader.frames import ACK, FIN
 
 pytestmark = pytest.mark.usefixtures("tshark")
 
@@ -183,6 +185,57 @@ def test_data_as_long_as_an_alert_is_no_close_notify(said: Listener) -> None:
     assert said(*steps, (">", data)).close_notify == (0, 0)
 
 
+def record(length: int) -> bytes:
+    """An encrypted record of TLS 1.3."""
+    return b"\x17\x03\x03" + length.to_bytes(2, "big") + bytes(length)
+
+
+def tls_1_3(*steps: Step) -> list[Step]:
+    """A hello, the server's choice of TLS 1.3 with its encrypted flight, and what follows."""
+    hello = tls_handshake(as_it_comes, as_it_comes)[0]
+    chosen = b"\x00\x2b\x00\x02\x03\x04"
+    body = b"\x03\x03" + bytes(32) + b"\x00" + b"\x13\x01" + b"\x00" + len(chosen).to_bytes(2, "big") + chosen
+    message = b"\x02" + len(body).to_bytes(3, "big") + body
+    server_hello = b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
+    return [hello, ("<", server_hello + record(400) + record(53)), *steps]
+
+
+def test_an_encrypted_alert_of_the_server_is_known_by_its_place_and_length(said: Listener) -> None:
+    words = said(*tls_1_3((">", record(25) + record(53)), (">", record(93)), ("<", record(19))))
+    assert words.what == "tls db.internal: alert hidden by TLS 1.3"
+    assert (words.version, words.error_by, words.error_code) == ("TLS 1.3", SERVER, "")
+
+
+def test_an_encrypted_alert_of_the_client_stands_in_place_of_its_finished(said: Listener) -> None:
+    words = said(*tls_1_3((">", record(19))))
+    assert (words.error, words.error_by) == ("alert hidden by TLS 1.3", CLIENT)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(">", record(53)), (">", record(93)), ("<", record(250)), ("<", record(19))],
+        [(">", record(53)), (">", record(19)), ("<", record(19))],
+        [(">", record(53) + record(19)), ("<", record(19))],
+        [(">", record(53)), (">", record(93)), *[("<", record(2000))] * 6, ("<", record(19))],
+    ],
+    ids=["after an answer", "after the client's", "after the client's in one segment", "after a long answer"],
+)
+def test_a_farewell_of_tls_1_3_is_no_alert_of_the_handshake(steps: list[Step], said: Listener) -> None:
+    words = said(*tls_1_3(*steps))
+    assert (words.what, words.version, words.error) == ("tls db.internal", "TLS 1.3", "")
+
+
+def test_a_server_that_says_farewell_to_a_client_that_has_gone_sends_no_alert(said: Listener) -> None:
+    talk = Talk().open()
+    for who, data in tls_1_3((">", record(53))):
+        talk.say(who, data)
+    talk.say(">", flags=ACK | FIN)
+    talk.say("<", record(19))
+    payload = pcapflow.analyze(written(said.folder / "c.pcap", talk.frames), payload=True).payload
+    assert payload.said[0].error == ""
+
+
 def test_a_close_notify_that_is_not_encrypted_is_no_error(said: Listener) -> None:
     hello = tls_handshake(as_it_comes, as_it_comes)[0]
     words = said(hello, ("<", b"\x15\x03\x03\x00\x02\x01\x00"))
@@ -247,6 +300,14 @@ def test_postgres_that_refuses_tls_goes_on_without(said: Listener) -> None:
     assert words.what == "postgres: FATAL 28P01 password authentication failed"
 
 
+def test_an_interim_answer_is_not_the_answer(said: Listener) -> None:
+    upload = (">", b"PUT /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    go_on = ("<", b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert said(upload, go_on).what == "PUT /a"
+    done = ("<", b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+    assert said(upload, go_on, (">", b"ok"), done).what == "PUT /a -> 201"
+
+
 @pytest.mark.parametrize("words", [b"Too many connections", b"#08004Too many connections"])
 def test_mysql_refuses_before_its_greeting(words: bytes, said: Listener) -> None:
     told = said(("<", mysql_error(1040, words)))
@@ -274,6 +335,16 @@ def test_redis_says_its_error_and_no_password(said: Listener) -> None:
     assert (refused.request, refused.error_code) == ("AUTH", "WRONGPASS")
     taken = said((">", auth), ("<", b"+OK\r\n"))
     assert (taken.what, taken.error) == ("redis: AUTH", "")
+
+
+def test_a_question_whether_redis_knows_a_command_is_no_error(said: Listener) -> None:
+    probe = b"*3\r\n$6\r\nCLIENT\r\n$19\r\nMAINT_NOTIFICATIONS\r\n$2\r\nON\r\n"
+    unknown = b"-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.\r\n"
+    fetch = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+    went_on = said((">", probe), ("<", unknown), (">", fetch), ("<", b"+1\r\n"))
+    assert (went_on.what, went_on.error) == ("redis: GET", "")
+    asked = said((">", fetch), ("<", b"-ERR unknown command 'FETCH'\r\n"))
+    assert asked.what == "redis: -ERR unknown command 'FETCH'"
 
 
 # Lines
@@ -361,3 +432,53 @@ def test_a_protocol_that_nobody_knows_has_no_words() -> None:
 def test_who_said_an_alert_is_told(said: Listener) -> None:
     hello = tls_handshake(as_it_comes, as_it_comes)[0]
     assert said(hello, (">", b"\x15\x03\x03\x00\x02\x02\x30")).error_by == CLIENT
+
+
+# FTP, IMAP, LDAP
+
+
+def test_an_ftp_server_that_lets_nobody_in_says_why(said: Listener) -> None:
+    words = said(
+        ("<", b"220 ProFTPD Server\r\n"),
+        (">", b"USER a\r\n"),
+        ("<", b"331 Password required\r\n"),
+        (">", b"PASS secret\r\n"),
+        ("<", b"530 Login incorrect.\r\n"),
+        (">", b"QUIT\r\n"),
+        port=2121,
+    )
+    assert words.what == "ftp 530 Login incorrect."
+    assert (words.request, words.error_code, words.error_by) == ("PASS", "530", SERVER)
+
+
+def test_an_ftp_session_that_works_has_no_error(said: Listener) -> None:
+    words = said(("<", b"220 (vsFTPd 3.0.3)\r\n"), (">", b"USER a\r\n"), ("<", b"230 Login successful.\r\n"))
+    assert (words.protocol, words.what, words.error) == ("ftp", "ftp 220 (vsFTPd 3.0.3)", "")
+
+
+def test_an_imap_server_that_does_not_know_the_password_says_so(said: Listener) -> None:
+    words = said(
+        ("<", b"* OK Dovecot ready.\r\n"),
+        (">", b"a LOGIN b secret\r\n"),
+        ("<", b"a NO [AUTHENTICATIONFAILED] Authentication failed.\r\n"),
+    )
+    assert words.what == "imap LOGIN: NO AUTHENTICATIONFAILED Authentication failed."
+    assert (words.request, words.error_code, words.error_by) == ("LOGIN", "AUTHENTICATIONFAILED", SERVER)
+
+
+def test_an_imap_session_that_works_has_no_error(said: Listener) -> None:
+    words = said(("<", b"* OK ready\r\n"), (">", b"a LOGIN b secret\r\n"), ("<", b"a OK Logged in\r\n"))
+    assert (words.what, words.error) == ("imap LOGIN", "")
+
+
+def test_an_ldap_server_that_does_not_know_the_password_says_so(said: Listener) -> None:
+    bind = b"\x30\x13\x02\x01\x01\x60\x0e\x02\x01\x03\x04\x03c=a\x80\x04pass"
+    words = said((">", bind), ("<", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31\x04\x00\x04\x00"))
+    assert words.what == "ldap bind: invalidCredentials (49)"
+    assert (words.error_code, words.error_by) == ("49", SERVER)
+
+
+def test_an_ldap_bind_that_succeeds_has_no_error(said: Listener) -> None:
+    bind = b"\x30\x13\x02\x01\x01\x60\x0e\x02\x01\x03\x04\x03c=a\x80\x04pass"
+    words = said((">", bind), ("<", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"))
+    assert (words.protocol, words.what, words.error) == ("ldap", "ldap", "")

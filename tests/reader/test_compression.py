@@ -58,7 +58,7 @@ def test_what_is_before_a_cut_stands_and_the_cut_is_told(kind: str) -> None:
     reading = read(compress(CAPTURE[:middle]) + compress(CAPTURE[middle:])[:-100])
     assert COUNT // 2 - 1 <= len(reading.rows) < COUNT
     assert [row.seq for row in reading.rows] == list(range(len(reading.rows)))
-    assert "the file cannot be read on" in reading.capture.truncated
+    assert "the file cannot be read further" in reading.capture.truncated
 
 
 @every
@@ -66,7 +66,7 @@ def test_what_follows_and_is_no_compressed_data_is_told(kind: str) -> None:
     reading = read(COMPRESSORS[kind](CAPTURE) + b"\x01garbage" * 10)
     assert len(reading.rows) in {COUNT, COUNT - 1}
     # Python's readers of bzip2 and xz pass over what follows the last stream.
-    assert ("cannot be read on" in reading.capture.truncated) == (kind not in {"bzip2", "xz"})
+    assert ("cannot be read further" in reading.capture.truncated) == (kind not in {"bzip2", "xz"})
 
 
 @pytest.mark.parametrize("kind", ["zstd", "lz4"])
@@ -128,4 +128,4 @@ def test_a_window_larger_than_is_reasonable_is_refused() -> None:
         reading_or_error = read(packed).capture.truncated
     except pcapflow.CaptureError as error:
         reading_or_error = error.reason
-    assert "cannot be read on" in reading_or_error
+    assert "cannot be read further" in reading_or_error

@@ -84,7 +84,7 @@ def test_a_gzip_that_ends_early_gives_all_it_holds(share: float) -> None:
     there = len(zlib.decompressobj(31).decompress(cut))
     reading = read(cut)
     assert seqs(reading) == list(range((there - 24) // RECORD))
-    assert "cannot be read on" in reading.capture.truncated
+    assert "cannot be read further" in reading.capture.truncated
 
 
 def test_a_gzip_with_a_wrong_checksum_gives_all_and_says_so() -> None:
@@ -93,7 +93,7 @@ def test_a_gzip_with_a_wrong_checksum_gives_all_and_says_so() -> None:
     damaged[-6] ^= 0xFF
     reading = read(bytes(damaged))
     assert len(reading.rows) == COUNT
-    assert "cannot be read on" in reading.capture.truncated
+    assert "cannot be read further" in reading.capture.truncated
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
@@ -187,9 +187,9 @@ def test_a_ring_of_files_is_one_capture(tmp_path: Path) -> None:
         (b"\xd4", "not a capture that is known here (it begins with d4)"),
         (gzip.compress(b""), "empty inside its compression"),
         (gzip.compress(b"text"), "not a capture that is known here (it begins with 74 65 78 74)"),
-        (b"\x1f\x8b" + b"\xff" * 50, "cannot be read on"),
-        (b"BZh9" + b"\xff" * 50, "cannot be read on"),
-        (b"\xfd7zXZ\x00" + b"\xff" * 50, "cannot be read on"),
+        (b"\x1f\x8b" + b"\xff" * 50, "cannot be read further"),
+        (b"BZh9" + b"\xff" * 50, "cannot be read further"),
+        (b"\xfd7zXZ\x00" + b"\xff" * 50, "cannot be read further"),
     ],
     ids=["empty", "a script", "one byte", "empty gzip", "text in gzip", "bad gzip", "bad bzip2", "bad xz"],
 )

@@ -8,13 +8,14 @@ import pytest
 
 from pcapflow.anomalies.model import Anomaly, Severity
 from pcapflow.config import Config
+from pcapflow.diagnosis.model import NOBODY, Blame, Incident, Observation
 from pcapflow.reader.capture import Undecoded, no_checksum
 from pcapflow.report import build
 from pcapflow.report.ladder_choice import wanted_flows
 from pcapflow.report.page import ReportView
 from pcapflow.tcp import states as s
 from pcapflow.views.groups import anomaly_groups
-from tests.report.scenes import SECOND, Scene, checkout
+from tests.report.scenes import SECOND, START_NS, Scene, checkout
 
 
 def _view(scene: Scene, found: list[Anomaly], config: Config | None = None) -> ReportView:
@@ -123,6 +124,50 @@ def test_information_is_told_apart_from_faults() -> None:
     assert view.verdict.lead == "TCP worked, and nothing in it calls for action."
 
 
+def _incident(headline: str, severity: Severity, blame: Blame = NOBODY) -> Incident:
+    return Incident(
+        severity=severity, headline=headline, blame=blame, start_ns=START_NS, end_ns=START_NS + SECOND, flows=(0,),
+        count=1, why=(Observation("fd98::1 said so", (1,)),), number=0, code="PI101", pattern="restart",
+    )  # fmt: skip
+
+
+def test_what_happened_and_is_harmless_is_told_as_that() -> None:
+    scene = Scene()
+    _closed(scene)
+    _closed(scene, 2.0)
+    tables = scene.tables()
+
+    view = build(tables, [], Config(), {}, [_incident("A server closed `idle` connections.", Severity.INFO)])
+
+    assert view.verdict.lead == "TCP worked, and nothing in it calls for action."
+    assert "That goes for both connections" in _said(view)
+    assert _said(view).endswith("What happened and is harmless: A server closed idle connections.")
+    assert view.harmless[0].where == "neither side at fault, 1 connection"
+
+
+def test_the_verdict_on_an_incident_is_its_headline_and_why_in_words_that_can_be_forwarded() -> None:
+    scene = Scene()
+    _closed(scene)
+    told = _incident("`db.internal` refused a client.", Severity.HIGH, Blame("host", "10.0.0.2", "server"))
+
+    view = build(scene.tables(), [], Config(), {}, [told])
+
+    assert _said(view) == "db.internal refused a client. fd98::1 said so. First seen at 14:02:11."
+
+
+def test_a_state_of_a_moment_is_no_verdict_on_a_connection() -> None:
+    scene = Scene()
+    for at in (1.0, 268.9995):
+        connection = scene.connection("10.0.0.1:40000", "10.0.0.2:80", at)
+        connection.handshake()
+        connection.fin(s.CLIENT)
+    told = dataclasses.replace(_incident("It happened.", Severity.LOW), flows=(0, 1), count=2)
+
+    rows = build(scene.tables(), [], Config(), {}, [told]).connections.rows
+
+    assert [row.verdict for row in rows] == ["CLOSE_WAIT", "restart"]
+
+
 def test_a_limited_capture_is_loud_and_casts_doubt_on_a_clean_verdict() -> None:
     scene = Scene(dropped=17, truncated="the file ends inside the record of frame 9")
     _closed(scene)
@@ -158,6 +203,18 @@ def test_a_card_draws_its_worst_connection_and_each_connection_is_drawn_once() -
     assert view.cards[0].ladder is not None
     assert view.cards[0].ladder.flow == found[0].flows[0]
     assert [card.open for card in view.cards] == [True, False, False]
+
+
+def test_a_card_says_what_its_cause_means_and_nothing_of_the_other_causes() -> None:
+    scene, found = checkout()
+    reset = dataclasses.replace(found[0], code="PF301", name="aborted", cause="unread-data", endpoint=s.SERVER)
+
+    card = _view(scene, [reset]).cards[0]
+
+    means = "".join(span.text for span in card.means)
+    assert "received data still unread" in means
+    assert "keepalive-timeout" not in means
+    assert [advice.who for advice in card.advice] == ["Server", "Client"]
 
 
 def test_no_more_ladders_than_configured_and_one_for_each_finding_first() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcapflow.tcp.endings import CLOSED_BY_NAMES
+from pcapflow.tcp.endings import CLOSED_BY_NAMES, NOT_DRAWN
 from tests.ladders import Climb
 
 HANDSHAKE = """
@@ -231,7 +231,7 @@ def test_a_reset_that_answers_nothing_was_drawn_by_nothing(climb: Climb) -> None
    12.1  < R   26:26        | CLOSED?      | CLOSED       | reset
     """)
 
-    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (10, -1)
+    assert (story.flow("reset_frame"), story.flow("reset_drew_frame")) == (10, NOT_DRAWN)
 
 
 def test_a_reset_after_which_the_connection_goes_on_is_taken_back(climb: Climb) -> None:

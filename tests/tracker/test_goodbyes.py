@@ -39,9 +39,18 @@ def test_an_alert_with_a_fin_and_a_second_one_are_a_goodbye(follow: Climb) -> No
 def test_an_alert_that_was_acknowledged_was_the_last_word_as_well(follow: Climb) -> None:
     story = follow(f"""{CLOSED}
      30  > P.  101:132 ack 502 alert 1
+     31  < .   502:502 ack 132
      40  < R.  502:502 ack 132""")
 
     assert (story.flow("reset_goodbye"), story.flow("reset_pending")) == (GOODBYE, 0)
+
+
+def test_an_alert_that_only_the_reset_acknowledges_was_received_by_nobody(follow: Climb) -> None:
+    story = follow(f"""{CLOSED}
+     30  > P.  101:132 ack 502 alert 1
+     40  < R.  502:502 ack 132""")
+
+    assert (story.flow("reset_goodbye"), story.flow("reset_pending")) == (GOODBYE, 31)
 
 
 @pytest.mark.parametrize(

@@ -701,13 +701,13 @@ def test_data_that_is_asked_for_again_after_more_that_brought_the_ack(climb: Cli
 
 
 def test_an_old_ack_asks_for_nothing(climb: Climb) -> None:
-    """At 13.5 it acknowledges less than at 11.5: it was overtaken, and much has arrived since."""
+    """At 213.5 it acknowledges less than at 11.5: it was overtaken, and much has arrived since."""
     climb(f"""{HANDSHAKE}
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSING+     |
    10.2  < F.  6:6    ack 6 | CLOSING+     | FIN_WAIT_1   |
    11.5  > .   7:7    ack 7 |              |              |
-     12  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated taken-back
-   13.5  > .   7:7    ack 6 |              |              |
+    212  < F.  6:6    ack 7 | TIME_WAIT?   |              | fin-repeated taken-back
+  213.5  > .   7:7    ack 6 |              |              |
     """)
 
 

@@ -86,6 +86,35 @@ def test_what_was_lost_before_the_tap_counts_when_it_fills_the_gap(follow: Climb
     assert story.flow("client_retransmitted") == 0
 
 
+def test_the_second_loss_of_one_window_counts_although_wireshark_calls_it_out_of_order(follow: Climb) -> None:
+    """Both had passed the tap before; the second is sent again right after the first, far sooner than a round trip."""
+    story = follow(f"""{OPEN}
+     30  > .   1:1001      ack 1
+     31  > .   1001:2001   ack 1
+     32  > .   2001:3001   ack 1
+     33  > .   3001:4001   ack 1
+     34  > .   4001:5001   ack 1
+     42  < .   1:1         ack 1  sack 1001
+     43  < .   1:1         ack 1  sack 1001
+     44  < .   1:1         ack 1  sack 1001
+     45  > .   1:1001      ack 1
+     46  > .   2001:3001   ack 1
+     56  < .   1:1         ack 5001""")
+
+    assert counted(story) == (7, 2)
+    assert story.flow("client_retransmitted") == 1
+
+
+def test_a_record_in_the_capture_that_holds_what_follows_it_is_not_sent_again(follow: Climb) -> None:
+    """The server has asked for nothing: the capture holds a merged record, and the segments that it was cut into."""
+    story = follow(f"""{OPEN}
+     30  > .   1:5841      ack 1
+     31  > .   1461:2921   ack 1
+     41  < .   1:1         ack 5841""")
+
+    assert counted(story) == (5, 0)
+
+
 @pytest.mark.parametrize("report", ["", "41 < . 1:1 ack 1001 sack 2001"], ids=["before any report", "too soon for it"])
 def test_a_segment_that_was_overtaken_is_not_sent_again(follow: Climb, report: str) -> None:
     story = follow(f"""{OPEN}

@@ -10,7 +10,7 @@ from pcapflow.anomalies.model import Finding, Hits, Severity
 from pcapflow.anomalies.rule import Limit, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
-from pcapflow.text.phrases import counted
+from pcapflow.text.phrases import counted, how_often, were
 
 REASONS_NAMED: Final = 5
 
@@ -35,9 +35,15 @@ def truncated_capture(tables: Tables, config: Config) -> Hits:
             severity=Severity.LOW,
             time_ns=capture.last_ns,
             frames=proof([capture.frames]),
-            detail=f"{capture.truncated}; the {counted(capture.frames, 'frame')} before it were analysed",
+            detail=f"{capture.truncated}; {_before(capture.frames)}",
         )
     )
+
+
+def _before(frames: int) -> str:
+    if not frames:
+        return "there is no frame before it"
+    return f"the {counted(frames, 'frame')} before it {'was' if frames == 1 else 'were'} analysed"
 
 
 @rule("PF905", "clock-went-back", title="Time stamps that go back", limit=Limit.CLOCK)
@@ -63,7 +69,7 @@ def clock_went_back(tables: Tables, config: Config) -> Hits:
             time_ns=capture.first_ns,
             frames=proof([first - 1, first]),
             detail=(
-                f"time stamps go back {counted(capture.clock_steps, 'time')}, first at frame {first}; the order of the "
+                f"time stamps go back {how_often(capture.clock_steps)}, first at frame {first}; the order of the "
                 "file is kept, and what hangs on durations is less sure"
             ),
         )
@@ -123,7 +129,7 @@ def connections_let_go(tables: Tables, config: Config) -> Hits:
             time_ns=capture.first_ns,
             frames=(),
             detail=(
-                f"{counted(capture.evicted, 'connection')} were evicted before their end, because more than "
+                f"{were(capture.evicted, 'connection')} evicted before the end, because more than "
                 f"{config.max_open_flows:,} were open at once"
             ),
             count=capture.evicted,

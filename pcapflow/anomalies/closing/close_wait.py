@@ -138,6 +138,7 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
         certain = leak.stuck >= config.leak_flows
         waiting = len(leak.flows)
         share = "all" if waiting == leak.at_end else f"{waiting:,} of these"
+        least, most = duration(int(leak.waited_ns.min())), duration(int(leak.waited_ns[0]))
         until = "at the end of the capture"
         if is_over:
             within = f" within {duration(leak.span_ns)}" if leak.span_ns else ""
@@ -150,9 +151,9 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
             detail=(
                 f"{who} {'did' if is_over else 'does'} not close its connections: {leak.at_end:,} of "
                 f"{leak.total:,}{where} were in CLOSE_WAIT {until}, {leak.peak:,} at the peak; on {share} it "
-                f"{'had' if is_over else 'has'} had the {ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for "
-                f"{duration(int(leak.waited_ns.min()))} or longer and sent none of its own, on the oldest for "
-                f"{duration(int(leak.waited_ns[0]))}, since {time_of_day(int(leak.since_ns[0]))}"
+                f"{'had' if is_over else 'has'} had the {ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for {least}"
+                f"{' or longer' if most != least else ''} and sent none of its own, "
+                f"{f'on the oldest for {most}, ' if most != least else ''}since {time_of_day(int(leak.since_ns[0]))}"
             ),
             confidence=CERTAIN if certain else LIKELY,
             alternatives=()

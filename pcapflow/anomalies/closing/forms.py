@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
+from pcapflow.anomalies.closing.last_ack import waits_for_ack
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.columns import SIDES, cell, chosen, indices, side
 from pcapflow.anomalies.lookup.timeline import (
@@ -21,6 +22,7 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import (
+    CLOSE_WAIT,
     CLOSING,
     FIN_TX,
     FIN_WAIT_1,
@@ -45,7 +47,8 @@ def half_close(tables: Tables, config: Config) -> Hits:
     Do:
         Client: nothing.
         Server: nothing.
-    Else: not a fault. Data that only crossed the FIN on the wire is no half-close and is left out.
+    Else: not a fault. Data that only crossed the FIN on the wire is no half-close and is left out; so are closes of
+        both sides at once (PF207).
     Source: RFC 9293, 3.6; RFC 1122, 4.2.2.13.
     """
     del config
@@ -58,9 +61,11 @@ def half_close(tables: Tables, config: Config) -> Hits:
     for endpoint in SIDES:
         first, later = endpoint, 1 - endpoint
         ended = last_times(tables, first, event=FIN_TX)
+        # Who sends its FIN before it has received the other's closes at the same time (PF207): all its data was older.
+        answered = last_rows(tables, endpoint=later, old=CLOSE_WAIT, event=FIN_TX) >= 0
         # Sooner than a round trip after the FIN nothing can be an answer to it.
         after = side(f, later, "data_ns") - ended >= np.maximum(side(f, first, "rtt_ns"), 0)
-        flows = indices(closed & (ended >= 0) & (side(f, later, "after_fin") > 0) & after)
+        flows = indices(closed & answered & (ended >= 0) & (side(f, later, "after_fin") > 0) & after)
         parts.append((flows, np.full(len(flows), first)))
     flows, endpoints = (np.concatenate(column) for column in zip(*parts, strict=True))
 
@@ -101,17 +106,18 @@ def endpoints_of(flows: IntArray, endpoints: IntArray, total: int) -> IntArray:
 def simultaneous_close(tables: Tables, config: Config) -> Hits:
     """Both sides sent their FIN before either saw the other's.
 
-    Means: the FINs crossed; both endpoints passed through CLOSING, and both end in TIME_WAIT.
+    Means: the FINs crossed; both endpoints passed through CLOSING, and both end in TIME_WAIT. Where the ACK of one of
+        the FINs is missing, and its sender stays in CLOSING, PF201 tells of that instead.
     Do:
         Client: nothing.
         Server: nothing.
     Else: not a fault. Seen often on one service, both ends close at the same signal, and each pays with a TIME_WAIT.
     Source: RFC 9293, 3.6, figure 13.
     """
-    del config
     crossed = np.ones(len(tables.flows), dtype=bool)
     for endpoint in SIDES:
         crossed &= last_rows(tables, endpoint=endpoint, old=FIN_WAIT_1, new=CLOSING) >= 0
+        crossed &= ~waits_for_ack(tables, config, endpoint)
     flows = indices(crossed)
 
     def finding(story: Story, hit: Hit) -> Finding:

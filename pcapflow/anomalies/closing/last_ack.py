@@ -16,7 +16,18 @@ from pcapflow.anomalies.lookup.timeline import (
     last_times,
     same_frames,
 )
-from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confidence, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.model import (
+    CERTAIN,
+    LIKELY,
+    NOBODY,
+    POSSIBLE,
+    BoolArray,
+    Confidence,
+    Finding,
+    Hits,
+    IntArray,
+    Severity,
+)
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
@@ -54,17 +65,16 @@ def missing_final_ack(tables: Tables, config: Config) -> Hits:
         Server: nothing, if it is the side that waits; LAST_ACK ends by itself and holds no application resources.
         Network: look for loss, and for stateful firewalls that drop the state at the first FIN.
     Else: a FIN that was not repeated although there was time was acknowledged; then the ACK was only not captured. One
-        lost ACK that a repeated FIN recovered is ordinary and told as information.
+        lost ACK that a repeated FIN recovered is ordinary and told as information. 4.4BSD and macOS put their FIN on
+        each ACK until it is acknowledged, which repeats nothing.
     Source: RFC 9293, 3.6 and 3.10.7.4 (LAST-ACK); Linux repeats a FIN like data, first after about 200 ms.
     """
-    f, end_ns = tables.flows, tables.capture.last_ns
+    f = tables.flows
     parts: list[tuple[IntArray, IntArray, IntArray]] = []
     for endpoint in SIDES:
         repeats = count_marks(tables, marks.MARK_FIN_REPEATED, endpoint=endpoint)
         state = side(f, endpoint, "state")
-        left = end_ns - last_times(tables, endpoint, event=FIN_TX)
-        late = (repeats > 0) | (left >= 2 * to_ns(config.rto_s))
-        waits = ((state == LAST_ACK) | (state == CLOSING)) & (left >= to_ns(config.close_grace_s)) & late
+        waits = waits_for_ack(tables, config, endpoint)
         # What was taken back at a repeated FIN is that its final ACK had arrived.
         mended = (state == CLOSED) & same_frames(
             tables, (marks.MARK_TAKEN_BACK,), (marks.MARK_FIN_REPEATED,), endpoint=endpoint
@@ -80,6 +90,16 @@ def missing_final_ack(tables: Tables, config: Config) -> Hits:
         return _missing_ack(tables, config, story, hit)
 
     return per_flow(tables, flows, finding, weight=repeated, endpoints=endpoints)
+
+
+def waits_for_ack(tables: Tables, config: Config, endpoint: int) -> BoolArray:
+    """Flows of which this side, in LAST_ACK or CLOSING at the end, should have had the ACK of its FIN by then."""
+    state = side(tables.flows, endpoint, "state")
+    left = tables.capture.last_ns - last_times(tables, endpoint, event=FIN_TX)
+    late = count_marks(tables, marks.MARK_FIN_REPEATED, endpoint=endpoint) > 0
+    late |= left >= 2 * to_ns(config.rto_s)
+    waits: BoolArray = ((state == LAST_ACK) | (state == CLOSING)) & (left >= to_ns(config.close_grace_s)) & late
+    return waits
 
 
 def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Finding:
@@ -117,7 +137,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Find
         text = f"{sent}{after}: the final ACK of {other} passed here{often}{in_frames(acks)} and did not reach it"
         confidence = LIKELY
         frames = proof([*frames, *(mark.value for mark in lost)])
-        others: tuple[str, ...] = (f"{who} got it late, and the FIN was already on its way",)
+        others: tuple[str, ...] = (f"{who} got it late, when its next FIN was already on its way",)
     elif stopped:
         text = f"{sent} and then stopped{after}: it probably got the final ACK, which the capture does not hold"
         confidence, others = POSSIBLE, (f"{who} went away",)
@@ -126,7 +146,7 @@ def _missing_ack(tables: Tables, config: Config, story: Story, hit: Hit) -> Find
         text = f"{sent}{after}; no ACK of it passed here, {'though' if alive else 'and'} {other} " + (
             "sent other segments after it" if alive else "sent nothing more"
         )
-        others = ("the FIN is lost on its way", "the ACK is lost before this tap", f"{other} does not send it")
+        others = ("the FIN is lost on its way", "the ACK is lost before this tap", f"{other} does not send one")
     return Finding(
         severity=Severity.LOW if stopped or len(again) < 2 else Severity.MEDIUM,
         flow=flow,
@@ -152,7 +172,7 @@ def _recovered_ack(tables: Tables, story: Story, hit: Hit) -> Finding:
         frames=proof([fin, *lost, *frames_of(again)]),
         detail=(
             f"the final ACK of {other}{in_frames([frame for frame in lost if frame > 0])} did not reach {who} at "
-            f"first: it repeated its FIN{in_frames(frames_of(again))}, was answered, and closed"
+            f"first, which repeated its FIN{in_frames(frames_of(again))}, was answered, and closed"
         ),
         confidence=LIKELY,
         alternatives=("the ACK was only late",),

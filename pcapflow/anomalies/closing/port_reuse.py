@@ -126,7 +126,7 @@ def _taken(tables: Tables, story: Story, flow: int) -> str:
             return "the new SYN was not answered"
         return "it was accepted" if f["completeness"][flow] & COMPLETE_SYN_ACK else "it was not accepted"
     taken = f"the server answered with the ACK of the old connection{in_frames(challenge.acks)}"
-    reset = f"the client reset that{in_frames(challenge.resets)}" if challenge.resets else "which the client ignored"
+    reset = f"the client reset that{in_frames(challenge.resets)}" if challenge.resets else "the client ignored that"
     taken += f", {reset}"
     if challenge.again:
         taken += f" and sent its SYN again{in_frames(challenge.again)}"
@@ -134,7 +134,7 @@ def _taken(tables: Tables, story: Story, flow: int) -> str:
         return f"{taken}: the SYN-ACK came {duration(cost)} after the first SYN"
     if challenge.resets and not challenge.again:
         return f"{taken} and did not try these ports again"
-    return f"{taken}; it was not opened by the end of the capture"
+    return f"{taken}; the connection was not opened by the end of the capture"
 
 
 def _given_up(tables: Tables) -> BoolArray:

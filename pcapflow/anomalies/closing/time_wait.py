@@ -10,11 +10,10 @@ from pcapflow.anomalies.cite import in_frame, proof
 from pcapflow.anomalies.closing.ports import PRESSING, busy_clients
 from pcapflow.anomalies.closing.rates import Rate, busiest
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
+from pcapflow.anomalies.lookup.columns import SIDES
 from pcapflow.anomalies.lookup.groups import group, host_keys, peak
-from pcapflow.anomalies.lookup.timeline import (
-    Story,
-)
-from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.lookup.timeline import Story, last_rows
+from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
@@ -22,8 +21,12 @@ from pcapflow.tables.table import Tables
 from pcapflow.tcp.marks import MARK_RESET_AFTER_CLOSE
 from pcapflow.tcp.states import (
     CLIENT,
+    CLOSING,
     ENDPOINT_NAMES,
+    FIN_WAIT_1,
+    LAST_ACK,
     RST_RX,
+    RST_TX,
     SERVER,
     TIME_WAIT,
 )
@@ -94,10 +97,10 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
             time_ns=rate.start_ns,
             frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
             detail=(
-                f"{who} closed {counted(len(crowd), 'connection')} first, as the {ENDPOINT_NAMES[endpoint]}, "
-                f"{rate.words()}; at {duration(to_ns(config.msl2_s))} each, up to {top:,} were in TIME_WAIT at once "
-                f"({time_of_day(when)}), and {rate.at_once(config):,} would be at that rate, where a client has "
-                f"{config.ephemeral_ports:,} ports for one server{part}"
+                f"{who}, as the {ENDPOINT_NAMES[endpoint]}, was the first to close "
+                f"{counted(len(crowd), 'connection')}, {rate.words()}; at {duration(to_ns(config.msl2_s))} each, "
+                f"up to {top:,} were in TIME_WAIT at once ({time_of_day(when)}), and {rate.at_once(config):,} would be "
+                f"at that rate, where a client has {config.ephemeral_ports:,} ports for one server{part}"
             ),
             confidence=LIKELY,
             alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
@@ -126,12 +129,14 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
     Do:
         Client: nothing; with `net.ipv4.tcp_rfc1337=1` Linux ignores such resets.
         Server: likewise.
-    Else: harmless unless the same ports are used again at once while old segments are still on their way.
+    Else: harmless unless the same ports are used again at once while old segments are still on their way. A side that
+        resets before anything answered its FIN, as an abort on purpose right after a close, cuts nothing short.
     Source: RFC 1337.
     """
     del config
     t = tables.transitions
     rows = np.flatnonzero((t["old"] == TIME_WAIT) & (t["event"] == RST_RX))
+    rows = rows[~_by_a_socket(tables, rows)]
     flows = t["flow"][rows]
     usual_ttl = usual_ttls(tables, flows, 1 - t["endpoint"][rows].astype(np.int64))
 
@@ -143,7 +148,9 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
         ttl = next((mark.value for mark in story.marks(flow, MARK_RESET_AFTER_CLOSE) if mark.frame == frame), -1)
         usual = int(usual_ttl[row])
         foreign = usual >= 0 and ttl > 0 and ttl != usual
-        whose = f"; the RST's TTL is {ttl}, that of its other packets {usual}: a device on the way may have sent it"
+        whose = (
+            f"; the RST's TTL is {ttl} where that of its other packets is {usual}: a device on the way may have sent it"
+        )
         after = duration(when - entered.time_ns) if entered else "a while"
         return Finding(
             severity=Severity.INFO,
@@ -153,11 +160,24 @@ def time_wait_assassinated(tables: Tables, config: Config) -> Hits:
             frames=proof([entered.frame if entered else 0, frame]),
             detail=(
                 f"{tables.name(flow, 1 - endpoint)} sent a RST{in_frame(frame)} to "
-                f"{tables.name(flow, endpoint)}, {after} after that had entered TIME_WAIT"
-                f"{whose if foreign else ''}"
+                f"{tables.name(flow, endpoint)}, which had entered TIME_WAIT {after} before{whose if foreign else ''}"
             ),
             confidence=LIKELY,
-            alternatives=("the endpoint ignores resets in TIME_WAIT",),
+            alternatives=(f"{tables.name(flow, endpoint)} ignores resets in TIME_WAIT (`net.ipv4.tcp_rfc1337=1`)",),
         )
 
     return per_flow(tables, flows, finding, weight=np.zeros(len(flows), dtype=np.int64))
+
+
+def _by_a_socket(tables: Tables, rows: IntArray) -> BoolArray:
+    """Whether who sent the RST still waited for the ACK of its own FIN then: its own abort, and no answer of nobody.
+
+    ``rows`` are transitions of who took the RST.
+    """
+    t = tables.transitions
+    by_itself = np.zeros(len(rows), dtype=bool)
+    for endpoint in SIDES:
+        sent = last_rows(tables, endpoint=endpoint, event=RST_TX)[t["flow"][rows]]
+        waited = np.isin(t["old"][sent], (FIN_WAIT_1, CLOSING, LAST_ACK)) & (t["frame"][sent] == t["frame"][rows])
+        by_itself |= (sent >= 0) & waited & (t["endpoint"][rows] != endpoint)
+    return by_itself

@@ -25,6 +25,12 @@ def cell(flows: Table, flow: int, endpoint: int, column: str) -> int:
     return int(flows[f"{ENDPOINT_NAMES[endpoint]}_{column}"][flow])
 
 
+def stream_bytes(flows: Table, flow: int, endpoint: int) -> int:
+    """Bytes of payload that a side sent, each counted once however often it was sent again."""
+    numbers = cell(flows, flow, endpoint, "sent") - 1 - (cell(flows, flow, endpoint, "fins") > 0)
+    return min(cell(flows, flow, endpoint, "bytes"), max(numbers, 0))
+
+
 def chosen(flows: Table, endpoints: IntArray, column: str) -> IntArray:
     """A per-side column, for each flow of the side that ``endpoints`` names."""
     return np.where(endpoints == CLIENT, side(flows, CLIENT, column), side(flows, SERVER, column))

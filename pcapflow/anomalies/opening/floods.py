@@ -166,7 +166,7 @@ def _flood(tables: Tables, config: Config, flood: Flood) -> Finding:
         frames=proof(f["first_frame"][flood.flows[:8]].tolist()),
         detail=(
             f"{tables.server(first)} got {counted(flood.attempts, 'connection attempt')}, of which "
-            f"{len(flood.flows):,} were never completed, {answered:,} of these although it sent a SYN-ACK; "
+            f"{len(flood.flows):,} were never completed, though it answered {answered:,} of these with a SYN-ACK; "
             f"up to {flood.at_once:,} within {FLOOD_WINDOW_S:.0f} s from {time_of_day(flood.since_ns)}, from "
             f"{counted(sources, 'address', 'addresses')}, {flood.a_second:,.0f} a second on average; at that rate a "
             f"SYN queue of {config.syn_queue:,} places is full in {lasts}"

@@ -70,9 +70,11 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
         if answered:
             end = "the client's ACK passed here, but the server did not act on it"
         elif retried:
-            end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so the SYN-ACK does not reach it"
+            end = f"the client repeated its SYN{in_frames(frames_of(retried))}, so it had not got the SYN-ACK"
         else:
             end = "the client sent nothing more"
+            if odd := frames_of(story.marks(flow, marks.MARK_UNEXPECTED, endpoint=CLIENT)):
+                end = f"what the client sent then acknowledges other numbers than its{in_frames(odd)}"
         part = "; one of those that PF105 tells of" if flooded[row] else ""
         return Finding(
             severity=Severity.INFO if flooded[row] else graded(len(again) - 1),
@@ -84,15 +86,21 @@ def handshake_stuck(tables: Tables, config: Config) -> Hits:
                 f"after {duration(waited)}, at the end of the capture; {end}{part}"
             ),
             confidence=CERTAIN if again else LIKELY,
-            alternatives=_stuck_because(answered=answered),
+            alternatives=_stuck_because(answered=answered, retried=bool(retried)),
         )
 
     return per_flow(tables, flows, finding, weight=np.where(flooded, 0, 1 + repeats[flows]))
 
 
-def _stuck_because(*, answered: bool) -> tuple[str, ...]:
+def _stuck_because(*, answered: bool, retried: bool) -> tuple[str, ...]:
     if answered:
         return "the accept queue is full and the server drops the ACK", "the ACK was lost beyond this tap"
+    if retried:
+        return (
+            "the SYN-ACK is lost on its way back",
+            "a firewall at the client drops the SYN-ACK",
+            "the client's address is spoofed",
+        )
     return (
         "the SYN-ACK is lost on its way back",
         "the client's address is spoofed, or the client is a scanner",
@@ -147,8 +155,8 @@ def accept_queue_overflow(tables: Tables, config: Config) -> Hits:
             time_ns=int(f["start_ns"][members].min()),
             frames=proof(frames),
             detail=(
-                f"{tables.server(int(members[0]))} did not take the ACK that completes the handshake on "
-                f"{counted(len(members), 'connection')}: it {listed(did)}"
+                f"on {counted(len(members), 'connection')} {tables.server(int(members[0]))} did not take the ACK that "
+                f"completes the handshake: it {listed(did)}"
             ),
             confidence=LIKELY,
             alternatives=("the ACKs are lost between this tap and the server",),

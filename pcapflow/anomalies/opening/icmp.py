@@ -129,7 +129,8 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             listens.
         Network: go to the device that sent the message and look for its rule or missing route.
     Else: a connection whose peer is still heard took the message as a hint only (RFC 1122, 4.2.3.9); then this is
-        information. So is a message for a connection that was over.
+        information. So is a message for a connection that was over. "Fragmentation needed" is how the sender learns
+        that a link takes only smaller packets: it sends smaller ones, and nothing is wrong (RFC 1191).
     Source: RFC 792, RFC 4443 and RFC 1122, 4.2.3.9.
     """
     found = icmp_errors(tables, config)
@@ -146,7 +147,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
         who, is_peer = _sender(tables, flow, endpoint, leading)
         number = counted(len(errors), "ICMP message")
         whom = tables.name(flow, endpoint)
-        by_whom = f"{who} told {whom} by {number}{in_frames(frames_of(errors))}"
+        by_whom = f"{who} told {whom} by {number}{in_frames(frames_of(errors))},"
         if not who:
             by_whom = f"{number}{in_frames(frames_of(errors))} told {whom}"
         return Finding(
@@ -156,7 +157,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             time_ns=leading.time_ns,
             frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(errors)]),
             detail=(
-                f"{by_whom}, about its segments to {tables.name(flow, peer)}: "
+                f"{by_whom} about its segments to {tables.name(flow, peer)}: "
                 f"{icmp_text(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
             ),
             confidence=CERTAIN if found.outcomes[row] == NOT_OPENED else LIKELY,

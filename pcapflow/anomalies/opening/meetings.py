@@ -108,6 +108,14 @@ def cleared(tables: Tables) -> list[Cleared]:
     return found
 
 
+def cleared_for(tables: Tables) -> IntArray:
+    """For each flow the connection for which its client reset it, -1 where there is none."""
+    anew = np.full(len(tables.flows), -1, dtype=np.int64)
+    for found in cleared(tables):
+        anew[found.flow] = found.anew
+    return anew
+
+
 def cleared_flows(tables: Tables) -> IntArray:
     """The old connections that their client reset to make room for new ones."""
     return np.array([found.flow for found in cleared(tables)], dtype=np.int64)

@@ -10,6 +10,7 @@ from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.timeline import Story
 from pcapflow.anomalies.model import LIKELY, NOBODY, Finding, Hits, IntArray, Severity
 from pcapflow.anomalies.opening.scans import refused, scanned
+from pcapflow.anomalies.resets.cause_help import REFUSED
 from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
@@ -29,6 +30,7 @@ SECOND_TRY_S = 0.3
     "connection-refused",
     title="Connections refused",
     lead=Lead("{server} refused a connection", "{server} [refuses|refuse] connections"),
+    causes=REFUSED,
 )
 def connection_refused(tables: Tables, config: Config) -> Hits:
     """A RST that acknowledges the SYN answered it: the attempt was refused.
@@ -60,11 +62,11 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
         after = max(when - int(f["start_ns"][flow]), 0)
         usual, ttl = int(usual_ttl[row]), int(f["reset_ttl"][flow])
         foreign = bool(is_foreign[row])
-        remark = f"; the RST's TTL is {ttl}, that of the server's other packets {usual}" if foreign else ""
+        remark = f"; the RST's TTL is {ttl} where that of the server's other packets is {usual}" if foreign else ""
         other, anew = int(instead[row]), 0
         if other >= 0:
             anew = int(f["first_frame"][other])
-            remark += f"; then {tables.client(other)} opened one to {tables.server(other)}{in_frame(anew)}"
+            remark += f"; then {tables.client(other)} opened a connection to {tables.server(other)}{in_frame(anew)}"
         return Finding(
             severity=Severity.LOW if other < 0 else Severity.INFO,
             flow=flow,
@@ -77,7 +79,9 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
             ),
             cause="firewall-reject" if foreign else "no-listener",
             confidence=LIKELY,
-            alternatives=("nothing listens on that port",) if foreign else ("a firewall rejects with a RST",),
+            alternatives=("nothing listens on that port",)
+            if foreign
+            else ("a firewall rejects the attempt with a RST",),
         )
 
     return per_flow(tables, flows, finding, weight=np.where(instead < 0, 1, 0))

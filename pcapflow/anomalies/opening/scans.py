@@ -162,7 +162,7 @@ def _scan(tables: Tables, scan: Scan) -> Finding:
     starts = f["start_ns"][members]
     which = f"port {f['server_port'][first]}" if ports == 1 else counted(ports, "port")
     counts = (
-        (scan.refused, "refused"),
+        (scan.refused, "was refused" if scan.refused == 1 else "were refused"),
         (scan.silent, "got no answer"),
         (scan.strays, "drew a RST without having asked for a connection"),
         (scan.opened, "found an open port"),

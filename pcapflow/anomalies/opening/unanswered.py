@@ -60,11 +60,11 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
         row, flow, _ = hit
         again = story.marks(flow, marks.MARK_SYN_REPEATED, endpoint=CLIENT)
         first = int(f["first_frame"][flow])
-        tried = f"sent its SYN{in_frame(first)} once"
+        tried, what, which = f"sent its SYN once{in_frame(first)}", "SYN was", "later"
         if again:
             span = again[-1].time_ns - int(f["start_ns"][flow])
             sent = f"sent its SYN {how_often(len(again) + 1)}{in_frames([first, *frames_of(again)])}"
-            tried = f"{sent} over {duration(span)}"
+            tried, what, which = f"{sent} over {duration(span)}", "SYNs were", "after the last"
         waited = tables.capture.last_ns - int(f["client_last_ns"][flow])
         part = "; one of the attempts that PF105 tells of" if flooded[row] else ""
         return Finding(
@@ -73,12 +73,12 @@ def syn_unanswered(tables: Tables, config: Config) -> Hits:
             time_ns=int(f["start_ns"][flow]),
             frames=proof([first, *frames_of(again)]),
             detail=(
-                f"{tables.client(flow)} {tried} to {tables.server(flow)}, and nothing came back "
-                f"in the {duration(waited)} that the capture goes on after it{part}"
+                f"{tables.client(flow)} {tried} to {tables.server(flow)}, and nothing had come back "
+                f"when the capture ended {duration(waited)} {which}{part}"
             ),
             confidence=CERTAIN if again else LIKELY,
             alternatives=(
-                "the SYN was dropped on the way or at the server",
+                f"the {what} dropped on the way or at the server",
                 "the answer was lost or takes a path that this capture does not see",
             ),
         )

@@ -14,13 +14,13 @@ from pcapflow.anomalies.lookup.groups import server_keys
 from pcapflow.anomalies.lookup.strays import strays
 from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
+from pcapflow.anomalies.resets.form import forms, probes_failed, silences
 from pcapflow.anomalies.resets.signs import injection_signs, usual_timeout
 from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.endings import GOODBYE, PERHAPS_GOODBYE
-from pcapflow.tcp.flags import ACK
 from pcapflow.tcp.states import CLIENT, FIN_TX, RST_RX, RST_TX, SERVER, SYN_RCVD, SYN_SENT
 from pcapflow.text.times import to_ns
 
@@ -57,8 +57,6 @@ REACTION_S: Final = 0.005
 PARTING_BYTES: Final = 64
 """A client that has closed declines what follows, and so little is its server's farewell: 221 of SMTP and FTP, GOAWAY
 of HTTP/2."""
-ANSWER_S: Final = 5.0
-"""A reset within this time of the segment that broke a silence is taken for its answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +81,8 @@ class Resets:
         foreign: its own TTL is one that its sender has nowhere else.
         signs: independent signs that it is not its sender's own.
         idle_ns: the silence that it, or the segment it answers, broke; 0 where none was long.
+        itself: it broke a silence by itself, and is its sender's own and no device's.
+        acknowledges: it alone acknowledges the data that came last, and may have drawn it.
         causes: index into :data:`CAUSES`.
         sure: 2 certain, 1 likely, 0 possible.
     """
@@ -104,6 +104,8 @@ class Resets:
     foreign: BoolArray
     signs: IntArray
     idle_ns: IntArray
+    itself: BoolArray
+    acknowledges: BoolArray
     causes: IntArray
     sure: IntArray
 
@@ -143,8 +145,8 @@ def resets(tables: Tables, config: Config) -> Resets:
     pick = np.arange(len(flows))
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]
     lost = np.maximum(f["reset_pending"][flows], 0)
-    passive = ((f["reset_flags"][flows] & ACK) == 0) & (f["reset_window"][flows] == 0)
-    passive &= f["reset_options"][flows] != 1
+    form = forms(tables, flows, sender_closed)
+    passive = form.passive
     syn_sent = last_rows(tables, endpoint=CLIENT, old=SYN_SENT, event=RST_RX)[flows] >= 0
     syn_rcvd = np.any(
         [last_rows(tables, endpoint=SERVER, old=SYN_RCVD, event=e)[flows] >= 0 for e in (RST_RX, RST_TX)], axis=0
@@ -155,13 +157,16 @@ def resets(tables: Tables, config: Config) -> Resets:
     spoke = of(senders, "bytes") > 0
     heard = of(receivers, "bytes") > 0
     repeated = _repeated(tables, flows, senders)
-    idle = _idle(tables, config, flows, senders, when)
+    usual_silence = usual_timeout(f["idle_ns"][flows])
+    both_open = ~sender_closed & ~receiver_closed & ~(syn_sent | syn_rcvd) & (lost == 0)
+    idle, itself = silences(tables, config, flows, senders, usual_silence, form.own & both_open)
     signs = injection_signs(tables, flows, senders)
     usual = usual_ttls(tables, flows, senders)
     # Where more speaks against its sender than the TTL, PF304 tells of it.
     foreign = foreign_ttls(tables, flows, senders, usual) & (signs < 2)
     # What the tap sees late by a round trip is no delay of the sender's.
-    reaction = when - heard_ns - np.maximum(of(receivers, "rtt_ns"), 0)
+    at_once = when - heard_ns - np.maximum(of(receivers, "rtt_ns"), 0) <= to_ns(REACTION_S)
+    window, closed_ns = f["reset_window"][flows], fin_ns[senders, pick]
 
     rules = (
         # (fits, cause, how sure); the first that fits is taken.
@@ -174,13 +179,20 @@ def resets(tables: Tables, config: Config) -> Resets:
         (sender_closed & passive, DATA_AFTER_CLOSE, 2),
         (~passive & (repeated["keep-alive"] >= 2), KEEPALIVE_TIMEOUT, 1),
         (~passive & (repeated["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
+        (~passive & probes_failed(tables, flows, senders), KEEPALIVE_TIMEOUT, 1),
         ((idle > 0) & (f["idle_endpoint"][flows] != senders), IDLE_TIMEOUT, 1),
+        (itself & (idle >= to_ns(config.idle_s)), IDLE_TIMEOUT, 1),
         (idle > 0, IDLE_TIMEOUT, 0),
         ((syn_sent | syn_rcvd) & passive, UNKNOWN, 0),
         (passive & _listener_gone(tables, flows, senders, refused), PROCESS_DIED, 1),
         (passive, DATA_AFTER_CLOSE, 0),
         # Active from here on. Whoever closed first and then resets still had a socket, with data in it or on its way.
+        (sender_closed & form.acknowledges & form.shut & at_once, DATA_AFTER_CLOSE, np.where(window == 0, 1, 0)),
+        # Whoever closes with data unread sends no FIN at all.
+        (sender_closed & form.shut & (lost > 0), DATA_AFTER_CLOSE, 0),
         (sender_closed & (lost > 0), UNREAD_DATA, 1),
+        # Nothing came between its FIN and its RST that could have made it change its mind.
+        (sender_closed & (when - closed_ns <= to_ns(REACTION_S)), LINGER_ZERO, np.where(heard, 0, 1)),
         (sender_closed, UNKNOWN, 0),
         # Nobody resets because of unread data when there was none to read.
         (~heard, LINGER_ZERO, 1),
@@ -190,13 +202,13 @@ def resets(tables: Tables, config: Config) -> Resets:
         (spoke_ns >= heard_ns, LINGER_ZERO, 0),
         (lost > 0, UNREAD_DATA, 0),
         # Who resets the moment that data arrives was reading, or it would not have known.
-        (reaction <= to_ns(REACTION_S), LINGER_ZERO, 0),
+        (at_once, LINGER_ZERO, 0),
         # A client that got its answer has read it, more often than not; a server that gave none has not read.
         (spoke & (senders == CLIENT), LINGER_ZERO, 0),
         (np.ones(len(flows), dtype=bool), UNREAD_DATA, 0),
     )
     conditions = [fits for fits, _, _ in rules]
-    sure = np.select(conditions, [np.int64(sure) for _, _, sure in rules])
+    sure = np.select(conditions, [np.asarray(sure, dtype=np.int64) for _, _, sure in rules])
     goodbye = f["reset_goodbye"][flows]
     # Where the snap length left no more than its length, who had closed is taken to have missed a close_notify.
     by_length = (goodbye == PERHAPS_GOODBYE) & sender_closed
@@ -218,6 +230,8 @@ def resets(tables: Tables, config: Config) -> Resets:
         foreign=foreign,
         signs=signs,
         idle_ns=idle,
+        itself=itself,
+        acknowledges=form.acknowledges,
         causes=np.select(conditions, [np.int64(cause) for _, cause, _ in rules]),
         # What a device on the way may have sent says nothing of the side whose address it bears.
         sure=np.where(foreign, 0, sure),
@@ -238,8 +252,8 @@ def foreign_ttl(tables: Tables, found: Resets, row: int) -> str:
         return ""
     flow = int(found.flows[row])
     return (
-        f"; the RST's TTL is {tables.flows['reset_ttl'][flow]}, that of the other packets of "
-        f"{tables.ip(flow, int(found.senders[row]))} {found.usual_ttls[row]}: a device on the way may have sent it"
+        f"; the RST's TTL is {tables.flows['reset_ttl'][flow]} where that of the other packets of "
+        f"{tables.ip(flow, int(found.senders[row]))} is {found.usual_ttls[row]}: a device on the way may have sent it"
     )
 
 
@@ -263,6 +277,8 @@ def _none() -> Resets:
         foreign=never,
         signs=nothing,
         idle_ns=nothing,
+        itself=never,
+        acknowledges=never,
         causes=nothing,
         sure=nothing,
     )
@@ -305,12 +321,3 @@ def _repeated(tables: Tables, flows: IntArray, senders: IntArray) -> dict[str, I
         by_side = [count_marks(tables, *kind, endpoint=e, after_ns=side(f, 1 - e, "last_ns"))[flows] for e in SIDES]
         found[name] = np.where(senders == CLIENT, by_side[CLIENT], by_side[SERVER])
     return found
-
-
-def _idle(tables: Tables, config: Config, flows: IntArray, senders: IntArray, when: IntArray) -> IntArray:
-    """The silence that ended in this reset, where the other side broke it or it is one of the usual time-outs."""
-    f = tables.flows
-    silence, ended = f["idle_ns"][flows], f["idle_end_ns"][flows]
-    answer = (f["idle_endpoint"][flows] != senders) & (when - ended <= to_ns(ANSWER_S))
-    itself = (ended == when) & usual_timeout(silence)
-    return np.where((silence >= to_ns(config.idle_s)) & (answer | itself), silence, 0)

@@ -22,6 +22,7 @@ from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
+from pcapflow.tcp.endings import OTHER_TTL
 from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import NS_PER_S, to_ns
 
@@ -47,12 +48,13 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
         Server: likewise, with SO_KEEPALIVE and TCP_KEEPIDLE.
         Network: raise the device's idle time-out, or let it send resets to both sides when it forgets a connection.
     Else: a host that restarted meanwhile looks the same. Where the silence is near one of the usual defaults it is
-        named.
+        named. A RST that breaks the silence itself and goes on from its sender's own segments, by TTL and by IP
+        identification, window or time stamp, is that host's own idle time-out: PF301 tells of it.
     Source: RFC 5382, 5 (NAT time-outs); defaults as documented by the makers of load balancers and firewalls.
     """
     f = tables.flows
     found = resets(tables, config)
-    by_reset = np.flatnonzero(found.causes == IDLE_TIMEOUT)
+    by_reset = np.flatnonzero((found.causes == IDLE_TIMEOUT) & ~found.itself)
     void = _into_the_void(tables, config)
     flows = np.concatenate((found.flows[by_reset], void))
     silence = f["idle_ns"][flows]
@@ -64,18 +66,20 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
         usual = bool(usual_timeout(np.array([quiet]))[0])
         # Who breaks its own silence with a RST may follow a time-out of its application.
         itself = row < len(by_reset) and int(f["reset_frame"][flow]) == first
-        likeness = f", about the usual time-out of {_nearest(quiet)} s" if usual else ""
+        # Where its other segments have several TTLs, that of the last one before is compared.
+        foreign = itself and bool(max(int(f["reset_continues"][flow]), 0) & OTHER_TTL)
+        likeness = f", close to a usual time-out ({_nearest(quiet)} s)" if usual else ""
         if row < len(by_reset):
             reset = int(f["reset_frame"][flow])
             outcome = "was a RST" if itself else f"drew a RST{in_frame(reset)} from {tables.name(flow, 1 - speaker)}"
             when, frames = int(f["reset_ns"][flow]), [first, reset]
-            outcome += foreign_ttl(tables, found, int(by_reset[row]))
+            outcome += foreign_ttl(tables, found, int(by_reset[row])) or (OTHER_TTL_WORDS if foreign else "")
         else:
             again = story.marks(flow, *_REPEATS, endpoint=speaker, after_ns=int(f["idle_end_ns"][flow]))
             outcome = f"was not answered, nor were {counted(len(again), 'repeat')} of it{in_frames(frames_of(again))}"
             when, frames = int(f["idle_end_ns"][flow]), [first, *frames_of(again)]
         return Finding(
-            severity=Severity.MEDIUM if usual and not itself else Severity.LOW,
+            severity=Severity.MEDIUM if usual and (foreign or not itself) else Severity.LOW,
             flow=flow,
             time_ns=when,
             frames=proof(frames),
@@ -84,11 +88,13 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
                 f"{tables.name(flow, speaker)}{in_frame(first)} {outcome}"
             ),
             cause=CAUSES[IDLE_TIMEOUT],
-            confidence=LIKELY if usual and not itself else POSSIBLE,
+            confidence=LIKELY if usual and (foreign or not itself) else POSSIBLE,
             alternatives=(
                 ("a time-out of its own application",)
-                if itself
+                if itself and not foreign
                 else (f"{tables.name(flow, 1 - speaker)} restarted or its process died meanwhile",)
+                if row < len(by_reset)
+                else (f"{tables.name(flow, 1 - speaker)} is gone, or the path to it is broken",)
             ),
         )
 
@@ -96,6 +102,9 @@ def idle_timeout_reset(tables: Tables, config: Config) -> Hits:
     return per_flow(tables, flows, finding, weight=np.where(usual_timeout(silence) & ~itself, 1, 0))
 
 
+OTHER_TTL_WORDS: Final = (
+    "; it has another TTL than that address's segment before it: a device on the way may have sent it"
+)
 _REPEATS: Final = (marks.RETRANSMISSION, marks.FAST_RETRANSMISSION, marks.SPURIOUS_RETRANSMISSION, marks.KEEP_ALIVE)
 
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
-from pcapflow.anomalies.lookup.columns import cell
+from pcapflow.anomalies.lookup.columns import stream_bytes
 from pcapflow.anomalies.lookup.timeline import Story, frames_of
 from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, POSSIBLE, Confidence, Finding, Hits, Severity
+from pcapflow.anomalies.resets.cause_help import LOST_DATA
 from pcapflow.anomalies.resets.causes import (
     CAUSES,
     INJECTED,
@@ -34,6 +35,7 @@ from pcapflow.text.phrases import counted
     lead=Lead(
         "Data was lost when a connection to {server} was reset", "Data was lost in resets of connections to {server}"
     ),
+    causes=LOST_DATA,
 )
 def abort_lost_data(tables: Tables, config: Config) -> Hits:
     """A reset destroyed data that was on its way to its sender, or that its sender had received and not read.
@@ -78,17 +80,20 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             )
         elif lost:
             was, is_ = ("was", "is") if lost == 1 else ("were", "are")
-            detail = (
-                f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {was} not acknowledged "
-                f"by {who} when its RST{in_frame(reset)} ended the connection, and {is_} lost"
-            )
+            how = f"{was} not acknowledged by {who} when its RST{in_frame(reset)} ended the connection"
+            if found.acknowledges[row] and found.sender_closed[row]:
+                how = f"came when {who} had closed, {was} not acknowledged before its RST{in_frame(reset)}"
+            detail = f"at least {counted(lost, 'byte')} that {other} had sent{in_frames(late)} {how}, and {is_} lost"
         else:
-            confidence = LIKELY if found.sure[row] else POSSIBLE
+            confidence = (POSSIBLE, LIKELY, CERTAIN)[int(found.sure[row])]
             how = "" if found.sure[row] == 2 else "probably " if found.sure[row] else "perhaps "
-            total = cell(f, flow, 1 - sender, "bytes")
+            total = stream_bytes(f, flow, 1 - sender)
+            some, them = f"some of the {counted(total, 'byte')} that {other} had sent were", "them all"
+            if total == 1:
+                some, them = f"the 1 byte that {other} had sent was", "it"
             detail = (
-                f"at least 1 of the {counted(total, 'byte')} that {other} had sent was {how}unread when "
-                f"{who} reset the connection{in_frame(reset)}: its kernel had acknowledged them all"
+                f"when {who} reset the connection{in_frame(reset)}, {some} {how}unread: its kernel had acknowledged "
+                f"{them}"
             )
         return Finding(
             severity=Severity(int(severity[hit.row])),
@@ -99,7 +104,9 @@ def abort_lost_data(tables: Tables, config: Config) -> Hits:
             detail=f"{detail}{foreign_ttl(tables, found, row)}",
             cause=CAUSES[int(found.causes[row])],
             confidence=confidence,
-            alternatives=() if lost else ("the application had read everything and aborted on purpose",),
+            alternatives=()
+            if lost or confidence == CERTAIN
+            else ("the application had read everything and aborted on purpose",),
         )
 
     weight = severity * 1e12 + np.minimum(found.lost[rows], 10**11)

@@ -31,7 +31,7 @@ def signs_of(tables: Tables, flow: int, sender: int) -> list[str]:
     masks = _sign_masks(tables, np.array([flow]), np.array([sender]))
     f = tables.flows
     texts = (
-        f"its TTL is {f['reset_ttl'][flow]} (of the sender's other packets: {cell(f, flow, sender, 'ttl')})",
+        f"its TTL is {f['reset_ttl'][flow]} where that of the sender's other packets is {cell(f, flow, sender, 'ttl')}",
         "it carries no time stamp although the connection uses them",
         "its sender went on sending new data after it",
     )

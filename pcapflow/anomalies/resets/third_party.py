@@ -68,7 +68,7 @@ def reset_ignored(tables: Tables, config: Config) -> Hits:
         sender = ignored[0].endpoint
         off = ignored[0].value
         where = "beyond" if off > 0 else "below"
-        far = f", whose number lies {abs(off):,} {where} what was expected" if off else ""
+        far = f", whose sequence number lies {abs(off):,} {where} the one expected" if off else ""
         answer = f"; it was answered with a challenge ACK{in_frames(frames_of(challenged))}" if challenged else ""
         after = max(int(f["end_ns"][flow]) - ignored[-1].time_ns, 0)
         return Finding(

@@ -35,12 +35,12 @@ def heavy_retransmission(tables: Tables, config: Config) -> Hits:
     Do:
         Client: compare with other connections at the same time: one host, one path or all.
         Server: likewise.
-        Network: look at interface errors and drops along the path, duplex and optics first, then shapers and full
-            queues.
+        Network: look at errors and drops of the interfaces along the path (`ip -s link`, `ethtool -S`,
+            `tc -s qdisc`), duplex and optics first, then shapers and full queues.
     Else: segments sent again needlessly (spurious) point to delay and not to loss; the marks tell them apart.
-        Segments are counted in units of the MSS, since a card that merges segments makes one record of forty. No share
-        of loss are further repeats of one and the same segment and those that the peer never answered (PF402), what is
-        sent again in smaller segments as ICMP asks or that a black hole swallows (PF405), and copies in the capture.
+        Segments are counted in units of the MSS, since a card that merges segments makes one record of forty. Not
+        counted as loss are further repeats of the same segment, those that the peer never answered (PF402), what is
+        sent again in smaller segments as ICMP asks, what a black hole swallows (PF405), and copies in the capture.
     Source: RFC 9293, 3.8.1; the share is the setting retransmission_percent, its interval is Wilson's.
     """
     f = tables.flows

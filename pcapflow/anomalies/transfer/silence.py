@@ -35,9 +35,11 @@ def peer_vanished(tables: Tables, config: Config) -> Hits:
     Means: in the middle of the connection the other host, or the path to it, went away. The sender repeats with growing
         pauses until it gives up, on Linux after about 15 minutes.
     Do:
-        Client: if it waits for too long, set TCP_USER_TIMEOUT or a time-out in the application.
+        Client: if it waits for too long, set TCP_USER_TIMEOUT or a time-out in the application; `net.ipv4.tcp_retries2`
+            (15) does it for the whole host.
         Server: see whether the silent host was restarted, moved or lost its link at that time.
-        Network: see whether routes or firewall states changed at that time; compare with other connections to the host.
+        Network: see whether routes or firewall states changed at that time (`ip monitor route`, `conntrack -E`);
+            compare with other connections to the host.
     Else: where only large segments are repeated it may be the path's MTU (PF405); where the silence before was long, a
         forgotten state (PF305).
     Source: RFC 6298; RFC 9293, 3.8.3; Linux tcp_retries2.
@@ -99,7 +101,8 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
     Do:
         Client: if it probes, keep-alives did what they are for: reconnect.
         Server: likewise; if it is the silent side, see whether its host or the path was down.
-        Network: look for a firewall or NAT that forgot the idle connection.
+        Network: look for a firewall or NAT that forgot the idle connection; keep-alives must come more often than its
+            time-out (TCP_KEEPIDLE, `net.ipv4.tcp_keepalive_time`, 7200 s unless set).
     Else: one unanswered keep-alive is chance and not told; answered keep-alives are ordinary.
     Source: RFC 9293, 3.8.4; Linux tcp_keepalive_probes (9) and tcp_keepalive_intvl (75 s).
     """
@@ -117,17 +120,16 @@ def keepalive_failed(tables: Tables, config: Config) -> Hits:
         _, flow, endpoint = hit
         asked = story.marks(flow, marks.KEEP_ALIVE, endpoint=endpoint, after_ns=cell(f, flow, 1 - endpoint, "last_ns"))
         reset = story.marks(flow, marks.MARK_RESET, endpoint=endpoint, after_ns=asked[-1].time_ns)
-        end = f" and then reset the connection{in_frames(frames_of(reset))}" if reset else ""
-        other = tables.name(flow, 1 - endpoint)
+        who, other = tables.name(flow, endpoint), tables.name(flow, 1 - endpoint)
+        end = f"; then {who} reset the connection{in_frames(frames_of(reset))}" if reset else ""
         return Finding(
             severity=Severity.MEDIUM,
             flow=flow,
             time_ns=asked[0].time_ns,
             frames=proof([*frames_of(asked), *frames_of(reset)]),
             detail=(
-                f"{tables.name(flow, endpoint)} sent "
-                f"{counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
-                f"{duration(asked[-1].time_ns - asked[0].time_ns)}, none of which {other} answered{end}"
+                f"{who} sent {counted(len(asked), 'keep-alive')}{in_frames(frames_of(asked))} over "
+                f"{duration(asked[-1].time_ns - asked[0].time_ns)}, and {other} answered none of them{end}"
             ),
             confidence=CERTAIN,
             alternatives=(f"{other} is gone", "a device in between forgot the connection"),

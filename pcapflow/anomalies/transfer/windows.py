@@ -16,7 +16,7 @@ from pcapflow.anomalies.transfer.repeats import both
 from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
-from pcapflow.text.phrases import counted, duration
+from pcapflow.text.phrases import duration, how_often
 from pcapflow.text.times import to_ns
 
 LONG_STALL: Final = 10
@@ -35,8 +35,8 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
     Means: the receiver's buffer is full, because its application does not read. The network and the sender are fine:
         the sender has data and may not send it.
     Do:
-        Client: if it is the receiver, see what its application does instead of reading (blocked on a disk, a lock, a
-            slow consumer); a larger buffer only postpones it.
+        Client: if it is the receiver, its Recv-Q is full in `ss -tnp`; see what the application does instead of reading
+            (blocked on a disk, a lock, a slow consumer); a larger buffer only postpones it.
         Server: likewise.
     Else: back-pressure on purpose, as in a paused download, looks the same.
     Source: RFC 9293, 3.8.6; Wireshark's tcp.analysis.zero_window.
@@ -55,7 +55,7 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
         closed = story.marks(flow, marks.ZERO_WINDOW, marks.ZERO_WINDOW_PROBE_ACK, endpoint=endpoint)
         probes = story.marks(flow, marks.ZERO_WINDOW_PROBE, endpoint=1 - endpoint)
         first = cell(f, flow, endpoint, "zero_frame")
-        asked = f", asked {counted(len(probes), 'time')}{in_frames(frames_of(probes))}" if probes else ""
+        asked = f" and asked {how_often(len(probes))}{in_frames(frames_of(probes))}" if probes else ""
         return Finding(
             severity=Severity.MEDIUM if long >= LONG_STALL * least else Severity.LOW,
             flow=flow,
@@ -64,8 +64,8 @@ def zero_window_stall(tables: Tables, config: Config) -> Hits:
             frames=proof([first, *frames_of(closed), *frames_of(probes)]),
             detail=(
                 f"{tables.name(flow, endpoint)} kept its receive window at 0 for "
-                f"{duration(long)}{in_frame(first)}{asked}: its application did not read, and "
-                f"{tables.name(flow, 1 - endpoint)} had to wait"
+                f"{duration(long)}{in_frame(first)}: its application did not read, and "
+                f"{tables.name(flow, 1 - endpoint)} had to wait{asked}"
             ),
             alternatives=("back-pressure that the application applies on purpose",),
         )

@@ -39,9 +39,18 @@ def capture_loss(case: Case) -> Sequence[Explanation]:
     capture = case.tables.capture
     lacks = []
     if len(flows):
-        lacks.append(f"at least {counted(int(unseen.sum()), 'byte')} of {counted(len(flows), 'connection')}")
+        of = f"{number(len(flows))} of its {counted(len(case), 'connection')}"
+        lacks.append(f"at least {counted(int(unseen.sum()), 'byte')} of {of}")
     if dropped > 0:
         lacks.append(f"{counted(dropped, 'packet')} that the capturing program dropped")
+    lacking = " and ".join(lacks)
+    headline = f"This capture is incomplete: it lacks {lacking}, so what it does not show may well have happened."
+    again = (
+        "with a larger buffer (`tcpdump -B 65536`), shorter packets (`-s 128`) and a filter for the hosts in question"
+    )
+    if not np.any(case.column("client_bytes") + case.column("server_bytes") > 0):
+        headline = f"This capture holds no data at all: it lacks {lacking}, so what was said, and when, is not known."
+        again = "without the filter that let no data pass, such as one for SYN, FIN and RST"
     why = [Observation(case.anomalies[place].detail, case.anomalies[place].frames) for place in places]
     if dropped > 0:
         why.append(Observation(f"the capturing program counted {counted(dropped, 'packet')} as dropped"))
@@ -49,10 +58,7 @@ def capture_loss(case: Case) -> Sequence[Explanation]:
         Explanation(
             severity=max((case.anomalies[place].severity for place in places), default=Severity.LOW),
             confidence=CERTAIN,
-            headline=(
-                f"This capture lacks {' and '.join(lacks)}: what is absent from it proves nothing of the "
-                f"{counted(len(case), 'connection')} in it."
-            ),
+            headline=headline,
             blame=CAPTURE,
             start_ns=capture.first_ns,
             end_ns=capture.last_ns,
@@ -60,12 +66,6 @@ def capture_loss(case: Case) -> Sequence[Explanation]:
             count=len(flows),
             explains=frozenset(places),
             why=tuple(why),
-            remedy=(
-                Remedy(
-                    "Capture",
-                    "capture again with a larger buffer (`tcpdump -B 65536`), shorter packets (`-s 128`) and a filter "
-                    f"for the hosts in question; this one holds {number(capture.frames)} packets",
-                ),
-            ),
+            remedy=(Remedy("Capture", f"capture again {again}"),),
         )
     ]

@@ -10,21 +10,25 @@ import numpy as np
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import among, indices, side
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, IntArray, Severity
+from pcapflow.anomalies.opening.meetings import cleared_for
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.idle import close_frames, closes, count_moments, largest
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import is_usual, settings_of
+from pcapflow.diagnosis.settings import is_usual
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
-_EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF205", "PF206", "PF301", "PF302", "PF305")
+_EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF204", "PF205", "PF206", "PF301", "PF302", "PF305")
 _NOT_ACCEPTED: Final = ("PF101", "PF104", "PF106")
 """What a program that accepts no connections does to attempts to connect."""
 _MOST_TIME_OUTS: Final = 3
 """Time-outs of the clients of one server that are told apart."""
+
+_FEW: Final = 3
+"""Answers of which no half is spoken of."""
 
 
 @pattern("PI306", "client-gave-up", title="The client gives up waiting")
@@ -60,7 +64,9 @@ def _unanswered(case: Case) -> IntArray:
     gave_up = (ends.by == CLIENT) & (ends.idle_ns >= to_ns(case.config.timeout_s)) & ~ends.request_lost
     # Whoever takes what comes after its FIN had closed its half only.
     took = (ends.said_ns > ends.at_ns) & (f["reset_frame"] <= 0) & ~ends.answer_lost
-    return indices(gave_up & ~ends.troubled & ends.owes & ~took)
+    # A client that has forgotten a connection and resets it for its next one (PF107) was not waiting.
+    waited = cleared_for(case.tables) < 0
+    return indices(gave_up & ~ends.troubled & ends.owes & ~took & waited)
 
 
 class _Waited(NamedTuple):
@@ -88,10 +94,10 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
     tables, flows = case.tables, waited.flows
     ends = closes(tables, case.config)
     server = tables.server(int(flows[0]))
-    settings = settings_of(int(case.column("server_port")[flows[0]]))
+    settings = case.settings(int(flows[0]))
     everyone = case.same_server(int(flows[0]))
     hosts = case.hosts(flows, CLIENT)
-    clients, length = listed(hosts, 2), duration(waited.median_ns)
+    clients, length = hosts.listed(2), duration(waited.median_ns)
     first, last = int(ends.word_ns[flows].min()), int(case.column("end_ns")[flows].max())
     frames = close_frames(tables, flows, CLIENT)
     answers = _Answers(_first_answers(case, everyone), _slowest(case, everyone, flows))
@@ -116,7 +122,8 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
         confidence=POSSIBLE if starved else CERTAIN if waited.moments >= 3 else LIKELY,
         headline=(
             f"{clients} waited {length} for an answer of {server} and gave up, on {len(flows)} of "
-            f"{counted(len(everyone), 'connection')} since {time_of_day(first)}{answers.compared}."
+            f"{counted(len(everyone), 'connection')} since {time_of_day(first)}"
+            f"{_came_late(case, late) or answers.compared}."
         ),
         blame=Blame("host", clients, "client") if too_short else Blame("endpoint", server, "server"),
         start_ns=first,
@@ -132,7 +139,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
             if too_short
             else "the server may be none that speaks first"
             if mute
-            else "the client may have asked for something that takes long, and wait too short for that",
+            else "the client may have asked for something that takes long, and not wait long enough for it",
         ),
         remedy=_remedies(server, waited.median_ns, _longest(case, answers.slowest_ns, late), too_short, settings.answer,
                          settings.server_answer),
@@ -142,7 +149,7 @@ def _explanation(case: Case, waited: _Waited) -> Explanation:
 def _asked(mute: bool, server: str) -> str:
     if mute:
         return f"the handshake, without a greeting from {server}"
-    return f"the last word, which {server} had acknowledged"
+    return f"its last word, which {server} had acknowledged and not answered"
 
 
 def _times(moments: int) -> str:
@@ -162,15 +169,24 @@ class _Answers(NamedTuple):
     @property
     def compared(self) -> str:
         """The end of the headline."""
-        return f"; half of its first answers took {duration(self.median_ns)} or less" if len(self.first_ns) else ""
+        if not len(self.first_ns):
+            return ""
+        if len(self.first_ns) <= _FEW:
+            others = counted(len(self.first_ns), "other")
+            return f"; the server answered {others} within {duration(int(self.first_ns.max()))}"
+        return f"; half of its first answers took {duration(self.median_ns)} or less"
 
     def text(self, server: str) -> str:
         if not len(self.first_ns):
             return f"no connection shows how long answers of {server} take"
-        slowest = f"; the slowest answer of all took {duration(self.slowest_ns)}" if self.slowest_ns >= 0 else ""
+        longest_ns = int(self.first_ns.max())
+        half = f"half of them within {duration(self.median_ns)}, all " if len(self.first_ns) > _FEW else ""
+        slowest = (
+            f"; the slowest answer of all took {duration(self.slowest_ns)}" if self.slowest_ns > longest_ns else ""
+        )
         return (
-            f"on {counted(len(self.first_ns), 'connection')} the first answer of {server} came in time, half of them "
-            f"within {duration(self.median_ns)}, all within {duration(int(self.first_ns.max()))}{slowest}"
+            f"on {counted(len(self.first_ns), 'connection')} the first answer of {server} came in time, "
+            f"{half}within {duration(longest_ns)}{slowest}"
         )
 
 
@@ -188,11 +204,22 @@ def _slowest(case: Case, everyone: IntArray, gave_up: IntArray) -> int:
     return int(answers.max(initial=-1))
 
 
-def _late(case: Case, late: IntArray) -> Observation:
+def _after(case: Case, late: IntArray) -> str:
+    """How long after the question late answers came: `` 3 s after the question``, or nothing where it is not known."""
     took = case.column("answer_ns")[late]
     took = took[took >= 0]
-    frames = case.frames("answer_frame", late)
-    after = f" {duration(int(np.median(took)))} after the question" if len(took) else ""
+    return f" {duration(int(np.median(took)))} after the question" if len(took) else ""
+
+
+def _came_late(case: Case, late: IntArray) -> str:
+    """The end of the headline where answers came in the end: then it is known what the server takes."""
+    if not len(late) or not (after := _after(case, late)):
+        return ""
+    return f"; {counted(len(late), 'answer')} came{after}, when the client had gone"
+
+
+def _late(case: Case, late: IntArray) -> Observation:
+    frames, after = case.frames("answer_frame", late), _after(case, late)
     return Observation(
         f"on {counted(len(late), 'connection')} the answer came{after}, when the client had gone{in_frames(frames)}",
         frames,

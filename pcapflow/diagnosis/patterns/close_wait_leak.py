@@ -12,6 +12,7 @@ from pcapflow.anomalies.lookup.columns import unique
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import Anomaly, IntArray
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle import closes
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, ENDPOINT_NAMES, SERVER
@@ -32,7 +33,8 @@ def close_wait_leak(case: Case) -> Sequence[Explanation]:
     Seen: several connections of one endpoint in CLOSE_WAIT, of one server, or of one client towards one server, for
         longer than any other took to close; most of them are still there at the end, or ended in one moment, with the
         process.
-    Unless: they drain while the capture runs (a slow close), or the endpoint goes on sending data (a half-close).
+    Unless: they drain while the capture runs (a slow close), the endpoint goes on sending data (a half-close), or the
+        clients left before a server had answered them (client-gave-up): it may still be at work.
     Means: the application has lost track of its sockets. Each holds a file descriptor and memory until the process
         ends; then no connection can be accepted or opened: "too many open files".
     Do:
@@ -41,7 +43,15 @@ def close_wait_leak(case: Case) -> Sequence[Explanation]:
     Else: an intended half-close whose answer has not begun yet.
     Source: RFC 9293, 3.6; RFC 1122, 4.2.2.13; Linux tcp_fin.
     """
-    return [_explanation(case, place) for place in case.anomalies_of(_LEAK)]
+    return [
+        _explanation(case, place) for place in case.anomalies_of(_LEAK) if not _is_busy(case, case.anomalies[place])
+    ]
+
+
+def _is_busy(case: Case, leak: Anomaly) -> bool:
+    """Whether most of the clients left before they had their answer: a program that still works at it loses nothing."""
+    owes = closes(case.tables, case.config).owes[np.array(leak.flows, dtype=np.int64)]
+    return leak.endpoint == SERVER and 2 * int(np.count_nonzero(owes)) > len(owes)
 
 
 def _explanation(case: Case, place: int) -> Explanation:
@@ -59,22 +69,27 @@ def _explanation(case: Case, place: int) -> Explanation:
     total = len(everyone)
     left = case.column(f"{ENDPOINT_NAMES[endpoint]}_state")[flows] == CLOSE_WAIT
     open_still = int(np.count_nonzero(left))
+    end = tables.capture.last_ns if open_still else int(case.column("end_ns")[flows].max())
     return Explanation(
         severity=leak.severity,
         confidence=leak.confidence,
         headline=(
             f"{who} does not close {_share(len(flows), total)}{towards} that the {peer} had closed, since "
             f"{time_of_day(since)}."
+            if open_still
+            else f"{who} left {_share(len(flows), total, 'all')}{towards} open that the {peer} had closed, from "
+            f"{time_of_day(since)} until {time_of_day(end)}."
         ),
         blame=Blame("endpoint", who, "server") if endpoint == SERVER else Blame("host", who, "client"),
         start_ns=since,
-        end_ns=int(case.column("end_ns")[flows].max()) if not open_still else tables.capture.last_ns,
+        end_ns=end,
         flows=named(flows),
         count=len(flows),
         hosts=(*case.hosts(flows, endpoint), *case.hosts(flows, 1 - endpoint)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
         why=(
-            Observation(f"{leak.detail}{in_frames(leak.frames)}", leak.frames),
+            # What the anomaly says first is in the headline.
+            Observation(f"{leak.detail.partition(': ')[2] or leak.detail}{in_frames(leak.frames)}", leak.frames),
             *_rate(entered[flows]),
         ),
         against=leak.alternatives,
@@ -94,9 +109,9 @@ def _leaked(case: Case, leak: Anomaly, everyone: IntArray, entered: IntArray) ->
     return flows[np.argsort(entered[flows], kind="stable")]
 
 
-def _share(part: int, total: int) -> str:
+def _share(part: int, total: int, whole: str = "any") -> str:
     if part == total:
-        return f"any of its {counted(total, 'connection')}"
+        return f"{whole} of its {counted(total, 'connection')}"
     return f"{number(part)} of its {counted(total, 'connection')}"
 
 

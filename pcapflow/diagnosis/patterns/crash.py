@@ -123,7 +123,7 @@ def _against(outage: Outage) -> Iterator[str]:
     else:
         yield "nothing was under way when it ended, so the packets do not tell a stop on purpose from a crash"
     if outage.kind == "away" and len(outage.others):
-        yield "connections of before went on: the listener alone may be gone, or a limit refuses new connections"
+        yield "connections from before went on: the listener alone may be gone, or a limit refuses new connections"
     if outage.unread.any():
         yield "those that were reset before a byte came back may not have reached the program: it had nothing to lose"
     if outage.kind == "away" and not len(outage.ended):

@@ -63,7 +63,7 @@ def _harmful(case: Case, places: Sequence[int], met: BoolArray) -> list[int]:
 def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntArray) -> Explanation:
     tables = case.tables
     client, server = tables.ip(int(harmed[0]), CLIENT), tables.server(int(harmed[0]))
-    places = case.anomalies_of("PF211", flows=everyone)
+    places = case.anomalies_of("PF107", "PF211", flows=everyone)
     cost = opening_ns(tables)[reused]
     opened = cost >= 0
     failed = int(np.count_nonzero(~opened))
@@ -75,14 +75,17 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
     if failed:
         harm.append(f"{number(failed)} not at all")
     few = 1 < ports <= _FEW_PORTS and len(everyone) > ports
+    held = case.anomalies_of("PF107", flows=everyone)
+    is_held = bool(held)
+    remembered = f"on which {server} still holds older connections" if is_held else f"that {server} still remembers"
     worst = _harmful(case, places, challenged(tables))
     frames = case.frames("first_frame", reused)
     return Explanation(
         severity=max((case.anomalies[place].severity for place in worst), default=Severity.INFO),
         confidence=LIKELY,
         headline=(
-            f"{client} reuses ports that {server} still remembers: of {counted(len(everyone), 'connection')} "
-            f"{' and '.join(harm)}, since {time_of_day(first)}."
+            f"{client} reuses ports {remembered}: of {counted(len(everyone), 'connection')} "
+            f"{', and '.join(harm)}, since {time_of_day(first)}."
         ),
         blame=Blame("host", client, "client"),
         start_ns=first,
@@ -99,28 +102,43 @@ def _explanation(case: Case, harmed: IntArray, reused: IntArray, everyone: IntAr
             ),
             *(
                 Observation(case.anomalies[place].detail, case.anomalies[place].frames)
-                for place in (worst or case.anomalies_of("PF107", flows=everyone))[:3]
+                for place in (held[:1] if is_held else worst[:2])
             ),
             Observation(f"its {counted(len(everyone), 'connection')} came from {counted(ports, 'port')}"),
         ),
-        against=("an older connection of the same ports may be open at the server instead of in TIME_WAIT",),
-        remedy=(
-            *(
-                [
-                    Remedy(
-                        "Network",
-                        f"a NAT at {client} with {counted(ports, 'port')} is likely: give it more ports or addresses, "
-                        "and keep its entries longer than the server's TIME_WAIT (60 s on Linux)",
-                    )
-                ]
-                if few
-                else []
-            ),
-            Remedy(
-                "Client",
-                "keep connections open and pool them; do not bind to source ports, and widen "
-                "`net.ipv4.ip_local_port_range`",
-            ),
-            Remedy("Server", "let the client close first, so that TIME_WAIT is on its side"),
+        against=(
+            "a NAT between them may have forgotten the connections, and not the client"
+            if is_held
+            else "an older connection of the same ports may be open at the server instead of in TIME_WAIT",
         ),
+        remedy=_forgotten(client) if is_held else _too_early(client, ports, few=few),
+    )
+
+
+def _forgotten(client: str) -> tuple[Remedy, ...]:
+    """Of connections that the server still holds open."""
+    return (
+        Remedy(
+            "Client", f"find out why {client} forgot its connections without closing them (a reboot, a killed machine)"
+        ),
+        Remedy(
+            "Server",
+            "let it probe idle connections, so that it drops those of clients that are gone: SO_KEEPALIVE and "
+            "`net.ipv4.tcp_keepalive_time` (7200 s unless set)",
+        ),
+    )
+
+
+def _too_early(client: str, ports: int, *, few: bool) -> tuple[Remedy, ...]:
+    """Of connections that are in TIME_WAIT at the server."""
+    nat = Remedy(
+        "Network",
+        f"a NAT at {client} with {counted(ports, 'port')} is likely: give it more ports or addresses, and keep its "
+        "entries longer than the server's TIME_WAIT (60 s on Linux)",
+    )
+    pool = "keep connections open and pool them; do not bind to source ports, and widen `net.ipv4.ip_local_port_range`"
+    return (
+        *([nat] if few else []),
+        Remedy("Client", pool),
+        Remedy("Server", "let the client close first, so that TIME_WAIT is on its side"),
     )

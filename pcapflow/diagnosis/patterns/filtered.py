@@ -9,15 +9,17 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import SIDES, among, side, unique
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side, unique
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
+from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp import marks
+from pcapflow.tcp.completeness import COMPLETE_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed
 from pcapflow.text.times import time_of_day
@@ -33,9 +35,11 @@ def filtered(case: Case) -> Sequence[Explanation]:
     """Attempts to connect had no answer at all: something drops them, or nobody is there.
 
     Seen: SYNs to a port that were never answered, although sent again, while the same host answered on other ports, or
-        the same port answered other clients all the time; or of a host that nothing was ever heard of.
+        the same port answered other clients all the time; or of a host that nothing was ever heard of. Or SYN-ACKs
+        that were sent again and again, while the client went on to repeat its SYN and said nothing else.
     Unless: the port answered the same client at another time (PI103, PI401), the host fell silent before (PI401), one
-        client tried many ports or hosts (a scan), or many addresses sent SYNs at once (a flood).
+        client tried many ports or hosts (a scan), or many addresses sent SYNs at once (a flood). Of SYN-ACKs: the
+        client completed a handshake with that port (loss, or a program that does not accept).
     Means: a rule on the way, or on the server's host, drops what is sent to the port: the client learns nothing and
         waits until it gives up. Where nothing of the host is heard, it may be down or the address may be wrong as well.
     Do:
@@ -46,11 +50,9 @@ def filtered(case: Case) -> Sequence[Explanation]:
     Source: RFC 9293, 3.10.7.3; nmap's reference guide ("filtered"); RFC 1122, 4.2.3.5.
     """
     silent = [place for place in case.anomalies_of("PF101") if case.anomalies[place].severity > Severity.INFO]
-    flows = case.flows_of(silent)
-    if not len(flows):
-        return ()
-    found = sorted(_blocked(case, flows), key=lambda each: -len(each.flows))[:MAX_PATHS]
-    return [_explanation(case, each) for each in found]
+    found = sorted(_blocked(case, case.flows_of(silent)), key=lambda each: -len(each.flows))[:MAX_PATHS]
+    lost = sorted(_answers_lost(case), key=len, reverse=True)[:MAX_PATHS]
+    return [*(_explanation(case, each) for each in found), *(_of_answers(case, each) for each in lost)]
 
 
 class _Blocked(NamedTuple):
@@ -122,7 +124,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if syns >= _INSISTED else Severity.LOW,
         confidence=POSSIBLE if found.why == "host" else LIKELY,
-        headline=_headline(found, host, where, listed(clients, 2), time_of_day(start)),
+        headline=_headline(case, found, host, where, clients.listed(2), time_of_day(start)),
         blame=Blame("endpoint", where, "server") if found.why == "host" else blamed(path),
         start_ns=start,
         end_ns=int(f["end_ns"][flows].max()),
@@ -139,7 +141,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
             _contrast(case, found, host),
         ),
         against=_against(case, found, host),
-        remedy=_remedy(found, path, host, where, listed(clients, 2)),
+        remedy=_remedy(found, path, host, where, clients.listed(2)),
     )
 
 
@@ -150,7 +152,7 @@ def _where(case: Case, flows: IntArray) -> str:
     return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
 
 
-def _headline(found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
+def _headline(case: Case, found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
     tries = counted(len(found.flows), "attempt")
     if found.why == "host":
         return (
@@ -161,10 +163,14 @@ def _headline(found: _Blocked, host: str, where: str, whose: str, since: str) ->
         return (
             f"What {whose} sends to {where} is dropped: {tries} since {since} had no answer, while others are served."
         )
-    return (
-        f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {host} answers "
-        "otherwise."
+    answers = (
+        f"{host} answers on port {_ports(case, found.works)}" if len(found.works) else f"{host} was heard as a client"
     )
+    return f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {answers}."
+
+
+def _ports(case: Case, flows: IntArray) -> str:
+    return listed([str(port) for port in unique(case.column("server_port")[flows]).tolist()], 4)
 
 
 def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
@@ -173,15 +179,14 @@ def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
     works = found.works
     frames = case.frames("server_first_frame", works)
     if found.why == "client":
-        whom = listed(case.hosts(works, CLIENT), 3)
+        whom = case.hosts(works, CLIENT).listed(3)
         text = f"meanwhile the same port accepted {counted(len(works), 'connection')} of {whom} at the first SYN"
         return Observation(text + in_frames(frames), frames)
     if not len(works):
         return Observation(f"meanwhile {host} was heard as a client of others")
-    ports = unique(case.column("server_port")[works]).tolist()
     return Observation(
         f"meanwhile {host} was heard on {counted(len(works), 'connection')} to port "
-        f"{listed([str(port) for port in ports], 4)}{in_frames(frames)}",
+        f"{_ports(case, works)}{in_frames(frames)}",
         frames,
     )
 
@@ -209,3 +214,73 @@ def _remedy(found: _Blocked, path: str, host: str, where: str, whose: str) -> tu
         Remedy("Network", f"if they do not, look on {path} for the rule that drops {whose} to {where}; let it reject "
                "instead (`reject with tcp reset`), so that clients learn at once"),
     )  # fmt: skip
+
+
+def _answers_lost(case: Case) -> Iterator[IntArray]:
+    """Attempts of one host at one port, of which each drew SYN-ACKs that never arrived: it still repeats its SYN."""
+    f = case.tables.flows
+    deaf = (side(f, CLIENT, "syns") >= _TRIED) & (side(f, CLIENT, "packets") == side(f, CLIENT, "syns"))
+    deaf &= (side(f, SERVER, "syns") >= _INSISTED) & (side(f, SERVER, "packets") == side(f, SERVER, "syns"))
+    if not deaf.any():
+        return
+    deaf &= ~scanned(case.tables, case.config)
+    for of_server in case.by_server(indices(deaf)).at_least(1):
+        if case.count_hosts(of_server, CLIENT) >= case.config.flood_hosts:
+            continue
+        everyone = case.same_server(int(of_server[0]))
+        for flows in case.by_host(of_server, CLIENT).at_least(1):
+            peers = case.same_client(int(flows[0]), everyone)
+            if not np.any(case.column("completeness")[peers] & COMPLETE_ACK):
+                yield flows
+
+
+def _of_answers(case: Case, flows: IntArray) -> Explanation:
+    tables, f = case.tables, case.tables.flows
+    where, client, path = tables.server(int(flows[0])), tables.ip(int(flows[0]), CLIENT), path_of(case, flows)
+    start = int(f["start_ns"][flows].min())
+    syns, syn_acks = int(side(f, CLIENT, "syns")[flows].sum()), int(side(f, SERVER, "syns")[flows].sum())
+    frames = case.frames("server_first_frame", flows)
+    return Explanation(
+        severity=Severity.MEDIUM if syns >= _INSISTED else Severity.LOW,
+        confidence=LIKELY,
+        headline=(
+            f"What {where} answers to {client} is dropped: {counted(len(flows), 'attempt')} since "
+            f"{time_of_day(start)} drew SYN-ACKs that did not arrive."
+        ),
+        blame=blamed(path),
+        start_ns=start,
+        end_ns=int(f["end_ns"][flows].max()),
+        flows=named(flows),
+        count=len(flows),
+        hosts=(tables.ip(int(flows[0]), SERVER), client),
+        explains=frozenset(case.anomalies_of(flows=flows)),
+        why=(
+            Observation(
+                f"{where} sent {counted(syn_acks, 'SYN-ACK')}, and {client} repeated its SYN all the same, "
+                f"{counted(syns, 'SYN')} in all, and acknowledged nothing{in_frames(frames)}",
+                frames,
+            ),
+            _between_the_same(case, flows),
+        ),
+        against=(f"the SYNs may bear a forged address: then {client} never asked for anything",),
+        remedy=(
+            Remedy("Network", f"look on {path} for the rule that drops what comes from {where}, or for a way back that "
+                   "differs from the way there (asymmetric routing past a firewall that follows connections)"),
+            Remedy("Client", f"see with `tcpdump` on {client} whether the SYN-ACKs arrive: if so, its firewall drops "
+                   "them"),
+        ),
+    )  # fmt: skip
+
+
+def _between_the_same(case: Case, flows: IntArray) -> Observation:
+    """Which connections between the same hosts came about."""
+    f = case.tables.flows
+    hosts = [host_keys(case.tables, endpoint) for endpoint in SIDES]
+    same = (hosts[CLIENT] == hosts[CLIENT][flows[0]]) & (hosts[SERVER] == hosts[SERVER][flows[0]])
+    works = indices(same & ((f["completeness"] & COMPLETE_ACK) > 0))
+    if not len(works):
+        return Observation("no connection between these hosts came about")
+    frames = case.frames("server_first_frame", works)
+    ports = listed([str(port) for port in np.unique(f["server_port"][works]).tolist()], 4)
+    text = f"{counted(len(works), 'connection')} between the same hosts came about, to port {ports}"
+    return Observation(text + in_frames(frames), frames)

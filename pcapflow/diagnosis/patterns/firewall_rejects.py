@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.icmp_messages import observed
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
@@ -30,7 +31,8 @@ _INSISTED: Final = 3
 def firewall_rejects(case: Case) -> Sequence[Explanation]:
     """Something on the path, or a firewall of the server's host, rejects connections to some ports or of some hosts.
 
-    Seen: attempts that drew a RST in the server's name with another TTL (hop limit) than all else of its host, or an
+    Seen: attempts that drew a RST in the server's name with another TTL (hop limit) than all else of its host, as did
+        the first words on several connections to it; or an
         ICMP error that says that it is prohibited, that the port cannot be reached, or that a host cannot be reached
         which answers others.
     Unless: the RST has the TTL of the host's other packets (then nothing listens there, PI105), one client tried many
@@ -60,7 +62,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if len(flows) >= _INSISTED else Severity.LOW,
         confidence=CERTAIN if found.sender else LIKELY,
-        headline=_headline(case, found, where, listed(clients, 2), first),
+        headline=_headline(case, found, where, clients.listed(2), first),
         blame=Blame("host", host, "server") if itself
         else blamed(f"the router {found.sender} on {path}" if found.sender else path),
         start_ns=first,
@@ -70,7 +72,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
         hosts=(host, *clients)[:20],
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
-            *(observed(case, found.icmp) if found.sender else _resets(case, flows)),
+            *(observed(case, found.icmp) if found.sender else _resets(case, found)),
             *_others(case, flows),
         ),
         against=() if found.sender else (
@@ -90,25 +92,39 @@ def _where(case: Case, flows: IntArray) -> str:
 
 def _headline(case: Case, found: Rejection, where: str, whose: str, first_ns: int) -> str:
     tries = f"{counted(len(found.flows), 'attempt')} since {time_of_day(first_ns)}"
-    if not found.sender:
+    if found.opened:
         return (
-            f"A firewall rejects connections of {whose} to {where}: {tries} drew RSTs in the server's name with a TTL "
-            "that is not its own."
+            f"A firewall rejects what {whose} says to {where}: {counted(len(found.flows), 'connection')} since "
+            f"{time_of_day(first_ns)} drew RSTs in the server's name with a TTL that is not its own."
+        )
+    if not found.sender:
+        ttl, usual = _ttls(case, found.flows)
+        return (
+            f"A firewall rejects connections of {whose} to {where}: {tries} were answered by RSTs in the server's "
+            f"name, with a TTL of {ttl} where its other packets have {usual}."
         )
     is_host = found.sender == case.tables.ip(int(found.flows[0]), SERVER)
     who = "A firewall on the host" if is_host else f"The router {found.sender}"
     return f"{who} rejects connections of {whose} to {where} by ICMP ({found.icmp[0].text}): {tries}."
 
 
-def _resets(case: Case, flows: IntArray) -> list[Observation]:
+def _ttls(case: Case, flows: IntArray) -> tuple[int, int]:
+    """The TTL of the first RST, and that of its host's other packets."""
     usual = usual_ttls(case.tables, flows, np.full(len(flows), SERVER))
+    return int(case.column("reset_ttl")[flows[0]]), int(usual[0])
+
+
+def _resets(case: Case, found: Rejection) -> list[Observation]:
+    flows = found.flows
+    ttl, usual = _ttls(case, flows)
     frames = case.frames("reset_frame", flows)
     host = case.tables.ip(int(flows[0]), SERVER)
+    drew = counted(len(flows), "first request" if found.opened else "SYN")
     field = "TTL" if int(case.column("family")[flows[0]]) == 4 else "TTL (hop limit)"
     return [
         Observation(
-            f"{counted(len(flows), 'SYN')} drew a RST whose {field} is {int(case.column('reset_ttl')[flows[0]])}; that "
-            f"of all other packets of {host} is {int(usual[0])}{in_frames(frames)}",
+            f"{drew} drew a RST whose {field} is {ttl}; that of all other packets of {host} is "
+            f"{usual}{in_frames(frames)}",
             frames,
         )
     ]
@@ -130,7 +146,7 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
         found.append(
             Observation(
                 f"the same port accepted {counted(len(same_port), 'connection')} of "
-                f"{listed(whom, 3)}{in_frames(frames)}",
+                f"{whom.listed(3)}{in_frames(frames)}",
                 frames,
             )
         )
@@ -147,9 +163,9 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
 
 
 def _remedy(
-    found: Rejection, path: str, where: str, clients: Sequence[str], first_ns: int, *, itself: bool
+    found: Rejection, path: str, where: str, clients: Hosts, first_ns: int, *, itself: bool
 ) -> tuple[Remedy, ...]:
-    rule = f"the rule that rejects {listed(clients, 2)} to {where}"
+    rule = f"the rule that rejects {clients.listed(2)} to {where}"
     if itself:
         return (
             Remedy("Server", f"look on the host itself for {rule}: `nft list ruleset`, `iptables -L -n -v`, and accept "
@@ -159,6 +175,6 @@ def _remedy(
     return (
         Remedy("Network", f"look {device} for {rule} (`nft list ruleset` on Linux; its log at "
                f"{time_of_day(first_ns)}), and accept what should pass"),
-        Remedy("Client", f"if the rule is meant, do not try {where} from {listed(clients, 2)}: another address, a VPN "
-               "or a proxy may be the way"),
+        Remedy("Client", f"if the rule is intended, stop trying {where} from {clients.listed(2)}, or ask for another "
+               "way to it (an allowed address, a VPN, a proxy)"),
     )  # fmt: skip

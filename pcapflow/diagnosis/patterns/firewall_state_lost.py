@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pcapflow.anomalies.cite import in_frames
+from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.lookup.columns import among, chosen
 from pcapflow.anomalies.lookup.groups import group
 from pcapflow.anomalies.model import LIKELY, IntArray, Severity
@@ -20,8 +20,8 @@ from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.silences import silences
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, number
-from pcapflow.text.times import time_of_day, to_ns
+from pcapflow.text.phrases import counted, duration, number, were
+from pcapflow.text.times import time_of_day, to_ns, to_the_millisecond
 
 _USUAL_PAUSES: Final = 3
 """A pause of so many times the usual one is no pause of a connection at work."""
@@ -135,15 +135,15 @@ def _explanations(case: Case, cut: _Cut, keys: IntArray) -> Iterator[Explanation
 def _explanation(case: Case, cut: _Cut, works: IntArray, since: int, until: int) -> Explanation:
     flows = cut.flows
     path = path_of(case, flows)
-    how = "drew RSTs that are not the peer's" if cut.by_reset else "were not answered any more"
+    how = "drew RSTs that the peer had not sent" if cut.by_reset else "got no answer any more"
     new = case.frames("first_frame", works[:4])
     soonest = int(case.column("start_ns")[works].min())
     return Explanation(
         severity=Severity.MEDIUM,
         confidence=LIKELY,
         headline=(
-            f"A device on {path} forgot {counted(len(flows), 'connection')} at {time_of_day(until)}: they were at work "
-            f"and from one moment on {how}, while new ones between the same hosts work."
+            f"A device on {path} forgot {counted(len(flows), 'connection')} at {time_of_day(until)}: they were busy, "
+            f"and from one moment on {how}, while new ones between the same hosts worked."
         ),
         blame=blamed(path),
         start_ns=since,
@@ -155,8 +155,8 @@ def _explanation(case: Case, cut: _Cut, works: IntArray, since: int, until: int)
         why=(
             _stopped(case, cut, since, until),
             Observation(
-                f"{counted(len(works), 'connection')} between the same hosts opened after that and got answers, the "
-                f"first {duration(soonest - until)} later{in_frames(new)}",
+                f"{were(len(works), 'connection')} opened between the same hosts after that and answered, the first "
+                f"{duration(soonest - until)} later{in_frames(new)}",
                 new,
             ),
         ),
@@ -164,9 +164,9 @@ def _explanation(case: Case, cut: _Cut, works: IntArray, since: int, until: int)
         remedy=(
             Remedy(
                 "Network",
-                f"look what firewalls, NATs and balancers on {path} did at {time_of_day(until)} (restart, failover, "
-                "flush, table full); synchronise their tables (conntrackd), or let them pick up connections in the "
-                "middle (`nf_conntrack_tcp_loose=1`)",
+                f"find out what firewalls, NATs and balancers on {path} did at {time_of_day(until)} (restart, "
+                "failover, flush, table full); synchronise their tables (conntrackd), or let them pick up connections "
+                "in the middle (`nf_conntrack_tcp_loose=1`)",
             ),
             Remedy("Client", "let requests time out sooner and try again over a new connection: those worked"),
         ),
@@ -175,17 +175,18 @@ def _explanation(case: Case, cut: _Cut, works: IntArray, since: int, until: int)
 
 def _stopped(case: Case, cut: _Cut, since: int, until: int) -> Observation:
     f = case.tables.flows
-    when = f"between {time_of_day(since)} and {duration(until - since)} later" if until > since else "at that moment"
+    all_of = f"{number(len(cut.flows))} connections"
+    last, first_in_vain = to_the_millisecond(since), to_the_millisecond(until)
     if not cut.by_reset:
-        frames = case.frames("last_frame", cut.flows[:6])
-        text = f"{number(len(cut.flows))} connections that had been answered were found silent {when}"
+        frames = proof(case.frames("last_frame", cut.flows[:6]))
+        text = f"{all_of} were answered until {last}, and none of them from {first_in_vain} on"
         return Observation(f"{text}{in_frames(frames)}", frames)
-    frames = case.frames("reset_frame", cut.flows[:6])
+    frames = proof(case.frames("reset_frame", cut.flows[:6]))
     first = int(cut.flows[0])
     sender = int(f["reset_by"][first])
     usual = int(f["server_ttl" if sender == SERVER else "client_ttl"][first])
     text = (
-        f"{number(len(cut.flows))} RSTs came {when} with the TTL {int(f['reset_ttl'][first])}; the other packets of "
-        f"{case.tables.ip(first, sender)} have {usual}"
+        f"{all_of} were answered until {last}, and from {first_in_vain} on by RSTs with the TTL "
+        f"{int(f['reset_ttl'][first])}; the other packets of {case.tables.ip(first, sender)} have {usual}"
     )
     return Observation(f"{text}{in_frames(frames)}", frames)

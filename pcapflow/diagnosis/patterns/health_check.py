@@ -14,6 +14,7 @@ from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, IntArray, Sever
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation
+from pcapflow.diagnosis.mute import closed_without_a_word
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -36,8 +37,8 @@ def health_check(case: Case) -> Sequence[Explanation]:
 
     Seen: connections of one host to one address and port, begun at a constant period, each short, that carry no data,
         or a request whose path is that of a health check (/health, /ping, /status and the like).
-    Unless: attempts fail (then the service is down: nothing listens, or it does not answer), or they carry other
-        requests.
+    Unless: attempts fail (then the service is down: nothing listens, or it does not answer), the server ends them
+        itself without a word (refused-by-protocol), or they carry other requests.
     Means: a load balancer or a monitor looks whether the service is there. To end such a connection by a reset is
         usual, and harmless.
     Do:
@@ -58,8 +59,12 @@ def health_check(case: Case) -> Sequence[Explanation]:
 
 
 def _says_nothing(case: Case) -> BoolArray:
-    """Connections that were established, and on which the client sent no payload."""
+    """Connections that were established, and on which the client sent no payload.
+
+    Not those that the server ended without a word: who is turned away looks at nothing.
+    """
     silent = (side(case.tables.flows, CLIENT, "bytes") == 0) & (case.column("completeness") & COMPLETE_ACK > 0)
+    silent &= ~closed_without_a_word(case.tables)
     return np.asarray(silent, dtype=bool)
 
 

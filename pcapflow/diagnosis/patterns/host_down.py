@@ -22,6 +22,7 @@ from pcapflow.diagnosis.event_words import (
     peer_of,
 )
 from pcapflow.diagnosis.events import Event, events_of
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.icmp_messages import messages, observed, senders
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import path_between
@@ -102,7 +103,7 @@ def _explanation(case: Case, event: Event) -> Explanation:
         against=()
         if others or event.back_ns >= 0
         else (
-            f"{path_between(askers, (peer,))} is cut: no other host is heard meanwhile that would tell the two apart",
+            f"{path_between(askers, Hosts([peer], 1))} is cut: no other host is heard meanwhile to tell the two apart",
         ),
         remedy=(
             Remedy(
@@ -162,7 +163,7 @@ def _resets(case: Case, event: Event) -> list[Observation]:
     ]
 
 
-def _others(others: Sequence[str]) -> list[Observation]:
+def _others(others: Hosts) -> list[Observation]:
     if not others:
         return []
-    return [Observation(f"other hosts were heard meanwhile: {listed(others, 4)}")]
+    return [Observation(f"other hosts were heard meanwhile: {others.listed(4)}")]

@@ -12,7 +12,6 @@ from pcapflow.diagnosis.idle import IdleEnd, Timer, close_frames, closes, idle_e
 from pcapflow.diagnosis.idle_words import doubts_of, time_out_seen
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import settings_of
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day
@@ -45,7 +44,7 @@ def idle_timeout_client(case: Case) -> Sequence[Explanation]:
 def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
     tables, flows = case.tables, struck.flows
     server, client = tables.server(int(flows[0])), tables.ip(int(flows[0]), CLIENT)
-    settings = settings_of(int(case.column("server_port")[flows[0]]))
+    settings = case.settings(int(flows[0]))
     at = closes(tables, case.config).at_ns[flows]
     first, last = int(at.min()), int(at.max())
     frames = close_frames(tables, flows, CLIENT)
@@ -54,8 +53,8 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
         severity=Severity.INFO,
         confidence=CERTAIN if struck.moments > 2 and not len(idle.outlived) else LIKELY,
         headline=(
-            f"{client} closed connections to {server} that were idle for {length}: {len(flows)} of "
-            f"{counted(len(idle.everyone), 'connection')}, first at {time_of_day(first)}."
+            f"{client} closed {len(flows)} of {counted(len(idle.everyone), 'connection')} to {server} after {length} "
+            f"without a word, first at {time_of_day(first)}."
         ),
         blame=NOBODY,
         start_ns=first,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -18,11 +18,14 @@ from pcapflow.diagnosis.idle import closes, count_moments, largest
 from pcapflow.diagnosis.idle_words import lengths
 from pcapflow.diagnosis.model import MAX_HOSTS, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import Settings, device_of, settings_of
+from pcapflow.diagnosis.settings import Settings, device_of
 from pcapflow.tcp.endings import REFUSED, UNANSWERED
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import NS_PER_S, time_of_day, to_ns
+
+_NEAR: Final = 5
+"""A silence that was outlived is told as harmless where half of the fatal one is at most so many times as long."""
 
 
 @pattern("PI303", "idle-timeout-device", title="Something on the path forgets idle connections")
@@ -125,19 +128,19 @@ def _explanation(case: Case, judged: _Judged) -> Explanation:
     clients, servers = case.hosts(flows, CLIENT), case.hosts(flows, SERVER)
     shortest, longest = int(dead.idle_ns.min()), int(dead.idle_ns.max())
     first = int(dead.asked_ns.min())
-    path = f"the path between {listed(clients, 2)} and {listed(servers, 2)}"
+    path = f"the path between {clients.listed(2)} and {servers.listed(2)}"
     span = duration(shortest) if duration(shortest) == duration(longest) else f"{duration(shortest)} or more"
     bounds = f"at most {duration(shortest)}"
     if judged.worked_ns >= to_ns(case.config.timeout_s):
         bounds = f"between {duration(judged.worked_ns)} and {duration(shortest)}"
-    peer = listed(servers if dead.senders[0] == CLIENT else clients, 2)
+    peer = (servers if dead.senders[0] == CLIENT else clients).listed(2)
     return Explanation(
         severity=Severity.MEDIUM,
         confidence=LIKELY if judged.sure else POSSIBLE,
         headline=(
-            f"Something on {path} forgets connections that are idle for {span}: {len(flows)} of "
-            f"{counted(len(judged.everyone), 'connection')} were dead when they were used again, since "
-            f"{time_of_day(first)}, while others worked."
+            f"Something on {path} forgets idle connections: {len(flows)} of "
+            f"{counted(len(judged.everyone), 'connection')} were dead when they were used again after {span} of "
+            f"silence, since {time_of_day(first)}, while others worked."
         ),
         blame=Blame("path", path),
         start_ns=first,
@@ -148,7 +151,7 @@ def _explanation(case: Case, judged: _Judged) -> Explanation:
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(*_observations(case, dead), *_limits(case, judged, bounds, shortest)),
         against=() if judged.sure else (f"{peer} restarted within the silence and was back before it ended",),
-        remedy=_remedies(settings_of(int(case.column("server_port")[flows[0]])), path, bounds, shortest),
+        remedy=_remedies(case.settings(int(flows[0])), path, bounds, _harmless(judged)),
     )
 
 
@@ -167,17 +170,23 @@ def _limits(case: Case, judged: _Judged, bounds: str, shortest_ns: int) -> tuple
     )
 
 
-def _remedies(settings: Settings, path: str, bounds: str, shortest_ns: int) -> tuple[Remedy, ...]:
-    half = duration(max(shortest_ns // 2, NS_PER_S // 2))
+def _harmless(judged: _Judged) -> int:
+    """A silence that does no harm: the longest that was outlived, or half of the shortest that was not."""
+    half = max(int(judged.dead.idle_ns.min()) // 2, NS_PER_S // 2)
+    return judged.worked_ns if 0 < half <= _NEAR * judged.worked_ns else half
+
+
+def _remedies(settings: Settings, path: str, bounds: str, harmless_ns: int) -> tuple[Remedy, ...]:
+    short = duration(harmless_ns)
     return (
         Remedy(
             "Client",
-            f"send keep-alives after {half} of silence or earlier: {settings.keep_alive}; or drop connections that are "
-            f"idle for as long: {settings.client_idle}",
+            f"send keep-alives after {short} of silence or earlier: {settings.keep_alive}; or drop connections that "
+            f"are idle for that long: {settings.client_idle}",
         ),
         Remedy(
             "Server",
-            f"likewise: SO_KEEPALIVE with TCP_KEEPIDLE of {half}, or the default for all of the host, "
+            f"likewise: SO_KEEPALIVE with TCP_KEEPIDLE of {short}, or the default for all of the host, "
             f"`net.ipv4.tcp_keepalive_time` (7200 s unless set)",
         ),
         Remedy(
@@ -192,6 +201,8 @@ def _remedies(settings: Settings, path: str, bounds: str, shortest_ns: int) -> t
 def _observations(case: Case, dead: Dead) -> list[Observation]:
     """What became of the segments that broke the silences."""
     found = []
+    times = count_moments(dead.asked_ns, dead.idle_ns)
+    often = f", at {times} different times" if times > 1 else ""
     silent = np.flatnonzero(~dead.reset)
     if len(silent):
         story = Story(case.tables, dead.flows[silent[:4]])
@@ -208,8 +219,8 @@ def _observations(case: Case, dead: Dead) -> list[Observation]:
         frames = proof(again)
         found.append(
             Observation(
-                f"on {counted(len(silent), 'connection')} what was sent after {lengths(dead.idle_ns[silent])} of "
-                f"silence was never answered, and sent again{in_frames(frames)}",
+                f"on {counted(len(silent), 'connection')}{often}, what was sent after "
+                f"{lengths(dead.idle_ns[silent])} of silence was never answered, and sent again{in_frames(frames)}",
                 frames,
             )
         )
@@ -221,15 +232,13 @@ def _observations(case: Case, dead: Dead) -> list[Observation]:
         if dead.foreign[reset].any():
             flow = int(dead.flows[np.flatnonzero(dead.foreign)[0]])
             usual = int(case.column("client_ttl" if peer == CLIENT else "server_ttl")[flow])
-            ttl = f", whose TTL is {int(case.column('reset_ttl')[flow])} where that of the peer's segments is {usual}"
+            ttl = f"; the TTL of the RST is {int(case.column('reset_ttl')[flow])}, that of the peer's segments {usual}"
         found.append(
             Observation(
-                f"on {counted(len(reset), 'connection')} a RST ended {lengths(dead.idle_ns[reset])} of silence in the "
-                f"name of {case.tables.name(flow, peer)}, which had not closed{ttl}{in_frames(frames)}",
+                f"on {counted(len(reset), 'connection')}{often}, what was sent after {lengths(dead.idle_ns[reset])} of "
+                f"silence drew a RST in the name of {case.tables.name(flow, peer)}, which had not "
+                f"closed{ttl}{in_frames(frames)}",
                 frames,
             )
         )
-    times = count_moments(dead.asked_ns, dead.idle_ns)
-    if times > 1:
-        found.append(Observation(f"that happened at {times} different times"))
     return found

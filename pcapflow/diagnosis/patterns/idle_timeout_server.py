@@ -15,9 +15,9 @@ from pcapflow.diagnosis.idle import IdleEnd, Timer, by_time_out, close_frames, c
 from pcapflow.diagnosis.idle_words import doubts_of, server_waits
 from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import below, settings_of
+from pcapflow.diagnosis.settings import below
 from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day
 
 _EXPLAINED: Final = ("PF201", "PF202", "PF203", "PF205", "PF301", "PF305")
@@ -71,8 +71,7 @@ def _leaks(case: Case, flows: IntArray) -> bool:
 def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
     tables, ends, flows = case.tables, closes(case.tables, case.config), struck.flows
     server = tables.server(int(flows[0]))
-    port = int(case.column("server_port")[flows[0]])
-    settings = settings_of(port)
+    settings = case.settings(int(flows[0]))
     reset = flows[(case.column("reset_by")[flows] == SERVER) & (case.column("reset_ns")[flows] == ends.at_ns[flows])]
     left = case.flows_of(case.anomalies_of(*_LEFT_OPEN, flows=flows))
     left = left[among(left, flows)]
@@ -84,7 +83,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
     how = "reset" if 2 * len(reset) > len(flows) else "closed"
     why = [
         Observation(
-            f"{server_waits(idle, server, struck.median_ns, port)}{in_frames(frames)}",
+            f"{server_waits(idle, server, struck.median_ns, settings)}{in_frames(frames)}",
             frames,
         )
     ]
@@ -92,19 +91,19 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
         resets = case.frames("reset_frame", reset)
         why.append(
             Observation(
-                f"{len(reset)} of these closes were RSTs{in_frames(resets)}: the client's next use of the "
-                f"connection fails with an error",
+                f"{'all' if len(reset) == len(flows) else len(reset)} of these closes were RSTs{in_frames(resets)}: "
+                "the client's next use of the connection fails with an error",
                 resets,
             )
         )
     if len(left):
-        why.append(Observation(f"{counted(len(left), 'connection')} of these the client did not close in its turn"))
+        why.append(Observation(f"the client did not close its side of {counted(len(left), 'connection')} of these"))
     return Explanation(
         severity=Severity.LOW if harmful else Severity.INFO,
         confidence=CERTAIN if struck.moments > 2 and not len(idle.outlived) else LIKELY,
         headline=(
-            f"{server} {how} connections that were idle for {duration(struck.median_ns)}: {len(flows)} of "
-            f"{counted(len(idle.everyone), 'connection')} of {listed(clients, 2)}, first at {time_of_day(first)}."
+            f"{server} {how} {len(flows)} of {counted(len(idle.everyone), 'connection')} of {clients.listed(2)} after "
+            f"{duration(struck.median_ns)} without a word, first at {time_of_day(first)}."
         ),
         blame=Blame("endpoint", server, "server") if harmful else NOBODY,
         start_ns=first,
@@ -119,7 +118,7 @@ def _explanation(case: Case, idle: IdleEnd, struck: Timer) -> Explanation:
             Remedy(
                 "Client",
                 f"a pool should drop idle connections earlier, after {duration(below(struck.median_ns))}: "
-                f"{settings.client_idle}; or look at them before use: {settings.look}",
+                f"{settings.client_idle}; or check them before use: {settings.look}",
             ),
             Remedy(
                 "Server",

@@ -14,9 +14,9 @@ from pcapflow.diagnosis.idle import KNOWN_NS, IdleEnd, by_time_out, close_frames
 from pcapflow.diagnosis.idle_words import doubts_of, finely, server_waits
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import Settings, above, below, settings_of
+from pcapflow.diagnosis.settings import Settings, above, below
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration, number
 from pcapflow.text.times import time_of_day
 
 _EXPLAINED: Final = ("PF206", "PF207", "PF301", "PF302", "PF305")
@@ -58,13 +58,13 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
     waited = int(ends.client_waited_ns[lost].max())
     asked = ends.asked_ns[lost]
-    were = "were" if len(lost) > 1 else "was"
+    asks, were = ("requests", "were") if len(lost) > 1 else ("a request", "was")
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 else Severity.LOW,
         confidence=CERTAIN if idle.timer else LIKELY,
         headline=(
-            f"{counted(len(lost), 'request')} of {listed(clients, 2)} crossed the close of {server}, which ends "
-            f"connections that are idle for {duration(limit)}, and {were} lost, on {len(lost)} of "
+            f"{server} closes connections that are idle for {duration(limit)}, and "
+            f"{asks} of {clients.listed(2)} crossed such a close on the way and {were} lost, on {len(lost)} of "
             f"{counted(len(idle.everyone), 'connection')} since {time_of_day(int(asked.min()))}."
         ),
         blame=NOBODY,
@@ -76,32 +76,28 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=lost)),
         why=_observations(case, idle, lost, server, limit, waited),
         against=doubts_of(idle),
-        remedy=_remedies(server, settings_of(_port(case, lost)), limit, waited),
+        remedy=_remedies(server, case.settings(int(lost[0])), limit, waited),
     )
-
-
-def _port(case: Case, lost: IntArray) -> int:
-    return int(case.column("server_port")[lost[0]])
 
 
 def _observations(
     case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_ns: int, waited_ns: int
 ) -> tuple[Observation, ...]:
     closed = close_frames(case.tables, lost, SERVER)
-    drew = case.frames("reset_frame", lost)
-    reset = int(np.count_nonzero(case.column("reset_frame")[lost] > 0))
+    resets = case.frames("reset_frame", lost)
+    drew = int(np.count_nonzero(case.column("reset_frame")[lost] > 0))
     return (
         Observation(
-            f"when the client wrote again, {server} had closed{in_frames(closed)}, and nothing of that had been "
-            f"acknowledged: client and close crossed on the way",
+            f"when {server} closed{in_frames(closed)}, the client's next request was on its way or about to be: it had "
+            "acknowledged nothing of the close when it wrote",
             closed,
         ),
         Observation(
-            f"{server} acknowledged none of {counted(len(lost), 'request')}; on {counted(reset, 'connection')} a RST "
-            f"says so{in_frames(drew)}",
-            drew,
+            f"{server} acknowledged none of {counted(len(lost), 'request')}; {number(drew)} drew a "
+            f"RST{in_frames(resets)}",
+            resets,
         ),
-        Observation(server_waits(idle, server, limit_ns, _port(case, lost))),
+        Observation(server_waits(idle, server, limit_ns, case.settings(int(lost[0])))),
         Observation(
             f"the clients wrote again after up to {finely(waited_ns)} of silence, and the server closes after "
             f"{finely(limit_ns)}"
@@ -118,8 +114,9 @@ def _remedies(server: str, settings: Settings, limit_ns: int, waited_ns: int) ->
         ),
         Remedy(
             "Server",
-            f"or let {server} wait for longer than every client does, {duration(above(max(waited_ns, limit_ns)))} or "
-            f"more in place of {duration(limit_ns)}: {settings.server_idle}",
+            f"or let {server} keep idle connections for longer than every client does, "
+            f"{duration(above(max(waited_ns, limit_ns)))} or more in place of {duration(limit_ns)}: "
+            f"{settings.server_idle}",
         ),
         Remedy(
             "Client",

@@ -152,8 +152,7 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
         why=(
             *(Observation(text) for _, text in directions),
             Observation(
-                f"{counted(len(lossy), 'connection')} of {number(len(flows))} between the two had losses, "
-                f"{spread}{in_frames(frames)}",
+                f"{_share(len(lossy), len(flows))} between the two had losses; {spread}{in_frames(frames)}",
                 frames,
             ),
             *_longest_stall(case, lossy),
@@ -166,6 +165,10 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
                    "than cubic does"),
         ),
     )  # fmt: skip
+
+
+def _share(part: int, total: int) -> str:
+    return "the one connection" if total == 1 else f"{number(part)} of {number(total)} connections"
 
 
 def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple[str, str]]:
@@ -187,12 +190,13 @@ def _directions(case: Case, flows: IntArray, sides: list[_Counts]) -> list[tuple
         low, high = wilson(lost, sent)
         short = f"{lost / sent:.1%} of the segments from {sender} to {receiver} ({number(lost)} of {number(sent)})"
         ways = (
-            (again, f"{number(again)} were sent again"),
+            (again, f"{number(again)} {'was' if again == 1 else 'were'} sent again"),
             (needless, f"{number(needless)} of these needlessly"),
         )
         figures = (
-            f"of {counted(sent, 'segment')} from {sender} to {receiver} {listed([text for n, text in ways if n])}: "
-            f"{lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% interval)"
+            f"of {counted(sent, 'segment')} from {sender} to {receiver}, {listed([text for n, text in ways if n])} "
+            f"(each counted once): {lost / sent:.1%} were lost, at least {low:.1%} and at most {high:.1%} (95% "
+            "interval)"
         )
         found.append((lost / sent, short, figures))
     return [(short, figures) for _, short, figures in sorted(found, reverse=True)]

@@ -11,9 +11,10 @@ from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.model import CERTAIN, LIKELY, POSSIBLE, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.at_once import reset_at_once
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.idle_words import lengths
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
+from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS
 from pcapflow.diagnosis.starving import Starving, starving
 from pcapflow.tables.moments import Moments
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -24,9 +25,9 @@ _CONSEQUENCES: Final = (
     "PF101", "PF104", "PF106", "PF107", "PF202", "PF203", "PF204", "PF301", "PF302", "PF402", "PF404", "PF405",
 )  # fmt: skip
 _BACKLOGS: Final = {
-    HTTP: "nginx: `listen ... backlog=` (511), `worker_processes`; gunicorn: `--backlog` (2048), `--workers`, "
-    "`--threads`; uvicorn: `--backlog`, `--workers`",
-    REDIS: "Redis: `tcp-backlog` (511); `SLOWLOG GET` shows what keeps its one thread busy",
+    HTTP: "nginx: `listen ... backlog=` (511 unless set), `worker_processes`; gunicorn: `--backlog` (2048 unless "
+    "set), `--workers`, `--threads`; uvicorn: `--backlog`, `--workers`",
+    REDIS: "Redis: `tcp-backlog` (511 unless set); `SLOWLOG GET` shows what keeps its one thread busy",
     MYSQL: "MariaDB or MySQL: `back_log`, and `thread_cache_size` or a thread pool",
     POSTGRES: "PostgreSQL: its queue follows `max_connections`; a pooler (PgBouncer) accepts faster",
 }
@@ -54,7 +55,7 @@ def not_accepting(case: Case) -> Sequence[Explanation]:
         kernel has acknowledged.
     Source: Linux tcp_conn_request and tcp_v4_syn_recv_sock (sk_acceptq_is_full), tcp_abort_on_overflow; listen(2).
     """
-    plain = [listener for listener in starving(case.tables, case.config) if _is_plain(listener)]
+    plain = [listener for listener in starving(case.tables, case.config) if _is_plain(case, listener)]
     known = {case.tables.server(listener.server) for listener in plain}
     return [
         *(_explanation(case, listener) for listener in plain),
@@ -66,8 +67,13 @@ def not_accepting(case: Case) -> Sequence[Explanation]:
     ]
 
 
-def _is_plain(listener: Starving) -> bool:
-    """The host was heard meanwhile; or it never ceased to acknowledge what was sent to it."""
+def _is_plain(case: Case, listener: Starving) -> bool:
+    """The host was heard meanwhile; or it never ceased to acknowledge what was sent to it.
+
+    Where only large segments were ignored, it is the path that loses them.
+    """
+    if not np.any(~case.mask(case.flows_of(case.anomalies_of("PF405")))[listener.turned_away]):
+        return False
     return listener.is_alive or (len(listener.waiting) >= 2 and not len(listener.ignored))
 
 
@@ -165,14 +171,15 @@ def _headline(case: Case, listener: Starving) -> str:
             f"{server} stopped accepting connections: since {at} it turned away {away} of {total}, and {held} wait in "
             "its queue without an answer."
         )
-    longest = duration(int(Moments(case.tables).first_byte_ns[listener.late].max())) if len(listener.late) else ""
-    answered = (
-        f"others were answered after up to {longest}" if longest else f"{len(listener.waiting)} were never answered"
-    )
-    return (
-        f"{server} accepts connections too slowly: since {at} it turned away {away} of {total} at first or for good, "
-        f"and {answered}."
-    )
+    moments = Moments(case.tables)
+    longest = duration(int(moments.first_byte_ns[listener.late].max())) if len(listener.late) else ""
+    answered = f"answers took up to {longest}" if longest else f"{len(listener.waiting)} were never answered"
+    late = listener.turned_away[case.column("server_bytes")[listener.turned_away] > 0]
+    did = f"it turned away {away} of {total}{f', {len(late)} of them only at first' if len(late) else ''}"
+    if len(late) == away:
+        waited = duration(int(moments.handshake_ns[late].max()))
+        did = f"{away} of {total} waited up to {waited} to get in"
+    return f"{server} accepts connections too slowly: since {at} {did}, and {answered}."
 
 
 def _why(case: Case, listener: Starving) -> Iterator[Observation]:
@@ -190,8 +197,7 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
         first = Moments(case.tables).first_byte_ns[listener.late]
         frames = case.frames("first_frame", listener.late[:4])
         yield Observation(
-            f"{were(len(listener.late), 'connection')} answered only after {duration(int(first.min()))} to "
-            f"{duration(int(first.max()))}{in_frames(frames)}", frames,
+            f"{were(len(listener.late), 'connection')} answered only after {lengths(first)}{in_frames(frames)}", frames,
         )  # fmt: skip
     if len(listener.unheard):
         yield _unheard(case, listener.unheard)
@@ -207,8 +213,8 @@ def _why(case: Case, listener: Starving) -> Iterator[Observation]:
         yield _reset_within_a_trip(case, listener.reset)
     if listener.queued > 1:
         yield Observation(
-            f"{listener.queued} connections waited when the first was turned away: so many its queue holds, with those "
-            "that are being served"
+            f"{listener.queued} connections waited for an answer when the first was turned away: its queue holds "
+            "about as many, counting those that were being served"
         )
     if len(listener.served):
         yield Observation(f"{were(len(listener.served), 'connection')} answered without delay meanwhile")
@@ -245,13 +251,18 @@ def _against(listener: Starving) -> Iterator[str]:
 
 
 def _remedy(case: Case, listener: Starving) -> tuple[Remedy, ...]:
-    queue = f" (now it holds about {listener.queued - 1})" if listener.queued > 2 else ""
+    queue = f" (about {listener.queued - 1} now)" if listener.queued > 2 else ""
     advice = _at_the_server(case, listener.server, queue)
     if len(listener.reset):
         advice.append(_NO_ABORT)
-    advice.append(
-        Remedy("Client", "set a time-out for connecting of its own: a full queue costs 1, 3 or 7 s before data")
-    )
+    if len(listener.unheard):
+        text = "give the attempt to connect a time-out of its own: it waits 1, 3, 7 s and longer for a full queue"
+        advice.append(Remedy("Client", text))
+    if len(listener.ignored) + len(listener.waiting):
+        text = (
+            "give the wait for an answer a time-out: a connection in the queue, or beyond it, looks open to the client"
+        )
+        advice.append(Remedy("Client", text))
     return tuple(advice)
 
 
@@ -262,11 +273,11 @@ def _at_the_server(case: Case, flow: int, queue: str) -> list[Remedy]:
         Remedy(
             "Server",
             f"`ss -ltn 'sport = :{port}'` shows a Recv-Q above Send-Q while it lasts, and "
-            "`nstat -az TcpExtListenOverflows` counts; find what keeps the program from accept() "
+            "`nstat -az TcpExtListenOverflows` counts those turned away; find out what keeps the program from accept() "
             "(`strace -f -e accept4`, a stack dump), and give it more workers",
         ),
         Remedy("Server", f"raise the backlog of listen(){queue} and `net.core.somaxconn`, which limits it"),
     ]
-    if settings_of(port) in _BACKLOGS:
-        advice.append(Remedy("Server", f"where that is set: {_BACKLOGS[settings_of(port)]}"))
+    if (settings := case.settings(flow)) in _BACKLOGS:
+        advice.append(Remedy("Server", f"the settings: {_BACKLOGS[settings]}"))
     return advice

@@ -52,7 +52,7 @@ def one_way_capture(case: Case) -> Sequence[Explanation]:
             count=len(flows),
             explains=frozenset(places),
             why=tuple(Observation(case.anomalies[place].detail, case.anomalies[place].frames) for place in places),
-            against=("answers that take another path than the one that was captured",),
+            against=("the answers may take another path than the one that was captured",),
             remedy=(
                 Remedy("Capture", "capture again without a filter for one direction, or on the host itself, where both "
                                   "directions pass"),

@@ -23,6 +23,7 @@ from pcapflow.diagnosis.event_words import (
     peer_of,
 )
 from pcapflow.diagnosis.events import Event, events_of
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.icmp_messages import Message, messages, observed, senders
 from pcapflow.diagnosis.model import Explanation, Observation, Remedy
 from pcapflow.diagnosis.paths import blamed, path_between
@@ -75,14 +76,14 @@ def _explanation(case: Case, parts: list[Event]) -> Explanation:
     event = max(parts, key=lambda part: len(part.flows))
     flows = np.concatenate([concerned(case, part) for part in parts])
     flows = flows[np.sort(np.unique(flows, return_index=True)[1])]
-    peers = tuple(dict.fromkeys(peer_of(case, part) for part in parts))
-    askers = tuple(dict.fromkeys(host for part in parts for host in askers_of(case, part)))
+    peer_names = dict.fromkeys(peer_of(case, part) for part in parts)
+    peers, askers = Hosts(list(peer_names), len(peer_names)), askers_of(case, *parts)
     since, asked = min(part.since_ns for part in parts), min(part.asked_ns for part in parts)
     back = event.back_ns
     errors = messages(case, flows, after_ns=since)
     router = f" (router {senders(errors)[0]})" if senders(errors) else ""
     path = path_between(askers, peers)
-    others = [host for host in others_heard(case, event) if host not in peers]
+    others = others_heard(case, event).without(peers)
     attempts = sum(count_attempts(case, part, concerned(case, part)) for part in parts)
     what = [counted(len(flows) - attempts, "connection")] if len(flows) > attempts else []
     what += [counted(attempts, "attempt")] if attempts else []
@@ -185,12 +186,12 @@ def _recovery(parts: list[Event], outage: _Outage | None) -> list[Observation]:
     return found
 
 
-def _not_affected(others: Sequence[str], hearing: Sequence[str]) -> list[Observation]:
+def _not_affected(others: Hosts, hearing: Hosts) -> list[Observation]:
     found = []
     if others:
-        found.append(Observation(f"other hosts were heard by the same askers meanwhile: {listed(others, 4)}"))
+        found.append(Observation(f"other hosts were heard by the same askers meanwhile: {others.listed(4)}"))
     if hearing:
-        found.append(Observation(f"other hosts heard it meanwhile: {listed(hearing, 4)}"))
+        found.append(Observation(f"other hosts heard it meanwhile: {hearing.listed(4)}"))
     return found
 
 

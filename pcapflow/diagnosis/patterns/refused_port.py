@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.diagnosis.case import Case, named
+from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.rejections import forged_refusals
@@ -119,7 +120,7 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
                 "there, and on which addresses (127.0.0.1 alone is not enough); start what is missing, or mend its "
                 "bind address",
             ),
-            Remedy("Client", f"check the host name and port in the configuration of {listed(clients, 2)}"),
+            Remedy("Client", f"check the host name and port in the configuration of {clients.listed(2)}"),
         ),
     )
 
@@ -168,8 +169,8 @@ def _ports(case: Case, ports: Sequence[IntArray], host: str) -> str:
     return f"{counted(len(ports), 'port')} of {host} ({listed([str(port) for port in numbers], _NAMED)})"
 
 
-def _tried(clients: Sequence[str], attempts: int, first_ns: int, last_ns: int) -> str:
-    when, whose = time_of_day(first_ns), listed(clients, 2)
+def _tried(clients: Hosts, attempts: int, first_ns: int, last_ns: int) -> str:
+    when, whose = time_of_day(first_ns), clients.listed(2)
     if attempts == 1:
         return f"the one attempt of {whose} was refused, at {when}"
     all_of_them = "both" if attempts == 2 else "all"

@@ -26,7 +26,7 @@ from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day
 
 
-@pattern("PI101", "restart", title="A server was restarted")
+@pattern("PI101", "restart", title="A server was away for a while")
 def restart(case: Case) -> Sequence[Explanation]:
     """A server was away for a while: it ended its connections, turned new ones away, and then accepted again.
 
@@ -106,7 +106,7 @@ def _confidence(outage: Outage) -> Confidence:
 def _against(outage: Outage) -> Iterator[str]:
     if len(outage.others):
         yield (
-            f"{counted(len(outage.others), 'connection')} of before went on afterwards: the listener alone may have "
+            f"{counted(len(outage.others), 'connection')} from before went on afterwards: the listener alone may have "
             "been away, or a limit refused new connections"
         )
     elif not len(outage.ended):
@@ -125,16 +125,16 @@ def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
             Remedy("Server", "find out why the host went away: its power, `journalctl -b -1 -e`, the hypervisor's log"),
             Remedy(
                 "Client",
-                f"keep-alive below the {duration(away_ns(case, outage))} that it was away (`tcp_keepalive_time`), or "
-                "`TCP_USER_TIMEOUT`, tells a client sooner that its peer is gone",
+                "connect anew when a connection is reset; `TCP_USER_TIMEOUT`, or a time-out for answers, tells a "
+                "client of a silent peer sooner",
             ),
         )
     away = duration(away_ns(case, outage))
     advice = [
         Remedy(
             "Server",
-            "keep the listening socket open over a restart (systemd socket activation, a second process with "
-            "SO_REUSEPORT), or take it out of the load balancer and let its connections finish first",
+            "where it must be restarted, keep the listening socket open meanwhile (systemd socket activation, a second "
+            "process with SO_REUSEPORT), or take it out of the load balancer and let its connections finish first",
         )
     ]
     if gently(case, outage) and len(outage.servers) == 1:
@@ -142,7 +142,7 @@ def _remedy(case: Case, outage: Outage) -> tuple[Remedy, ...]:
     if len(outage.refused) + len(outage.silent):
         advice.append(Remedy("Client", f"retry refused connections with growing pauses that together exceed {away}"))
     if outage.cut.any():
-        advice.append(Remedy("Client", "send requests again that got no answer, where they may be repeated"))
+        advice.append(Remedy("Client", "repeat requests that got no answer, where they may be done twice"))
     return tuple(advice)
 
 
@@ -153,8 +153,8 @@ def _late(case: Case, service: Service, outage: Outage) -> Explanation:
         severity=Severity.LOW,
         confidence=LIKELY,
         headline=(
-            f"{server} was not running yet when its clients came: until {time_of_day(outage.back_ns)} "
-            f"{harm(case, outage)}, for {duration(away_ns(case, outage))}, and then it accepted."
+            f"{server} was not running yet when its clients came: {harm(case, outage)} for "
+            f"{duration(away_ns(case, outage))}, and from {time_of_day(outage.back_ns)} on it accepted."
         ),
         blame=blame(case, outage),
         start_ns=outage.gone_ns,
@@ -167,7 +167,7 @@ def _late(case: Case, service: Service, outage: Outage) -> Explanation:
             *observations(case, service, outage),
             Observation("no connection to it from before the first refusal is in the capture"),
         ),
-        against=("it may have been restarted: the capture may begin after its stop",),
+        against=("it may have been restarted as well: the capture may begin after its stop",),
         remedy=(
             Remedy(
                 "Server", "start it before its clients, or make them wait for it (`depends_on` with a health check)"

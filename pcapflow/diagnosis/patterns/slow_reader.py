@@ -17,7 +17,7 @@ from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp import marks
 from pcapflow.tcp.states import CLIENT, CLOSE_WAIT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day, to_ns
 
 _EXPLAINED: Final = ("PF401",)
@@ -75,7 +75,7 @@ def _explanation(case: Case, flows: IntArray, reader: int) -> Explanation:
         confidence=CERTAIN if len(shut) else LIKELY,
         headline=(
             f"{'The server' if is_server else 'The client'} {who} {_stall(flows, shut, longest, start)}: "
-            f"{listed(waiting, 3)} had to wait."
+            f"{waiting.listed(3)} had to wait."
         ),
         blame=Blame("endpoint", who, "server") if is_server else Blame("host", who, "client"),
         start_ns=start,

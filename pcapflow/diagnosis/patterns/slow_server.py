@@ -18,6 +18,7 @@ from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.figures import agreement
 from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
+from pcapflow.diagnosis.refusals import refusal_of
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.diagnosis.starving import starving
 from pcapflow.tables.moments import Moments
@@ -38,6 +39,20 @@ _FEW: Final = 3
 """Fewer answers may take the same time by chance."""
 _NINE_OF_TEN: Final = 10
 """Of fewer answers it says little that nine of ten are quicker."""
+_BARE_PACKETS: Final = 3
+"""SYN-ACK, ACK of the question, and FIN."""
+_LIKE_THE_FIRST: Final = 0.5
+"""Words of a server that come after pauses of this share of the first or longer are events as well."""
+_MOMENT_NS: Final = 50_000_000
+"""What happens within this time is one event."""
+_SELDOM: Final = 0.2
+"""Of the time, the share that is within a moment of a request by chance."""
+_WOKEN: Final = (
+    "all of them were answered in one moment, right after the request of another client: they may have waited for "
+    "that, as workers wait for a job"
+)
+_BETWEEN: Final = (0.2, 0.8)
+"""Shares of a timer: what takes so long is neither quick nor cut off by it."""
 _GROWS: Final = 2.0
 """Answers that take so much longer among many open connections than among few grow with the load."""
 
@@ -79,9 +94,10 @@ def slow_server(case: Case) -> Sequence[Explanation]:
     Seen: of one address and port, several connections on which the longest time from the client's last byte to the
         first of the server's answer is above `slow_answer_s` and above 20 round trips.
     Unless: few connections of many are slow (subscriptions among requests), the clients asked to wait (BLPOP of Redis
-        and the like), data is only streamed, segments had to be sent again in the longest silence, or the program does
-        not accept in time (PI103). Where the clients ask again at once and all answers take the same time, it may be
-        long polling, and is told as worth knowing.
+        and the like), data is only streamed, or comes later on as seldom as at first and without a question (events),
+        the slow answer refuses a log-in (servers delay that on purpose), segments had to be sent again in the longest
+        silence, or the program does not accept in time (PI103). Where the clients ask again at once and all answers
+        take the same time, it may be long polling, and is told as worth knowing.
     Means: the time is spent in the program or in what it asks in turn (a database, a lock), not on the path.
     Do:
         Server: measure where the time goes: its slow log, its queries, locks and pools, the CPU.
@@ -96,6 +112,7 @@ def slow_server(case: Case) -> Sequence[Explanation]:
     is_slow = (answer_ns > to_ns(case.config.slow_answer_s)) & (answer_ns > _ROUND_TRIPS * trip)
     # What was waited for is the path's where the kernel's ACK was owed, not the program's answer.
     is_slow &= case.column("idle_owed") != ACKNOWLEDGMENT
+    is_slow &= ~_is_pushed(case) & ~_is_penalty(case)
     keys = server_keys(case.tables)
     starved = np.array([keys[listener.server] for listener in starving(case.tables, case.config)], dtype=np.int64)
     slow = np.flatnonzero(is_slow & ~among(keys, starved)).astype(np.int64)
@@ -108,6 +125,28 @@ def slow_server(case: Case) -> Sequence[Explanation]:
             continue
         explanations.append(_polling(case, found) if _is_polled(case, found) else _explanation(case, found))
     return explanations
+
+
+def _is_pushed(case: Case) -> BoolArray:
+    """Connections on which the server goes on to speak unasked, after pauses like the first: it tells of events."""
+    f = case.tables.flows
+    first_ns, last_ns = side(f, SERVER, "first_data_ns"), side(f, SERVER, "data_ns")
+    # Each packet but those of the handshake, of the question and of the close may carry a word.
+    words = np.maximum(side(f, SERVER, "packets") - _BARE_PACKETS, 1)
+    apart_ns = (last_ns - first_ns) // words
+    unasked = (first_ns > side(f, CLIENT, "data_ns")) & (words >= _FEW)
+    pushed: BoolArray = unasked & (apart_ns >= f["answer_ns"] * _LIKE_THE_FIRST)
+    return pushed & (f["answer_ns"] > 0)
+
+
+def _is_penalty(case: Case) -> BoolArray:
+    """Connections whose slow answer lets a client not in: who guesses passwords is kept waiting."""
+    found = np.zeros(len(case), dtype=bool)
+    for flow, said in case.payload.said.items():
+        refusal = refusal_of(said) if said.error_by == SERVER else None
+        if refusal is not None and not refusal.is_limit:
+            found[flow] = said.error_frame == int(case.column("answer_frame")[flow])
+    return found
 
 
 def _is_common(case: Case, found: _Slow) -> bool:
@@ -128,6 +167,13 @@ def _timer_ns(found: _Slow) -> int:
     took = found.took_ns[found.is_slow]
     agreed = agreement(took, least=_FEW)
     return agreed.median_ns if agreed is not None and len(agreed.members) >= _MOST_OF * len(took) else 0
+
+
+def _cut_off_ns(found: _Slow) -> int:
+    """The timer that ends the waits; 0 where answers of other lengths show that it is work, or a queue that fills."""
+    timer_ns = _timer_ns(found)
+    between = (found.took_ns > _BETWEEN[0] * timer_ns) & (found.took_ns < _BETWEEN[1] * timer_ns)
+    return 0 if between.any() else timer_ns
 
 
 def _is_polled(case: Case, found: _Slow) -> bool:
@@ -194,9 +240,33 @@ def _explanation(case: Case, found: _Slow) -> Explanation:
         hosts=(case.tables.ip(int(slow[0]), SERVER), *clients),
         explains=frozenset(),
         why=tuple(_why(case, found, _spread(half, most, longest))),
-        against=("requests that are slow by nature (a report, a search) look the same: the bytes do not tell",),
+        against=(
+            *((_WOKEN,) if _is_woken(case, found) else ()),
+            "requests that are slow by nature (a report, a search) look the same: the bytes do not tell",
+        ),
         remedy=_remedy(case, found, most),
     )
+
+
+def _is_woken(case: Case, found: _Slow) -> bool:
+    """Whether all slow answers came in one moment, and right after a request of another that was answered at once.
+
+    A server that had been halted answers in one moment too; then whoever asked meanwhile had to wait as well.
+    """
+    f = case.tables.flows
+    first_byte_ns = Moments(case.tables).first_byte_ns[found.flows]
+    came_ns = side(f, SERVER, "first_data_ns")[found.flows]
+    slow = found.is_slow
+    when = int(came_ns[slow].min())
+    if int(came_ns[slow].max()) - when > _MOMENT_NS or np.any(first_byte_ns[slow] != found.took_ns[slow]):
+        return False
+    quick = ~slow & (first_byte_ns <= _MOMENT_NS)
+    waited = ~slow & ~quick & (np.abs(came_ns - when) <= _MOMENT_NS)
+    asked_ns = side(f, CLIENT, "first_data_ns")[found.flows][quick]
+    woke = bool(np.any((asked_ns <= when) & (when - asked_ns <= _MOMENT_NS)))
+    # Where many ask, somebody asks in every moment.
+    span_ns = max(case.tables.capture.last_ns - int(case.column("start_ns")[found.flows].min()), 1)
+    return woke and not waited.any() and 2 * _MOMENT_NS * len(asked_ns) <= _SELDOM * span_ns
 
 
 def _from_to(low: str, high: str) -> str:
@@ -215,7 +285,7 @@ def _percentiles(took_ns: IntArray) -> tuple[str, str, str]:
 
 def _severity(case: Case, found: _Slow) -> Severity:
     slow = int(np.count_nonzero(found.is_slow))
-    if slow == 1:
+    if slow == 1 or _is_woken(case, found):
         return Severity.INFO
     worse = float(np.median(found.took_ns)) > 2 * to_ns(case.config.slow_answer_s)
     return Severity.MEDIUM if worse or _growth(case, found) is not None else Severity.LOW
@@ -240,7 +310,7 @@ def _why(case: Case, found: _Slow, percentiles: str) -> Iterator[Observation]:
             f"on {counted(len(quick), 'other connection')} of this server no answer took longer than "
             f"{duration(int(quick.max()))}"
         )
-    timer_ns = _timer_ns(found)
+    timer_ns = _cut_off_ns(found)
     if timer_ns:
         yield Observation(
             f"the slow ones all took {duration(timer_ns)}: it is a timer that ends the wait, such as that of a proxy "
@@ -274,7 +344,7 @@ def _growth(case: Case, found: _Slow) -> str | None:
 def _remedy(case: Case, found: _Slow, most: str) -> tuple[Remedy, ...]:
     settings = settings_of(int(case.column("server_port")[found.flows[0]]))
     how = _LOGS.get(settings, "its access log with the time that each request took")
-    timer_ns = _timer_ns(found)
+    timer_ns = _cut_off_ns(found)
     if timer_ns:
         return (
             Remedy(

@@ -26,7 +26,7 @@ from pcapflow.diagnosis.idle import (
 from pcapflow.diagnosis.idle_words import doubts_of, lengths, server_waits
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.diagnosis.settings import Settings, above, below, settings_of
+from pcapflow.diagnosis.settings import Settings, above, below
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration, listed, size
 from pcapflow.text.times import time_of_day
@@ -85,7 +85,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     tables, ends = case.tables, closes(case.tables, case.config)
     server = tables.server(int(lost[0]))
     hosts = case.hosts(lost, CLIENT)
-    clients = listed(hosts, 2)
+    clients = hosts.listed(2)
     limit = idle.timer.median_ns if idle.timer else int(np.median(ends.idle_ns[lost]))
     asked = ends.asked_ns[lost]
     small = bool(np.all(_is_goodbye(case.column("client_after_fin")[lost])))
@@ -93,10 +93,9 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 and not small else Severity.LOW,
         headline=(
-            f"{clients} wrote to connections that {server} had closed {duration(int(np.median(ends.known_ns[lost])))} "
-            f"before, after {duration(limit)} without a word, and lost what {'they' if len(hosts) > 1 else 'it'} "
-            f"wrote, on {len(lost)} of {counted(len(idle.everyone), 'connection')} since "
-            f"{time_of_day(int(asked.min()))}."
+            f"{clients} used {len(lost)} of {counted(len(idle.everyone), 'connection')} again that {server} had "
+            f"closed {duration(int(np.median(ends.known_ns[lost])))} before, after {duration(limit)} without a word, "
+            f"and lost what {'they' if len(hosts) > 1 else 'it'} wrote, since {time_of_day(int(asked.min()))}."
         ),
         blame=Blame("host", clients, "client"),
         start_ns=int(asked.min()),
@@ -107,7 +106,7 @@ def _explanation(case: Case, idle: IdleEnd, lost: IntArray) -> Explanation:
         explains=frozenset(case.anomalies_of(*_EXPLAINED, flows=lost)),
         why=_observations(case, idle, lost, server, limit),
         against=(*doubts, *doubts_of(idle)),
-        remedy=_remedies(server, settings_of(_port(case, lost)), limit, int(ends.client_waited_ns[lost].max())),
+        remedy=_remedies(server, case.settings(int(lost[0])), limit, int(ends.client_waited_ns[lost].max())),
     )
 
 
@@ -116,10 +115,10 @@ def _after_answers(case: Case, lost: IntArray) -> Explanation:
     tables, ends = case.tables, closes(case.tables, case.config)
     server, everyone = tables.server(int(lost[0])), case.same_server(int(lost[0]))
     hosts = case.hosts(lost, CLIENT)
-    clients = listed(hosts, 2)
+    clients = hosts.listed(2)
     asked = ends.asked_ns[lost]
     closed = close_frames(tables, lost, SERVER)
-    settings = settings_of(_port(case, lost))
+    settings = case.settings(int(lost[0]))
     return Explanation(
         severity=Severity.MEDIUM if len(lost) > 1 else Severity.LOW,
         confidence=LIKELY,
@@ -145,7 +144,7 @@ def _after_answers(case: Case, lost: IntArray) -> Explanation:
         ),
         against=("the end of a process closes its connections in the same way, after an answer as well as before",),
         remedy=(
-            Remedy("Client", f"look whether a connection is still there before it is used again: {settings.look}"),
+            Remedy("Client", f"check that a connection is still open before it is used again: {settings.look}"),
             Remedy(
                 "Server",
                 f"where {server} means to end each connection with its answer, let it say so (`Connection: close` in "
@@ -161,12 +160,8 @@ def _is_goodbye(sizes: IntArray) -> BoolArray:
     return goodbye
 
 
-def _port(case: Case, lost: IntArray) -> int:
-    return int(case.column("server_port")[lost[0]])
-
-
 def _observations(case: Case, idle: IdleEnd, lost: IntArray, server: str, limit_ns: int) -> tuple[Observation, ...]:
-    waits = Observation(server_waits(idle, server, limit_ns, _port(case, lost)))
+    waits = Observation(server_waits(idle, server, limit_ns, case.settings(int(lost[0]))))
     return (*_written_in_vain(case, lost, server), waits)
 
 
@@ -181,12 +176,12 @@ def _written_in_vain(case: Case, lost: IntArray, server: str) -> tuple[Observati
     return (
         Observation(
             f"the client's host had acknowledged the FIN of {server}{in_frames(closed)} {lengths(known)} before the "
-            f"client wrote: it could be known that nobody reads any more",
+            f"client wrote: it could have known that the connection was over",
             closed,
         ),
         Observation(
-            f"of what it wrote ({sizes} at a time) nothing was acknowledged; on {counted(reset, 'connection')} a RST "
-            f"says so{in_frames(drew)}",
+            f"nothing of what it wrote ({sizes} at a time) was acknowledged; {counted(reset, 'connection')} ended by a "
+            f"RST{in_frames(drew)}",
             drew,
         ),
     )
@@ -194,15 +189,15 @@ def _written_in_vain(case: Case, lost: IntArray, server: str) -> tuple[Observati
 
 def _remedies(server: str, settings: Settings, limit_ns: int, waited_ns: int) -> tuple[Remedy, ...]:
     return (
-        Remedy("Client", f"look whether a connection is still there before it is used again: {settings.look}"),
+        Remedy("Client", f"check that a connection is still open before it is used again: {settings.look}"),
         Remedy(
             "Client",
             f"or let it drop idle connections after {duration(below(limit_ns))}, below the {duration(limit_ns)} of "
-            f"{server}: {settings.client_idle}; and ask once more when a kept connection fails: {settings.retry}",
+            f"{server}: {settings.client_idle}; and repeat a request that fails on a kept connection: {settings.retry}",
         ),
         Remedy(
             "Server",
-            f"where the clients cannot be mended, let {server} wait for longer than they pause, "
+            f"where the clients cannot be changed, let {server} wait for longer than they pause, "
             f"{duration(above(waited_ns))} or more in place of {duration(limit_ns)}: {settings.server_idle}",
         ),
     )

@@ -9,12 +9,13 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
 from pcapflow.anomalies.figures import wilson
-from pcapflow.anomalies.model import CERTAIN, Severity
+from pcapflow.anomalies.model import CERTAIN, LIKELY, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Blame, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.tls_causes import WHO_WAS_REFUSED, Cause, cause_of
 from pcapflow.payload.said import Said
+from pcapflow.payload.web import HIDDEN
 from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER
 from pcapflow.text.phrases import counted, listed, number
 from pcapflow.text.times import time_of_day
@@ -29,6 +30,7 @@ def tls_handshake_failed(case: Case) -> Sequence[Explanation]:
     """Clients and a server spoke TLS to each other and did not agree.
 
     Seen: an alert of TLS other than close_notify, or an answer in another protocol, before any data of the application.
+        TLS 1.3 hides its name: a record as short as an alert stands where the handshake should end.
     Unless: the connection was set up and used (then an alert later on is another matter).
     Means: no request has passed: for the application the service is not there. The alert says why, and who sent it.
     Do:
@@ -54,16 +56,18 @@ def _explanation(case: Case, members: list[Said], cause: Cause) -> Explanation:
     asked = case.said_to(server)
     clients = case.hosts(flows, CLIENT)
     begin = int(case.column("start_ns")[flows].min())
-    share = f"{number(len(members))} of {counted(len(asked), 'connection')} of {listed(clients, 2)}"
+    share = f"{number(len(members))} of {counted(len(asked), 'connection')} of {clients.listed(2)}"
     if is_plain:
         headline = f"{server} does not speak TLS: {share} got a plain answer, since {time_of_day(begin)}."
     else:
         means = _filled(cause.means, members)
-        said_by = f"{first.error} of the {ENDPOINT_NAMES[first.error_by]}"
+        who = ENDPOINT_NAMES[first.error_by]
+        is_hidden = first.error.endswith(HIDDEN)
+        said_by = f"TLS 1.3 encrypts the alert of the {who}" if is_hidden else f"{first.error} of the {who}"
         headline = f"TLS to {server} fails on {share}: {means} ({said_by}), since {time_of_day(begin)}."
     return Explanation(
         severity=_severity(len(members), len(asked)),
-        confidence=CERTAIN,
+        confidence=LIKELY if first.error.endswith(HIDDEN) else CERTAIN,
         headline=headline,
         blame=_blame(side, server, clients),
         start_ns=begin,

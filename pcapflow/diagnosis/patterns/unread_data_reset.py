@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
 from pcapflow.anomalies.resets.aborted import SEVERAL
+from pcapflow.anomalies.resets.cause_help import WHICH_ABORT
 from pcapflow.anomalies.resets.causes import (
     DATA_AFTER_CLOSE,
     LINGER_ZERO,
@@ -90,7 +91,13 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     answered = np.where(found.senders == SERVER, side(f, SERVER, "data_ns")[found.flows], -1)
     at_once = (answered >= 0) & (found.times_ns - answered <= to_ns(REACTION_S))
     # A socket that has sent its FIN, hears nothing more and then sends a RST was closed with data in it.
-    shut = (found.causes == UNKNOWN) & found.sender_closed & ~found.passive & ~found.both_closed & (found.signs == 0)
+    shut = (
+        np.isin(found.causes, (UNKNOWN, LINGER_ZERO))
+        & found.sender_closed
+        & ~found.passive
+        & ~found.both_closed
+        & (found.signs == 0)
+    )
     # A server that resets right after its answer to more than a short request may not have read the rest of it.
     abrupt = (found.causes == LINGER_ZERO) & (found.senders == SERVER) & at_once & ~found.sender_closed
     abrupt &= side(f, CLIENT, "bytes")[found.flows] > np.maximum(side(f, CLIENT, "mss")[found.flows], 536)
@@ -172,7 +179,7 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
         explains=frozenset(case.anomalies_of(*_CONSEQUENCES, flows=np.sort(members.flows))),
         why=tuple(_why(case, found, members)),
         against=tuple(_against(found, members)),
-        remedy=_remedy(case, members),
+        remedy=_remedy(case, found, members),
     )
 
 
@@ -197,7 +204,7 @@ def _headline(case: Case, found: Resets, members: _Group, who: str) -> str:
     total = len(members.flows)
     when = time_of_day(int(found.times_ns[members.rows].min()))
     at, them = (f"at {when}", "it") if total == 1 else (f"since {when}", "them")
-    peers = listed(case.hosts(members.flows, 1 - members.sender), 2)
+    peers = case.hosts(members.flows, 1 - members.sender).listed(2)
     connections, fate = counted(total, "connection"), _fate(found, members)
     if _confidence(found, members) == POSSIBLE:
         return f"{who} reset {connections}, as a close does while something that {peers} sent is unread, {at}: {fate}."
@@ -266,9 +273,7 @@ def _answered(case: Case, found: Resets, members: _Group) -> Observation:
     flows = members.flows[spoke]
     since = found.times_ns[members.rows][spoke] - side(case.tables.flows, SERVER, "data_ns")[flows]
     lost = int(members.unheard[spoke].sum())
-    heard = (
-        f"at least {counted(lost, 'byte')} of it never acknowledged" if lost else "the client's kernel had all of it"
-    )
+    heard = f"at least {were(lost, 'byte')} never acknowledged" if lost else "the client's kernel had all of it"
     frames = case.frames("reset_frame", flows[:4])
     text = f"the RST came {duration(int(np.median(since)))} (median) after the server's last byte, and {heard}"
     return Observation(text + in_frames(frames), frames)
@@ -281,13 +286,12 @@ def _against(found: Resets, members: _Group) -> Iterator[str]:
         yield "a process that was killed, or a listener that was closed, with a request unread leaves the same RST"
 
 
-def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
+def _remedy(case: Case, found: Resets, members: _Group) -> tuple[Remedy, ...]:
+    who: Literal["Client", "Server"] = "Client" if members.sender == CLIENT else "Server"
+    which = [Remedy(who, WHICH_ABORT)] if _confidence(found, members) == POSSIBLE else []
     if members.sender == CLIENT:
-        return (
-            Remedy(
-                "Client", "read to the end of the stream before close(), or say with shutdown(SHUT_WR) that it is done"
-            ),
-        )
+        what = "read to the end of the stream before close(), or say with shutdown(SHUT_WR) that it is done"
+        return (*which, Remedy("Client", what))
     port = int(case.column("server_port")[members.flows[0]])
     drain = Remedy(
         "Server",
@@ -296,5 +300,5 @@ def _remedy(case: Case, members: _Group) -> tuple[Remedy, ...]:
     )
     at_client = Remedy("Client", "ask first (`Expect: 100-continue`), and read the answer also where sending failed")
     if settings_of(port) != HTTP:
-        return (drain, at_client)
-    return (drain, Remedy("Server", _HTTP_ADVICE), at_client)
+        return (*which, drain, at_client)
+    return (*which, drain, Remedy("Server", _HTTP_ADVICE), at_client)

@@ -1,0 +1,122 @@
+"""What FTP, IMAP and LDAP said: above all whom they did not let in. Names, passwords and contents are left out.
+
+Source: RFC 959, 4.2 (FTP replies); RFC 9051, 7.1 and RFC 5530 (IMAP); RFC 4511, 4.1.9 and appendix A (LDAP).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pcapflow.payload.said import NOBODY, Said
+from pcapflow.payload.talk import MOST_CHARACTERS, Talk, tidy
+from pcapflow.tcp.states import CLIENT, SERVER
+
+_FIRST_FTP_ERROR: Final = 400
+_IMAP_CODE: Final = re.compile(r"\[([A-Z-]{2,40})[^\]]*\] ?(.*)", re.DOTALL)
+_IMAP_FAULTS: Final = ("NO", "BAD", "BYE")
+_BIND_RESPONSE: Final = "1"
+_LDAP_RESULTS: Final = {
+    "7": "authMethodNotSupported",
+    "8": "strongerAuthRequired",
+    "48": "inappropriateAuthentication",
+    "49": "invalidCredentials",
+    "50": "insufficientAccessRights",
+    "51": "busy",
+    "52": "unavailable",
+    "53": "unwillingToPerform",
+}
+
+
+def ftp(talk: Talk) -> Said | None:
+    """The first reply that refuses, or the greeting; the command that it answers, without what it says."""
+    command: tuple[str, int] = ("", 0)
+    first: tuple[str, str, int] | None = None
+    fault: tuple[str, str, int] | None = None
+    for heard in talk.of("ftp"):
+        if heard.endpoint == CLIENT:
+            if (name := heard.layer.first("request.command")) and fault is None:
+                command = tidy(name, 20), heard.frame
+            continue
+        code = heard.layer.first("response.code")
+        if not code.isdecimal():
+            continue
+        reply = tidy(code), tidy(heard.layer.first("response.arg")), heard.frame
+        first = first or reply
+        if fault is None and int(code) >= _FIRST_FTP_ERROR:
+            fault = reply
+    told = fault or first
+    if told is None and not command[0]:
+        return None
+    words = f"ftp {told[0]} {told[1]}" if told else f"ftp {command[0]}"
+    answer = (told[0], told[2]) if told else ("", 0)
+    return _said(talk, "ftp", words, command, answer, fault)
+
+
+def imap(talk: Talk) -> Said | None:
+    """The first answer that refuses (``NO``, ``BAD``), with its code, or the last command, without what it says."""
+    command: tuple[str, int] = ("", 0)
+    answer: tuple[str, int] = ("", 0)
+    fault: tuple[str, str, int] | None = None
+    is_known = False
+    for heard in talk.of("imap"):
+        is_known = True
+        if heard.endpoint == CLIENT:
+            if (name := heard.layer.first("request_command")) and fault is None:
+                command = tidy(name.upper(), 20), heard.frame
+            continue
+        status = heard.layer.first("response_status").upper()
+        answer = (tidy(status, 20), heard.frame) if status else answer
+        if fault is None and status in _IMAP_FAULTS:
+            text = heard.layer.first("response").partition(f" {status} ")[2]
+            parts = _IMAP_CODE.match(text)
+            code, words = (parts.group(1), parts.group(2)) if parts else (status, text)
+            fault = tidy(code), tidy(words) or status, heard.frame
+    if not is_known:
+        return None
+    words = f"imap {command[0]}: {answer[0]} {fault[0]} {fault[1]}" if fault else f"imap {command[0]}".strip()
+    return _said(talk, "imap", words, command, answer, fault)
+
+
+def ldap(talk: Talk) -> Said | None:
+    """What came of the log-in; who logged in is left out."""
+    asked = answered = 0
+    fault: tuple[str, str, int] | None = None
+    is_known = False
+    for heard in talk.of("ldap"):
+        is_known = True
+        code = heard.layer.first("resultCode")
+        if heard.endpoint == CLIENT:
+            asked = asked or heard.frame
+        elif code and not answered:
+            answered = heard.frame
+            if code in _LDAP_RESULTS and heard.layer.first("protocolOp") == _BIND_RESPONSE:
+                fault = tidy(code), _LDAP_RESULTS[code], heard.frame
+    if not is_known:
+        return None
+    words = f"ldap bind: {fault[1]} ({fault[0]})" if fault else "ldap"
+    return _said(talk, "ldap", words, ("", asked), ("", answered), fault)
+
+
+def _said(
+    talk: Talk,
+    protocol: str,
+    what: str,
+    request: tuple[str, int],
+    answer: tuple[str, int],
+    fault: tuple[str, str, int] | None,
+) -> Said:
+    """Texts with their frames; ``fault`` is code, words and frame."""
+    return Said(
+        flow=talk.flow,
+        protocol=protocol,
+        what=tidy(what, MOST_CHARACTERS),
+        request=request[0],
+        request_frame=request[1],
+        answer=answer[0],
+        answer_frame=answer[1],
+        error=fault[1] if fault else "",
+        error_code=fault[0] if fault else "",
+        error_by=SERVER if fault else NOBODY,
+        error_frame=fault[2] if fault else 0,
+    )

@@ -137,7 +137,7 @@ def test_one_flight_that_is_repaired_over_several_round_trips_is_a_single_burst(
     lossy = only(incidents([Connection(ONE_FLIGHT)]), "loss")
 
     assert lossy.severity is Severity.LOW
-    assert "had losses, all at once (frames" in lossy.why[1].text
+    assert "had losses; all of them in one burst (frames" in lossy.why[1].text
     assert "it was a single burst" in lossy.against[0]
 
 

@@ -134,7 +134,8 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
     path = path_of(case, flows[:1])
     directions = _directions(case, flows, sides)
     is_heavy = share * 100 >= case.config.retransmission_percent and events >= _FEW_EVENTS
-    spread = f"at {counted(events, 'different moment')}" if events >= _FEW_EVENTS else "all at once"
+    moments = f"something was sent again at {counted(events, 'different moment')}"
+    spread = moments if events >= _FEW_EVENTS else "all of them in one burst"
     first = int(when.min()) if len(when) else int(f["start_ns"][lossy].min())
     order = np.argsort(-(sides[0].lost + sides[1].lost)[lossy], kind="stable")
     return Explanation(
@@ -249,7 +250,7 @@ def _longest_stall(case: Case, flows: IntArray) -> Iterator[Observation]:
     if len(inside):
         worst = int(inside[np.argmax(f["pause_ns"][inside])])
         yield Observation(
-            f"the longest wait in which something was sent again was {duration(int(f['pause_ns'][worst]))}, on "
+            f"the longest wait for something that was sent again took {duration(int(f['pause_ns'][worst]))}, on "
             f"{tables.name(worst, 0)} to {tables.name(worst, 1)}"
         )
 

@@ -188,8 +188,8 @@ def resets(tables: Tables, config: Config) -> Resets:
         (passive, DATA_AFTER_CLOSE, 0),
         # Active from here on. Whoever closed first and then resets still had a socket, with data in it or on its way.
         (sender_closed & form.acknowledges & form.shut & at_once, DATA_AFTER_CLOSE, np.where(window == 0, 1, 0)),
-        # Whoever closes with data unread sends no FIN at all.
-        (sender_closed & form.shut & (lost > 0), DATA_AFTER_CLOSE, 0),
+        # Whoever closes with data unread sends no FIN at all, unless it had closed by half; that stack stamps its RST.
+        (sender_closed & ~form.stamped & (lost > 0), DATA_AFTER_CLOSE, 0),
         (sender_closed & (lost > 0), UNREAD_DATA, 1),
         # Nothing came between its FIN and its RST that could have made it change its mind.
         (sender_closed & (when - closed_ns <= to_ns(REACTION_S)), LINGER_ZERO, np.where(heard, 0, 1)),

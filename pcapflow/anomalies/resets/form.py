@@ -42,6 +42,7 @@ class Form(NamedTuple):
         acknowledges: it alone acknowledges the data that came last, and may have drawn it.
         shut: its window is shut, or it bears no time stamp: the closed socket of Linux that is closed once more, with
             data in it, sends another.
+        stamped: it bears a time stamp.
         own: it goes on from its sender's segment before it, as no device's does.
         other_ttl: it has another TTL than that.
     """
@@ -49,6 +50,7 @@ class Form(NamedTuple):
     passive: BoolArray
     acknowledges: BoolArray
     shut: BoolArray
+    stamped: BoolArray
     own: BoolArray
     other_ttl: BoolArray
 
@@ -65,6 +67,7 @@ def forms(tables: Tables, flows: IntArray, sender_closed: BoolArray) -> Form:
         passive=passive,
         acknowledges=has_ack & (drew > 0),
         shut=(window == 0) | ~stamped,
+        stamped=stamped,
         own=((goes_on & SAME_TTL) != 0) & ((goes_on & (NEXT_IP_ID | SAME_WINDOW | STAMPED)) != 0),
         other_ttl=(goes_on & OTHER_TTL) != 0,
     )

@@ -237,3 +237,15 @@ def test_a_goodbye_is_not_called_a_request() -> None:
 
     assert reset.headline.endswith(": 2 clients had closed after words that got no answer.")
     assert reset.severity == Severity.LOW
+
+
+@fires("PI106")
+@pytest.mark.parametrize(("sent", "severity"), [(2, Severity.LOW), (400, Severity.MEDIUM)])
+def test_a_few_bytes_that_cross_the_fin_are_mild(sent: int, severity: Severity) -> None:
+    crossed = f"""{ANSWERED}
+      100    > P.  11:{11 + sent}       ack 21
+      100.3  < F.  21:21       ack 11
+      100.6  > .   {11 + sent}:{11 + sent}  ack 22
+      100.7  < R   21:21
+    """
+    assert only(incidents([at(0, crossed, 40_000)]), "unread-data-reset").severity == severity

@@ -17,6 +17,7 @@ from pcapflow.anomalies.resets.cause_help import WHICH_ABORT
 from pcapflow.anomalies.resets.causes import (
     DATA_AFTER_CLOSE,
     LINGER_ZERO,
+    PARTING_BYTES,
     REACTION_S,
     UNKNOWN,
     UNREAD_DATA,
@@ -186,7 +187,10 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
 def _severity(found: Resets, members: _Group) -> Severity:
     if members.sender == CLIENT:
         return Severity.LOW if _is_grave(found, members) else Severity.INFO
-    waited = members.unanswered & ~found.receiver_closed[members.rows]
+    rows = members.rows
+    # A few bytes that cross the FIN of a server which had answered all before are a goodbye more often than a request.
+    few = found.sender_closed[rows] & members.spoke & (found.lost[rows] > 0) & (found.lost[rows] <= PARTING_BYTES)
+    waited = members.unanswered & ~found.receiver_closed[rows] & ~few
     harmful = waited.any() or members.unheard.any()
     several = len(members.flows) >= SEVERAL or _confidence(found, members) == LIKELY
     return Severity.MEDIUM if harmful and several else Severity.LOW

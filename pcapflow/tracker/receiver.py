@@ -56,8 +56,8 @@ def _acked_missing(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, start_re
     y.unseen += missing
     y.unseen_end_rel = start_rel + missing
     add_letter(flow, y, H_GAP)
-    if y.packets > 0:
-        # Of a side that is missing altogether each ACK would be marked, and say the same.
+    if y.packets > 0 or y.unseen == missing:
+        # Of a side that is missing altogether each ACK would be marked, and say the same: its first is enough.
         flow.mark(s.frame, s.time_ns, x, MARK_ACKED_MISSING, missing)
 
 

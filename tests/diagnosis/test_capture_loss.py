@@ -84,3 +84,13 @@ def test_what_the_capture_holds_after_its_ack_is_not_missing() -> None:
       9    > .   101:101  ack 2001
     """
     assert not told(incidents(repeated(mixed_up, 4, apart_ms=100)), "capture-loss")
+
+
+@fires("PI901")
+def test_what_was_acknowledged_before_its_sender_was_seen_is_cited() -> None:
+    late = """
+      0    < S.  0:0      ack 1
+      1    < P.  1:46     ack 46
+      2    > P.  46:65    ack 46
+    """
+    assert only(incidents(repeated(late, 1)), "capture-loss").why[0].frames == (2,)

@@ -249,3 +249,16 @@ def test_a_few_bytes_that_cross_the_fin_are_mild(sent: int, severity: Severity) 
       100.7  < R   21:21
     """
     assert only(incidents([at(0, crossed, 40_000)]), "unread-data-reset").severity == severity
+
+
+@fires("PI106")
+def test_a_request_that_crosses_the_fin_is_a_request_although_the_client_closes_then() -> None:
+    crossed = f"""{ANSWERED}
+      100    > P.  11:411   ack 21
+      100.3  < F.  21:21    ack 11
+      100.6  > F.  411:411  ack 22
+      100.7  < R   21:21
+    """
+    reset = only(incidents([at(0, crossed, 40_000)]), "unread-data-reset")
+
+    assert reset.headline.endswith(": 1 request got no answer.")

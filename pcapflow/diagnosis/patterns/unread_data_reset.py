@@ -221,7 +221,9 @@ def _fate(found: Resets, members: _Group) -> str:
         return f"at least {were(lost, 'byte')} lost" if lost else "nothing more was on its way to it"
     unanswered = int(np.count_nonzero(members.unanswered))
     # Who closes behind its words after it had answers to others may wait for none: they may have been a goodbye.
-    left = int(np.count_nonzero(members.unanswered & found.receiver_closed[members.rows] & members.spoke))
+    # Where the server had sent its FIN, they close because it did.
+    closed_first = found.receiver_closed[members.rows] & ~found.sender_closed[members.rows]
+    left = int(np.count_nonzero(members.unanswered & closed_first & members.spoke))
     cut = int(np.count_nonzero((members.unheard > 0) & ~members.unanswered))
     arrived = len(members.flows) - unanswered - cut
     parts = [f"{counted(unanswered - left, 'request')} got no answer"] if unanswered > left else []

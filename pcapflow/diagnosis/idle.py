@@ -45,6 +45,11 @@ _CHECK_NS: Final = NS_PER_S
 """Some programs look for idle connections once a second only (Redis, clientsCron)."""
 
 
+_CLOSER: Final = np.full(256, -1, dtype=np.int64)
+_CLOSER[[BY_CLIENT, BY_SERVER]] = CLIENT, SERVER
+"""Of ``closed_by`` the one side that it names, -1 where it names none or both."""
+
+
 class Closes:
     """How each connection was closed, in columns as long as ``flows``.
 
@@ -62,7 +67,7 @@ class Closes:
         self._config = config
         f = tables.flows
         first = f["closed_by"]
-        self.by: IntArray = np.select([first == BY_CLIENT, first == BY_SERVER], [CLIENT, SERVER], -1)
+        self.by: IntArray = _CLOSER[first]
         self.at_ns: IntArray = f["close_ns"]
         self.asked_ns, self.said_ns = side(f, CLIENT, "data_ns"), side(f, SERVER, "data_ns")
         self.moments = Moments(tables)
@@ -119,11 +124,16 @@ class Closes:
     def _crossed_before_close(self) -> BoolArray:
         """The client's last words passed the tap before the server's FIN or RST, and reached the server after it."""
         f = self._tables.flows
-        closed = (last_times(self._tables, SERVER, event=FIN_TX) == self.at_ns) | self._aborted
-        crossed: BoolArray = (self.by == SERVER) & closed & self.request_lost & (side(f, CLIENT, "after_fin") == 0)
-        crossed &= (self.said_ns >= 0) & (self.said_ns < self.asked_ns) & (self.asked_ns <= self.at_ns)
+        flows = indices((self.by == SERVER) & (self.said_ns >= 0))
+        asked_ns, at_ns = self.asked_ns[flows], self.at_ns[flows]
+        closed = (last_times(self._tables, SERVER, event=FIN_TX)[flows] == at_ns) | self._aborted[flows]
+        found = closed & self.request_lost[flows] & (side(f, CLIENT, "after_fin")[flows] == 0)
+        found &= (self.said_ns[flows] < asked_ns) & (asked_ns <= at_ns)
         # They are a request after a pause, and not the end of a long one that the server was reading.
-        crossed &= (f["pause_end_ns"] <= self.asked_ns) & (self.asked_ns - f["pause_end_ns"] <= _AT_ONCE_NS)
+        pause_end_ns = f["pause_end_ns"][flows]
+        found &= (pause_end_ns <= asked_ns) & (asked_ns - pause_end_ns <= _AT_ONCE_NS)
+        crossed = np.zeros(len(f), dtype=bool)
+        crossed[flows[found]] = True
         return crossed
 
     @functools.cached_property

@@ -17,6 +17,7 @@ from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, POSSIBLE, Finding, Hits,
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Doubt, Lead, rule
 from pcapflow.config import Config
+from pcapflow.tables.sorting import in_order
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN, COMPLETE_SYN_ACK
@@ -100,7 +101,7 @@ def measured(started_ns: IntArray, lost: IntArray, total: int) -> Flood:
         lost: these attempts.
         total: all attempts at the same endpoint.
     """
-    starts = np.sort(started_ns[lost])
+    starts = in_order(started_ns[lost])
     recent = np.arange(1, len(starts) + 1) - np.searchsorted(starts, starts - to_ns(FLOOD_WINDOW_S), "right")
     at_once = int(recent.max())
     since = int(starts[np.argmax(recent) - at_once + 1])

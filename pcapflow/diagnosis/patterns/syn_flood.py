@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +24,10 @@ from pcapflow.text.phrases import counted, number
 from pcapflow.text.times import NS_PER_S, time_of_day
 
 _REFUSED = END_REASONS.index("refused")
+
+
+_LOOKED_AT: Final = 1000
+"""Of so many attempts a few sources are named."""
 
 
 @pattern("PI502", "syn-flood", title="A flood of connection attempts")
@@ -82,7 +87,7 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
         end_ns=int(case.column("end_ns")[strangers].max()),
         flows=named(strangers),
         count=len(strangers),
-        hosts=(*case.hosts(strangers, SERVER), *case.hosts(strangers, CLIENT)[:5]),
+        hosts=(*case.hosts(strangers, SERVER), *case.hosts(strangers[:_LOOKED_AT], CLIENT)[:5]),
         explains=frozenset(case.anomalies_of("PF101", "PF104", "PF105", "PF106", flows=same)),
         why=(
             Observation(

@@ -66,6 +66,7 @@ def test_clients_that_get_in_over_ipv4_at_once_miss_nothing(gets_in: bool, sever
     lost = only(incidents(connections, end_ms=9000), "unreachable")
 
     assert lost.severity is severity
+    assert len(lost.explains) == 4
     assert any("over the other IP version" in seen.text for seen in lost.why) == gets_in
     assert "advertise no default route" in lost.remedy[-1].text
 

@@ -134,6 +134,8 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
         first = int(leak.flows[0])
         server, client = tables.server(first), tables.ip(first, CLIENT)
         who, where = (server, "") if leak.endpoint == SERVER else (client, f" to {server}")
+        number = f"all {leak.total:,}" if leak.at_end == leak.total else f"{leak.at_end:,} of {leak.total:,}"
+        top = "" if leak.peak == leak.at_end else f", {leak.peak:,} at the peak"
         is_over = leak.end_ns >= 0
         certain = leak.stuck >= config.leak_flows
         waiting = len(leak.flows)
@@ -149,8 +151,8 @@ def close_wait_leak(tables: Tables, config: Config) -> Hits:
             time_ns=int(leak.since_ns.min()),
             frames=proof(frames),
             detail=(
-                f"{who} {'did' if is_over else 'does'} not close its connections: {leak.at_end:,} of "
-                f"{leak.total:,}{where} were in CLOSE_WAIT {until}, {leak.peak:,} at the peak; on {share} it "
+                f"{who} {'did' if is_over else 'does'} not close its connections: {number}{where} were "
+                f"in CLOSE_WAIT {until}{top}; on {share} it "
                 f"{'had' if is_over else 'has'} had the {ENDPOINT_NAMES[1 - leak.endpoint]}'s FIN for {least}"
                 f"{' or longer' if most != least else ''} and sent none of its own, "
                 f"{f'on the oldest for {most}, ' if most != least else ''}since {time_of_day(int(leak.since_ns[0]))}"

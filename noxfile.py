@@ -66,20 +66,24 @@ UNWANTED: Final = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 """What no step inherits: other sources than these, and the will to compile numpy and pandas anew in every process."""
 
 TOOLS: Final = {
-    # program, or a file by its path: Debian package
+    # program: Debian package
     "tshark": "tshark",
     "tcpdump": "tcpdump",
     "chromium": "chromium",
     "ip": "iproute2",
     "ethtool": "ethtool",
     "gcc": "gcc",
+}
+"""What some tests use; the test of a missing one skips and says so."""
+STACK_TOOLS: Final = {
+    # program, or a file by its path: Debian package
     "dpkg-source": "dpkg-dev",
     "pkg-config": "pkg-config",
     "/usr/include/glib-2.0": "libglib2.0-dev",
     "go": "golang-go",
     "/usr/share/gocode/src/gvisor.dev": "golang-gvisor-gvisor-dev",
 }
-"""What some tests use; the test of a missing one skips and says so."""
+"""What other TCP stacks are built with (``fixtures/stacks``), by tests that are marked ``alone``."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "none"
@@ -140,6 +144,7 @@ def tests(session: nox.Session) -> None:
 def alone(session: nox.Session) -> None:
     """The tests that listen to live kernels or measure, and want no others beside them."""
     environment, build = best_build(session)
+    install_tools(stacks=True)
     pytest(session, f"tests, {build}, alone", environment, ALONE)
 
 
@@ -257,11 +262,11 @@ def summary() -> None:
 
 
 @functools.cache
-def install_tools() -> None:
+def install_tools(*, stacks: bool = False) -> None:
     """Installs missing programs by apt, where this machine has it and this user may; once a run."""
     missing = [
         package
-        for tool, package in TOOLS.items()
+        for tool, package in (STACK_TOOLS if stacks else TOOLS).items()
         if not (shutil.which(tool) or (Path(tool).is_absolute() and Path(tool).exists()))
     ]
     if not missing:

@@ -133,16 +133,16 @@ def _incident(number: int, choice: _Accepted, payload: Payload) -> Incident:
     return Incident(number=number, code=pattern.code, pattern=pattern.name, **fields)
 
 
-def _said(told: Explanation, payload: Payload) -> Iterator[Observation]:
+def _said(explanation: Explanation, payload: Payload) -> Iterator[Observation]:
     """What was said on the connections of an incident, where that bears on it and is not told yet.
 
     But for errors it tells what the connections were for, and proves nothing: its frames are not among those of the
     incident. Of a path, and of a capture, it tells nothing at all.
     """
-    if told.blame.kind in ("path", "capture"):
+    if explanation.blame.kind in ("path", "capture"):
         return
-    cited = {frame for observation in told.why for frame in observation.frames}
-    is_error = any(payload.said[flow].error for flow in told.flows if flow in payload.said)
-    for seen in said_on(payload, told.flows):
+    cited = {frame for observation in explanation.why for frame in observation.frames}
+    is_error = any(payload.said[flow].error for flow in explanation.flows if flow in payload.said)
+    for seen in said_on(payload, explanation.flows):
         if not cited.issuperset(seen.frames):
             yield seen if is_error else Observation(seen.text)

@@ -95,9 +95,10 @@ OTHER: Final = Settings(
 )
 
 _PROTOCOLS: Final = {
-    "http": HTTP, "http2": HTTP, "postgres": POSTGRES, "mysql": MYSQL, "redis": REDIS, "ssh": SSH, "smtp": OTHER,
-    "dns": OTHER,
+    "http": HTTP, "http2": HTTP, "postgres": POSTGRES, "mysql": MYSQL, "redis": REDIS, "ssh": SSH,
+    "smtp": OTHER, "ftp": OTHER, "imap": OTHER, "ldap": OTHER, "dns": OTHER,
 }  # fmt: skip
+"""By the protocol that was heard; TLS is missing, since it carries any of them."""
 
 _RANGES: Final = (
     (22, 22, SSH),
@@ -129,6 +130,9 @@ _DEFAULTS: Final[dict[int, dict[Settings, str]]] = {
 }
 """What a server closes idle connections after, unless set, in seconds."""
 
+_ROUND_NS: Final = NS_PER_S // 10
+"""What is advised is a multiple of this, unless it is shorter."""
+
 GREETING_PORTS: Final = (21, 22, 25, 110, 119, 143, 587, 2222, *range(3306, 3320), 5900)
 """Ports where it is the server that speaks first: FTP, SSH, mail, news, MySQL, VNC."""
 
@@ -152,9 +156,6 @@ def settings_of(port: int, protocol: str = "") -> Settings:
         if first <= port <= last:
             return settings
     return OTHER
-
-
-_ROUND_NS: Final = NS_PER_S // 10
 
 
 def below(limit_ns: int) -> int:

@@ -41,19 +41,20 @@ _NONE_GIVEN: Final = Cause(
     "the server wants a client certificate, and the client gave none", CLIENT, _GIVE_ONE,
     "`ssl_verify_client optional` of nginx (`verify optional` of haproxy) lets clients in without one",
 )  # fmt: skip
+_SERVERS_NOT_ACCEPTED: Final = Cause(
+    "the client does not accept the server's certificate", SERVER, _LOOK_AT_IT,
+    "renew the certificate if its dates or names do not fit, and send the whole chain with it",
+)  # fmt: skip
+_CLIENTS_NOT_ACCEPTED: Final = Cause(
+    "the server does not accept the client's certificate", CLIENT, _GIVE_ONE, "its log says what is wrong with it"
+)
 _ABOUT_THE_SERVERS: Final = {
     "unknown_ca": Cause(
         "the client does not trust the authority that signed the server's certificate", CLIENT, _TRUST_IT,
         _SEND_THE_CHAIN,
     ),
-    "bad_certificate": Cause(
-        "the client does not accept the server's certificate", SERVER, _LOOK_AT_IT,
-        "renew the certificate if its dates or names do not fit, and send the whole chain with it",
-    ),
-    "certificate_unknown": Cause(
-        "the client does not accept the server's certificate", SERVER, _LOOK_AT_IT,
-        "renew the certificate if its dates or names do not fit, and send the whole chain with it",
-    ),
+    "bad_certificate": _SERVERS_NOT_ACCEPTED,
+    "certificate_unknown": _SERVERS_NOT_ACCEPTED,
     "certificate_expired": Cause(
         "the server's certificate is out of date, says the client", SERVER, "check the clock of its host",
         "renew the certificate, and reload the server so that it is used",
@@ -67,10 +68,8 @@ _ABOUT_THE_CLIENTS: Final = {
         "the server does not trust the authority that signed the client's certificate", CLIENT, _GIVE_ONE,
         "add that authority to those it trusts (`ssl_client_certificate` of nginx, `ca-file` of haproxy)",
     ),
-    "bad_certificate": Cause("the server does not accept the client's certificate", CLIENT, _GIVE_ONE,
-                             "its log says what is wrong with it"),
-    "certificate_unknown": Cause("the server does not accept the client's certificate", CLIENT, _GIVE_ONE,
-                                 "its log says what is wrong with it"),
+    "bad_certificate": _CLIENTS_NOT_ACCEPTED,
+    "certificate_unknown": _CLIENTS_NOT_ACCEPTED,
     "certificate_expired": Cause("the client's certificate is out of date, says the server", CLIENT,
                                  "renew the client's certificate", "check the clock of its host"),
     "certificate_revoked": Cause("the client's certificate is revoked, says the server", CLIENT,
@@ -121,6 +120,9 @@ _OTHER: Final = Cause(
     "the {who} ended the handshake", -1, "`openssl s_client -connect HOST:PORT -servername {name}` shows what is sent",
     "its log names the reason at level info",
 )  # fmt: skip
+_BY_WANT_OF_A_CERTIFICATE: Final = frozenset({"handshake_failure", "certificate_required", "bad_certificate",
+                                              "no_certificate"})  # fmt: skip
+"""What servers say to a client that was asked for a certificate and has none (RFC 5246, 7.4.6; RFC 8446, 4.4.2.4)."""
 
 
 def cause_of(said: Said) -> Cause:
@@ -134,8 +136,3 @@ def cause_of(said: Said) -> Cause:
         return _AFTER_THE_HELLOS
     about_a_certificate = _ABOUT_THE_SERVERS if said.error_by == CLIENT else _ABOUT_THE_CLIENTS
     return about_a_certificate.get(alert) or _CAUSES.get(alert, _OTHER)
-
-
-_BY_WANT_OF_A_CERTIFICATE: Final = frozenset({"handshake_failure", "certificate_required", "bad_certificate",
-                                              "no_certificate"})  # fmt: skip
-"""What servers say to a client that was asked for a certificate and has none (RFC 5246, 7.4.6; RFC 8446, 4.4.2.4)."""

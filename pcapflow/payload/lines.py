@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from pcapflow.payload.replies import answered_by_code
 from pcapflow.payload.said import NOBODY, Said
 from pcapflow.payload.talk import MOST_CHARACTERS, Talk, tidy
 from pcapflow.tcp.states import CLIENT, SERVER
 
-_FIRST_SMTP_ERROR: Final = 400
 _REFUSAL: Final = re.compile(rb"(?!SSH-)([ -~]{1,255})\r?\n")
 """A line that an SSH server sends in place of its version (OpenSSH: ``Exceeded MaxStartups``)."""
 _RCODES: Final = {"1": "FORMERR", "2": "SERVFAIL", "3": "NXDOMAIN", "4": "NOTIMP", "5": "REFUSED"}
@@ -61,39 +61,7 @@ def _refused_by_ssh(flow: int, words: str, frame: int) -> Said:
 
 def smtp(talk: Talk) -> Said | None:
     """The first reply that refuses, or the greeting; the command that it answers, without what it says."""
-    command: tuple[str, int] = ("", 0)
-    first: tuple[str, str, int] | None = None
-    fault: tuple[str, str, int] | None = None
-    for heard in talk.of("smtp"):
-        layer = heard.layer
-        if heard.endpoint == CLIENT:
-            if (name := layer.first("req.command")) and fault is None:
-                command = tidy(name, 20), heard.frame
-            continue
-        code = layer.first("response.code")
-        if not code.isdecimal():
-            continue
-        reply = tidy(code), tidy(layer.first("rsp.parameter")), heard.frame
-        first = first or reply
-        if fault is None and int(code) >= _FIRST_SMTP_ERROR:
-            fault = reply
-    chosen = fault or first
-    if chosen is None and not command[0]:
-        return None
-    words = f"smtp {chosen[0]} {chosen[1]}" if chosen else f"smtp {command[0]}"
-    return Said(
-        flow=talk.flow,
-        protocol="smtp",
-        what=tidy(words, MOST_CHARACTERS),
-        request=command[0],
-        request_frame=command[1],
-        answer=chosen[0] if chosen else "",
-        answer_frame=chosen[2] if chosen else 0,
-        error=fault[1] if fault else "",
-        error_code=fault[0] if fault else "",
-        error_by=SERVER if fault else NOBODY,
-        error_frame=fault[2] if fault else 0,
-    )
+    return answered_by_code(talk, "smtp", "req.command", "response.code", "rsp.parameter")
 
 
 def dns(talk: Talk) -> Said | None:

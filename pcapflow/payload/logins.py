@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pcapflow.payload.said import NOBODY, Said
-from pcapflow.payload.talk import MOST_CHARACTERS, Talk, tidy
-from pcapflow.tcp.states import CLIENT, SERVER
+from pcapflow.payload.replies import MOST_OF_A_COMMAND, answered_by_code, exchanged
+from pcapflow.payload.said import Said
+from pcapflow.payload.talk import Talk, tidy
+from pcapflow.tcp.states import CLIENT
 
-_FIRST_FTP_ERROR: Final = 400
 _IMAP_CODE: Final = re.compile(r"\[([A-Z-]{2,40})[^\]]*\] ?(.*)", re.DOTALL)
 _IMAP_FAULTS: Final = ("NO", "BAD", "BYE")
 _BIND_RESPONSE: Final = "1"
@@ -30,27 +30,7 @@ _LDAP_RESULTS: Final = {
 
 def ftp(talk: Talk) -> Said | None:
     """The first reply that refuses, or the greeting; the command that it answers, without what it says."""
-    command: tuple[str, int] = ("", 0)
-    first: tuple[str, str, int] | None = None
-    fault: tuple[str, str, int] | None = None
-    for heard in talk.of("ftp"):
-        if heard.endpoint == CLIENT:
-            if (name := heard.layer.first("request.command")) and fault is None:
-                command = tidy(name, 20), heard.frame
-            continue
-        code = heard.layer.first("response.code")
-        if not code.isdecimal():
-            continue
-        reply = tidy(code), tidy(heard.layer.first("response.arg")), heard.frame
-        first = first or reply
-        if fault is None and int(code) >= _FIRST_FTP_ERROR:
-            fault = reply
-    told = fault or first
-    if told is None and not command[0]:
-        return None
-    words = f"ftp {told[0]} {told[1]}" if told else f"ftp {command[0]}"
-    answer = (told[0], told[2]) if told else ("", 0)
-    return _said(talk, "ftp", words, command, answer, fault)
+    return answered_by_code(talk, "ftp", "request.command", "response.code", "response.arg")
 
 
 def imap(talk: Talk) -> Said | None:
@@ -63,10 +43,10 @@ def imap(talk: Talk) -> Said | None:
         is_known = True
         if heard.endpoint == CLIENT:
             if (name := heard.layer.first("request_command")) and fault is None:
-                command = tidy(name.upper(), 20), heard.frame
+                command = tidy(name.upper(), MOST_OF_A_COMMAND), heard.frame
             continue
         status = heard.layer.first("response_status").upper()
-        answer = (tidy(status, 20), heard.frame) if status else answer
+        answer = (tidy(status, MOST_OF_A_COMMAND), heard.frame) if status else answer
         if fault is None and status in _IMAP_FAULTS:
             text = heard.layer.first("response").partition(f" {status} ")[2]
             parts = _IMAP_CODE.match(text)
@@ -75,7 +55,7 @@ def imap(talk: Talk) -> Said | None:
     if not is_known:
         return None
     words = f"imap {command[0]}: {answer[0]} {fault[0]} {fault[1]}" if fault else f"imap {command[0]}".strip()
-    return _said(talk, "imap", words, command, answer, fault)
+    return exchanged(talk, "imap", words, command, answer, fault)
 
 
 def ldap(talk: Talk) -> Said | None:
@@ -95,28 +75,4 @@ def ldap(talk: Talk) -> Said | None:
     if not is_known:
         return None
     words = f"ldap bind: {fault[1]} ({fault[0]})" if fault else "ldap"
-    return _said(talk, "ldap", words, ("", asked), ("", answered), fault)
-
-
-def _said(
-    talk: Talk,
-    protocol: str,
-    what: str,
-    request: tuple[str, int],
-    answer: tuple[str, int],
-    fault: tuple[str, str, int] | None,
-) -> Said:
-    """Texts with their frames; ``fault`` is code, words and frame."""
-    return Said(
-        flow=talk.flow,
-        protocol=protocol,
-        what=tidy(what, MOST_CHARACTERS),
-        request=request[0],
-        request_frame=request[1],
-        answer=answer[0],
-        answer_frame=answer[1],
-        error=fault[1] if fault else "",
-        error_code=fault[0] if fault else "",
-        error_by=SERVER if fault else NOBODY,
-        error_frame=fault[2] if fault else 0,
-    )
+    return exchanged(talk, "ldap", words, ("", asked), ("", answered), fault)

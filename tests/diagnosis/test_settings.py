@@ -18,6 +18,7 @@ from pcapflow.diagnosis.settings import (
     is_usual,
     settings_of,
 )
+from pcapflow.payload.dissect import LAYERS
 
 SECOND = 1_000_000_000
 
@@ -33,6 +34,14 @@ def test_a_port_tells_the_likely_program(port: int, settings: object) -> None:
 def test_what_is_heard_tells_more_than_the_port() -> None:
     assert settings_of(8090, "redis") is REDIS
     assert settings_of(6379, "tls") is REDIS
+
+
+def test_every_protocol_that_is_understood_tells_more_than_the_port_but_tls() -> None:
+    layers = {"pgsql": "postgres", "resp": "redis"}
+    protocols = [layers.get(layer, layer) for layer in LAYERS if layer != "tls"]
+
+    assert [protocol for protocol in protocols if settings_of(3306, protocol) is MYSQL] == ["mysql"]
+    assert {settings_of(3306, protocol) for protocol in ("smtp", "ftp", "imap", "ldap", "dns")} == {OTHER}
 
 
 def test_a_length_is_usual_where_a_timer_of_round_seconds_would_make_it() -> None:

@@ -203,14 +203,14 @@ def test_outputs_that_are_to_have_none_start_no_program(
     monkeypatch.chdir(tmp_path)
     no_tshark_is_started(monkeypatch)
     assert run(["analyze", str(path), option, "-q"]) == 0
-    assert all("health" not in page.read_text() for page in tmp_path.glob("*.html"))
+    assert all("/health" not in page.read_text() for page in tmp_path.glob("*.html"))
 
 
 @pytest.mark.usefixtures("tshark")
 def test_an_anonymous_analysis_has_no_words(path: Path) -> None:
     analysis = anonymized(pcapflow.analyze(path, payload=True))
     assert analysis.payload is NOTHING
-    assert "health" not in analysis.to_html() + analysis.to_json()
+    assert "/health" not in analysis.to_html() + analysis.to_json()
     analysis.ask()
     assert analysis.payload is NOTHING
 

@@ -197,8 +197,8 @@ def _abort(tables: Tables, story: Story, found: Resets, row: int, severity: Seve
     if cause == DATA_AFTER_CLOSE:
         drew = int(f["reset_drew_frame"][flow])
         frames += [*frames_of(late), drew]
-        told = frames_of(late) or ([drew] if found.acknowledges[row] else [])
-        what = f"data of {other}{in_frames(told)}" if late or lost else f"a segment of {other}"
+        came = frames_of(late) or ([drew] if found.acknowledges[row] else [])
+        what = f"data of {other}{in_frames(came)}" if late or lost else f"a segment of {other}"
         nobody = "found nobody to read it: nothing acknowledged it before the RST"
         why = (
             f"it had closed{in_frame(fin)}, and {what} {nobody if found.acknowledges[row] else 'found no socket there'}"

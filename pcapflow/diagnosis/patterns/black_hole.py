@@ -161,15 +161,15 @@ def _is_heard(case: Case, everyone: IntArray, sender: int, since_ns: int) -> boo
 
 def _repeated(case: Case, repeats: dict[int, list[Mark]], sender: int, connections: int) -> list[Observation]:
     """What was sent again in vain, on those of the connections that were looked at."""
-    told = [(flow, each) for flow, each in repeats.items() if each]
-    if not told:
+    seen = [(flow, each) for flow, each in repeats.items() if each]
+    if not seen:
         return []
-    often = _from_to(sorted({len(each) for _, each in told}))
-    sizes = _from_to(sorted({each[0].value for _, each in told}))
-    longest = max(each[-1].time_ns - each[0].time_ns for _, each in told)
-    flow, first = told[0]
+    often = _from_to(sorted({len(each) for _, each in seen}))
+    sizes = _from_to(sorted({each[0].value for _, each in seen}))
+    longest = max(each[-1].time_ns - each[0].time_ns for _, each in seen)
+    flow, first = seen[0]
     frames = proof(frames_of(first))
-    each_of = "" if len(told) == 1 else f", on each of {'these' if len(told) == connections else len(told)} connections"
+    each_of = "" if len(seen) == 1 else f", on each of {'these' if len(seen) == connections else len(seen)} connections"
     return [
         Observation(
             f"{case.tables.ip(flow, sender)} sent segments of {sizes} bytes again {often} times over up to "

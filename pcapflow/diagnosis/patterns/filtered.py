@@ -9,19 +9,19 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side, unique
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import count_marks
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray, Severity
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
-from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
+from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of, ports_of, server_and_ports
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.tcp import marks
 from pcapflow.tcp.completeness import COMPLETE_ACK
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, duration, listed
+from pcapflow.text.phrases import counted, duration
 from pcapflow.text.times import time_of_day
 
 _INSISTED: Final = 3
@@ -115,7 +115,7 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
     start = int(f["start_ns"][flows].min())
     syns = int(side(f, CLIENT, "syns")[flows].sum())
     clients, host = case.hosts(flows, CLIENT), tables.ip(int(flows[0]), SERVER)
-    where, path = _where(case, flows), path_of(case, flows)
+    where, path = server_and_ports(case, flows), path_of(case, flows)
     frames = case.frames("first_frame", flows)
     span = int(side(f, CLIENT, "last_ns")[flows].max()) - start
     meanwhile = (
@@ -145,13 +145,6 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
     )
 
 
-def _where(case: Case, flows: IntArray) -> str:
-    ports = unique(case.column("server_port")[flows]).tolist()
-    if len(ports) == 1:
-        return case.tables.server(int(flows[0]))
-    return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
-
-
 def _headline(case: Case, found: _Blocked, host: str, where: str, whose: str, since: str) -> str:
     tries = counted(len(found.flows), "attempt")
     if found.why == "host":
@@ -164,13 +157,9 @@ def _headline(case: Case, found: _Blocked, host: str, where: str, whose: str, si
             f"What {whose} sends to {where} is dropped: {tries} since {since} had no answer, while others are served."
         )
     answers = (
-        f"{host} answers on port {_ports(case, found.works)}" if len(found.works) else f"{host} was heard as a client"
+        f"{host} answers on port {ports_of(case, found.works)}" if len(found.works) else f"{host} was heard as a client"
     )
     return f"What is sent to {where} is dropped: {tries} of {whose} since {since} had no answer, while {answers}."
-
-
-def _ports(case: Case, flows: IntArray) -> str:
-    return listed([str(port) for port in unique(case.column("server_port")[flows]).tolist()], 4)
 
 
 def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
@@ -186,7 +175,7 @@ def _contrast(case: Case, found: _Blocked, host: str) -> Observation:
         return Observation(f"meanwhile {host} was heard as a client of others")
     return Observation(
         f"meanwhile {host} was heard on {counted(len(works), 'connection')} to port "
-        f"{_ports(case, works)}{in_frames(frames)}",
+        f"{ports_of(case, works)}{in_frames(frames)}",
         frames,
     )
 
@@ -281,6 +270,5 @@ def _between_the_same(case: Case, flows: IntArray) -> Observation:
     if not len(works):
         return Observation("no connection between these hosts came about")
     frames = case.frames("server_first_frame", works)
-    ports = listed([str(port) for port in np.unique(f["server_port"][works]).tolist()], 4)
-    text = f"{counted(len(works), 'connection')} between the same hosts came about, to port {ports}"
+    text = f"{counted(len(works), 'connection')} between the same hosts came about, to port {ports_of(case, works)}"
     return Observation(text + in_frames(frames), frames)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
-from pcapflow.anomalies.lookup.columns import among, unique
+from pcapflow.anomalies.lookup.columns import among
 from pcapflow.anomalies.lookup.groups import host_keys, server_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
 from pcapflow.anomalies.resets.ttl import usual_ttls
@@ -16,11 +16,11 @@ from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.icmp_messages import observed
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
-from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of
+from pcapflow.diagnosis.paths import MAX_PATHS, blamed, path_of, ports_of, server_and_ports
 from pcapflow.diagnosis.pattern import pattern
 from pcapflow.diagnosis.rejections import Rejection, accepted, rejections
 from pcapflow.tcp.states import CLIENT, SERVER
-from pcapflow.text.phrases import counted, listed
+from pcapflow.text.phrases import counted
 from pcapflow.text.times import time_of_day
 
 _INSISTED: Final = 3
@@ -32,9 +32,8 @@ def firewall_rejects(case: Case) -> Sequence[Explanation]:
     """Something on the path, or a firewall of the server's host, rejects connections to some ports or of some hosts.
 
     Seen: attempts that drew a RST in the server's name with another TTL (hop limit) than all else of its host, as did
-        the first words on several connections to it; or an
-        ICMP error that says that it is prohibited, that the port cannot be reached, or that a host cannot be reached
-        which answers others.
+        the first words on several connections to it; or an ICMP error that says that it is prohibited, that the port
+        cannot be reached, or that a host cannot be reached which answers others.
     Unless: the RST has the TTL of the host's other packets (then nothing listens there, PI105), one client tried many
         ports (a scan), or the host is not heard by anybody (PI401).
     Means: the service may run well; a rule decides that this client, or nobody, may reach it.
@@ -56,7 +55,7 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
     first = int(starts.min())
     clients = case.hosts(flows, CLIENT)
     host = tables.ip(int(flows[0]), SERVER)
-    where = _where(case, flows)
+    where = server_and_ports(case, flows)
     path = path_of(case, flows)
     itself = found.sender == host
     return Explanation(
@@ -80,14 +79,6 @@ def _explanation(case: Case, found: Rejection) -> Explanation:
         ),
         remedy=_remedy(found, path, where, clients, first, itself=itself),
     )  # fmt: skip
-
-
-def _where(case: Case, flows: IntArray) -> str:
-    """The server, or its host with the ports."""
-    ports = unique(case.column("server_port")[flows]).tolist()
-    if len(ports) == 1:
-        return case.tables.server(int(flows[0]))
-    return f"{case.tables.ip(int(flows[0]), SERVER)} (ports {listed([str(port) for port in ports], 4)})"
 
 
 def _headline(case: Case, found: Rejection, where: str, whose: str, first_ns: int) -> str:
@@ -151,10 +142,9 @@ def _others(case: Case, flows: IntArray) -> list[Observation]:
             )
         )
     else:
-        ports = unique(case.column("server_port")[works]).tolist()
         found.append(
             Observation(
-                f"on port {listed([str(port) for port in ports], 4)} the same host accepted "
+                f"on port {ports_of(case, works)} the same host accepted "
                 f"{counted(len(works), 'connection')}{in_frames(frames)}",
                 frames,
             )

@@ -197,19 +197,19 @@ def _is_wanted(case: Case, found: _Slow) -> bool:
 
 def _polling(case: Case, found: _Slow) -> Explanation:
     """Answers that all take the same time, to clients that ask again at once: the packets do not tell why."""
-    told = _explanation(case, found)
+    slow_answers = _explanation(case, found)
     timer, slow = duration(_timer_ns(found)), counted(int(np.count_nonzero(found.is_slow)), "connection")
     server = case.tables.server(int(found.flows[0]))
     remedy = Remedy(
         "Server", f"nothing if it is long polling; else find out what it waits for, and gives up after {timer}"
     )
     return dataclasses.replace(
-        told,
+        slow_answers,
         severity=Severity.INFO,
         confidence=POSSIBLE,
         headline=(
             f"{server} answers after {timer} each time on {slow}, whose clients ask again at once, since "
-            f"{time_of_day(told.start_ns)}: long polling, or a wait that always ends in the same time-out."
+            f"{time_of_day(slow_answers.start_ns)}: long polling, or a wait that always ends in the same time-out."
         ),
         blame=NOBODY,
         against=("a program that is slow in the same way each time looks the same as long polling",),

@@ -50,7 +50,8 @@ def quality(tables: Tables) -> CaptureQuality:
         names = ("packets", "syns", "rsts", "retransmitted")
         packets, syns, rsts, repeated = (side(f, endpoint, name) for name in names)
         # Whoever goes on after its SYN was answered; without a SYN, one stray segment says nothing.
-        spoke = packets - syns - rsts - np.maximum(repeated - np.maximum(syns - 1, 0), 0)
+        late = count_marks(tables, marks.OUT_OF_ORDER, endpoint=endpoint)
+        spoke = packets - syns - rsts - late - np.maximum(repeated - np.maximum(syns - 1, 0), 0)
         alone |= ~talked[1 - endpoint] & (spoke >= np.where(syns > 0, 1, 3))
     both = talked[CLIENT] & talked[SERVER]
     two_way = int(np.count_nonzero(both))

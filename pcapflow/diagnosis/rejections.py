@@ -9,7 +9,7 @@ import numpy as np
 from pcapflow.anomalies.lookup.columns import SIDES, indices, side, unique
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import IntArray
-from pcapflow.anomalies.opening.icmp import icmp_errors
+from pcapflow.anomalies.opening.icmp import NOT_OPENED, icmp_errors
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.resets.causes import resets
 from pcapflow.diagnosis.case import Case
@@ -26,6 +26,9 @@ _ANSWER_NS: Final = 1_000_000_000
 """A device answers what it does not let pass within this time; words that come so soon belong to the opening."""
 _FORGED: Final = 2
 """One RST with another TTL may have taken another path."""
+
+_NO_WAY: Final = {4: tuple(3 << 8 | code for code in (0, 1, 6, 7, 11, 12)), 6: (1 << 8 | 0, 1 << 8 | 3)}
+"""What a router says that has no route, or does not find the host (RFC 1812, 5.2.7.1; RFC 4443, 3.1)."""
 
 
 class Rejection(NamedTuple):
@@ -88,6 +91,23 @@ def rejections(case: Case) -> list[Rejection]:
             members = unique(np.array([message.flow for message in icmp], dtype=np.int64))
             found.append(Rejection(members, sender, tuple(icmp)))
     return found
+
+
+def unreachable_hosts(case: Case) -> list[Rejection]:
+    """Attempts to connect to hosts that a router has no way to, and that nobody reaches, by the router that says so."""
+    errors = icmp_errors(case.tables, case.config)
+    unopened = (errors.outcomes == NOT_OPENED) & ~scanned(case.tables, case.config)[errors.flows]
+    by_sender: dict[str, list[Message]] = {}
+    first: dict[int, str] = {}
+    for message in messages(case, np.sort(errors.flows[unopened])):
+        sender = first.setdefault(message.flow, message.sender)
+        lacks_way = message.value in _NO_WAY[message.family] and not _rejects(case, message)
+        if sender and lacks_way and sender != case.tables.ip(message.flow, SERVER):
+            by_sender.setdefault(sender, []).append(message)
+    return [
+        Rejection(unique(np.array([message.flow for message in icmp], dtype=np.int64)), sender, tuple(icmp))
+        for sender, icmp in by_sender.items()
+    ]
 
 
 def _rejects(case: Case, message: Message) -> bool:

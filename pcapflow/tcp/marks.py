@@ -38,6 +38,7 @@ MARK_ICMP_UNREACHABLE: Final = 25
 MARK_TAKEN_BACK: Final = 26
 MARK_RESET_OF_OLDER: Final = 27
 MARK_DUPLICATE_SACK: Final = 28
+MARK_ACKED_MISSING: Final = 29
 
 MARK_NAMES: Final = (
     "retransmission",
@@ -69,4 +70,5 @@ MARK_NAMES: Final = (
     "taken-back",
     "reset-of-older",
     "duplicate-sack",
+    "acked-missing",
 )

@@ -169,7 +169,8 @@ def count_data(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, marks: i64) 
     What is sent again in smaller segments, as an ICMP error asked, was not lost by chance and counts not at all.
     """
     units: i64 = in_segments(flow, s.payload_len)
-    if marks & RETRANSMISSIONS or (marks & _OUT_OF_ORDER and _has_passed(x, y, s)):
+    again = marks & RETRANSMISSIONS != 0 or (marks & _OUT_OF_ORDER != 0 and _has_passed(x, y, s))
+    if again and not _is_new_here(x, s):
         if s.seq == x.again_seq or (x.too_big_rel >= 0 and x.rel(s.seq) < x.too_big_rel):
             return
         x.again_seq = s.seq
@@ -177,6 +178,15 @@ def count_data(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, marks: i64) 
     elif s.payload_len > x.largest:
         x.largest = s.payload_len
     x.data_segments += units
+
+
+def _is_new_here(x: Endpoint, s: TapSegment) -> bool:
+    """Whether it holds bytes that were acknowledged before they passed, now for the first time: nobody sent it again.
+
+    Wireshark cannot know, as all that comes after its ACK is a retransmission to it.
+    """
+    rel: i64 = x.rel(s.seq)
+    return x.unseen > 0 and x.unseen_start_rel <= rel and rel + s.payload_len <= x.unseen_end_rel
 
 
 def _has_passed(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:

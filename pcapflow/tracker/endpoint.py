@@ -96,8 +96,9 @@ class Endpoint:
         hi, lo, port: its address in two halves, and its port.
         retransmitted: segments that Wireshark calls retransmissions.
         after_fin: bytes it sent after the peer's FIN had passed.
-        unseen, unseen_end_rel: how many numbers it must have used that have not passed, and that the peer acknowledged;
-            and the one after the last of them, -1 none. Once its end is settled, bytes of payload.
+        unseen, unseen_start_rel, unseen_end_rel: how many numbers it must have used that have not passed, and that the
+            peer acknowledged; the first and the one after the last of those that were acknowledged last, -1 none. Once
+            its end is settled, bytes of payload.
         mss, wscale: what its SYN offers; -1 not seen.
         ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
         syn_form: of its first SYN: ``window | order << 16``, the window not scaled, and the number of the order of its
@@ -203,6 +204,7 @@ class Endpoint:
         self.too_big_rel: i64 = -1
         self.after_fin: i64 = 0
         self.unseen: i64 = 0
+        self.unseen_start_rel: i64 = -1
         self.unseen_end_rel: i64 = -1
         self.mss: i64 = -1
         self.wscale: i64 = -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from pcapflow.tcp.marks import MARK_DUPLICATE_SACK
+from pcapflow.tcp.marks import MARK_ACKED_MISSING, MARK_DUPLICATE_SACK
 from pcapflow.tcp.states import (
     ACK_OF_FIN_RX,
     ASSUMED,
@@ -38,19 +38,28 @@ def ack_passed(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
             x.check_clock(s.tsval, s.time_ns, y.timed_ns)
             _time_round_trip(y, s)
     if ack_rel > y.next_rel:
-        y.unseen += ack_rel - y.next_rel
-        y.unseen_end_rel = ack_rel
-        add_letter(flow, y, H_GAP)
+        _acked_missing(flow, x, y, s, y.next_rel, ack_rel - y.next_rel)
         y.next_rel = ack_rel
     elif y.hole_bytes > 0 and ack_rel == y.next_rel:
-        y.unseen += y.hole_bytes
+        _acked_missing(flow, x, y, s, y.hole_start_rel, y.hole_bytes)
         y.unseen_end_rel = y.hole_end_rel
-        add_letter(flow, y, H_GAP)
         y.hole_bytes = 0
     if ack_rel >= 1 and (y.state == SYN_RCVD or y.state == SYN_SENT):
         ack_of_syn_passed(flow, x, y, s)
     if y.fin_rel >= 0 and ack_rel > y.fin_rel:
         _ack_of_fin_passed(flow, y, s)
+
+
+def _acked_missing(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, start_rel: i64, missing: i64) -> None:
+    """An ACK of ``x`` covers numbers of ``y`` that have not passed: the capture lacks them, or holds them later."""
+    if y.unseen_end_rel != start_rel:
+        y.unseen_start_rel = start_rel
+    y.unseen += missing
+    y.unseen_end_rel = start_rel + missing
+    add_letter(flow, y, H_GAP)
+    if y.packets > 0 or y.unseen == missing:
+        # Of a side that is missing altogether each ACK would be marked, and say the same: its first is enough.
+        flow.mark(s.frame, s.time_ns, x, MARK_ACKED_MISSING, missing)
 
 
 def _time_round_trip(y: Endpoint, s: TapSegment) -> None:

@@ -146,10 +146,24 @@ def infer_fin(flow: Flow, x: Endpoint, basis: i64, crossed: bool) -> None:
 
 def move_on(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     """Follows how far ``x`` has come in its sequence numbers, and which of them have not passed."""
+    if x.unseen > 0 and s.payload_len > 0:
+        _captured_late(x, s)
     if s.end_rel > x.next_rel:
         _new_numbers(x, y, s)
     elif s.end_rel > s.rel:
         _old_numbers(flow, x, y, s)
+
+
+def _captured_late(x: Endpoint, s: TapSegment) -> None:
+    """Takes what passes after its ACK, as where a capture mixes up its two directions, off what it seemed to lack."""
+    filled: i64 = min(s.end_rel, x.unseen_end_rel) - max(s.rel, x.unseen_start_rel)
+    if filled <= 0:
+        return
+    x.unseen -= min(filled, x.unseen)
+    if s.rel <= x.unseen_start_rel:
+        x.unseen_start_rel = s.end_rel
+    elif s.end_rel >= x.unseen_end_rel:
+        x.unseen_end_rel = s.rel
 
 
 def _new_numbers(x: Endpoint, y: Endpoint, s: TapSegment) -> None:

@@ -13,7 +13,7 @@ from tests.anomalies.cases import codes, fires, only, spares
 @fires("PF901")
 def test_acknowledged_bytes_that_the_capture_lacks() -> None:
     capture = Told()
-    capture.flow(server_unseen=1448).opens().data(SERVER, 1.0, 100_000).mark(m.ACKED_UNSEEN, CLIENT, 2.0)
+    capture.flow(server_unseen=1448).opens().data(SERVER, 1.0, 100_000).mark(m.MARK_ACKED_MISSING, CLIENT, 2.0)
 
     row = only(capture.anomalies(), "PF901")
 

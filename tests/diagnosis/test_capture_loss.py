@@ -64,3 +64,33 @@ def test_a_filter_that_lets_no_data_pass_is_not_a_buffer_that_overflows() -> Non
 @spares("PI901")
 def test_what_was_sent_again_was_lost_in_the_network() -> None:
     assert not told(incidents(repeated(SENT_AGAIN, 4, apart_ms=100)), "capture-loss")
+
+
+@fires("PI901")
+def test_the_frames_that_acknowledge_what_is_missing_are_cited() -> None:
+    """And none of those that acknowledge what passed."""
+    lost = only(incidents(repeated(LACKING, 1)), "capture-loss")
+
+    assert lost.why[0].frames == (7,)
+
+
+@spares("PI901")
+def test_what_the_capture_holds_after_its_ack_is_not_missing() -> None:
+    mixed_up = f"""{OPEN}
+      3    > P.  1:101    ack 1
+      5    > .   101:101  ack 1001
+      5.1  < .   1:1001   ack 101
+      8    < .   1001:2001 ack 101
+      9    > .   101:101  ack 2001
+    """
+    assert not told(incidents(repeated(mixed_up, 4, apart_ms=100)), "capture-loss")
+
+
+@fires("PI901")
+def test_what_was_acknowledged_before_its_sender_was_seen_is_cited() -> None:
+    late = """
+      0    < S.  0:0      ack 1
+      1    < P.  1:46     ack 46
+      2    > P.  46:65    ack 46
+    """
+    assert only(incidents(repeated(late, 1)), "capture-loss").why[0].frames == (2,)

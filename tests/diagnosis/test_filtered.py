@@ -52,6 +52,16 @@ def test_attempts_that_are_answered_are_not_filtered() -> None:
     assert not told(incidents(repeated(WORKS, 8, apart_ms=1000), end_ms=20_000), "filtered")
 
 
+@fires("PI405")
+def test_a_single_syn_had_no_answer_until_the_capture_ended() -> None:
+    found = incidents(repeated("0  > S   0:0", 1), end_ms=20_000)
+
+    assert (
+        "1 SYN of 1 attempt to 198.51.100.2:80 had no answer in the 20 s that were left"
+        in only(found, "filtered").why[0].text
+    )
+
+
 ANSWERED_IN_VAIN = """
       0  > S   0:0
       1  < S.  0:0    ack 1

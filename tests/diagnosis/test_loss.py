@@ -109,3 +109,43 @@ def test_a_path_that_is_out_for_a_while_is_no_share() -> None:
    3501  < P.  21:41  ack 21
 """
     assert not told(incidents(repeated(stalls, 6, apart_ms=20)), "loss")
+
+
+ONE_FLIGHT = f"""{OPEN}
+     10    > P.  1:11      ack 1
+     10.1  < .   1:1       ack 11
+     20    < .   1:101     ack 11
+     20.1  < .   101:201   ack 11
+     20.2  < .   201:301   ack 11
+     20.3  < .   301:401   ack 11
+     20.4  < .   401:501   ack 11
+     20.5  < P.  501:601   ack 11
+     30    > .   11:11     ack 101
+    230    < .   101:201   ack 11
+    240    > .   11:11     ack 201
+    240.1  < .   201:301   ack 11
+    240.2  < .   301:401   ack 11
+    250    > .   11:11     ack 401
+    250.1  < .   401:501   ack 11
+    250.2  < P.  501:601   ack 11
+    260    > .   11:11     ack 601
+"""
+
+
+@fires("PI406")
+def test_one_flight_that_is_repaired_over_several_round_trips_is_a_single_burst() -> None:
+    lossy = only(incidents([Connection(ONE_FLIGHT)]), "loss")
+
+    assert lossy.severity is Severity.LOW
+    assert "had losses; all of them in one burst (frames" in lossy.why[1].text
+    assert "it was a single burst" in lossy.against[0]
+
+
+@fires("PI406")
+def test_a_wait_is_told_only_where_something_was_sent_again_in_it() -> None:
+    waits = [
+        any("the longest wait" in seen.text for seen in only(incidents([Connection(ladder)]), "loss").why)
+        for ladder in (ONE_FLIGHT, download(60, range(5, 60, 5)))
+    ]
+
+    assert waits == [False, True]

@@ -41,3 +41,15 @@ def test_a_capture_of_one_direction_is_one_fact(isn: tuple[int, int]) -> None:
 @spares("PI902")
 def test_a_side_that_gets_no_answer_is_not_alone_in_the_capture() -> None:
     assert not told(incidents(repeated(UNANSWERED, 5, apart_ms=100)), "one-way-capture")
+
+
+@spares("PI902")
+def test_a_side_that_says_the_same_again_at_once_goes_not_on() -> None:
+    """Wireshark calls what comes again within a moment out of order."""
+    same = """
+      0    > P.  1:31     ack 1
+      0.1  > P.  1:34     ack 1
+      0.2  > P.  1:35     ack 1
+      0.3  > P.  1:26     ack 1
+    """
+    assert not told(incidents(repeated(same, 5, apart_ms=100)), "one-way-capture")

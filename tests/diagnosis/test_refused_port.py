@@ -109,3 +109,18 @@ def test_a_port_that_accepts_others_has_a_listener() -> None:
     found = incidents([*repeated(ANSWERED, 1), *repeated(REFUSED, 5, at_ms=1000, first_port=41_000)])
 
     assert not told(found, "refused-port")
+
+
+@fires("PI105")
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_rst_with_the_ttl_of_its_hosts_other_packets_is_its_own(heard: bool) -> None:
+    """As a client the host speaks as well."""
+    refused = REFUSED.replace("< R.  0:0    ack 1", "< R.  0:0    ack 1 ttl 61")
+    spoken = ANSWERED.replace("ack 1\n", "ack 1 ttl 61\n").replace("> S   0:0", "> S   0:0 ttl 61")
+    other = Connection(spoken, 50, (HOST, 50_000), ("203.0.113.9", 22))
+    refusal = only(incidents([*repeated(refused, 1), *([other] if heard else [])]), "refused-port")
+
+    itself = "198.51.100.2 sent the RST itself: its TTL of 61 is that of its others (frame 2)"
+    assert (itself in [seen.text for seen in refusal.why]) == heard
+    assert ("own firewall" in refusal.against[0]) == heard
+    assert ("the host is not heard otherwise" in refusal.against[0]) == (not heard)

@@ -166,6 +166,33 @@ def test_a_server_that_does_not_accept_in_time_is_told_as_that() -> None:
     assert not told(found, "slow-server")
 
 
+@spares("PI104")
+@pytest.mark.parametrize("opened", [True, False], ids=["the server spoke first", "the beginning is not captured"])
+def test_words_of_a_servers_own_are_no_slow_answer(opened: bool) -> None:
+    """A person at a prompt, and a keep-alive of BGP, come when they come."""
+    words = f"""{OPEN}
+      7000   < P.  1:4    ack 1
+      7001   > .   1:1    ack 4
+      7002   > P.  1:20   ack 4
+      7003   < .   4:4    ack 20
+      13000  < P.  4:10   ack 20
+    """ if opened else """
+      0      > P.  1:20   ack 1
+      1      < .   1:1    ack 20
+      6000   < P.  1:20   ack 20
+      6001   > .   20:20  ack 20
+    """  # fmt: skip
+    assert not told(incidents([Connection(words)]), "slow-server")
+
+
+@fires("PI104")
+@pytest.mark.parametrize(("count", "words"), [(1, "its answers begin within"), (12, "nine of ten answers begin")])
+def test_nine_of_ten_are_spoken_of_where_there_are_ten(count: int, words: str) -> None:
+    slow = only(incidents(several(*(4000 + 300 * i for i in range(count)))), "slow-server")
+
+    assert any(words in remedy.text for remedy in slow.remedy)
+
+
 def events(every_ms: float, count: int) -> str:
     """One question, and words that come one after another without any further question."""
     words = "".join(

@@ -204,3 +204,61 @@ def test_a_reset_that_a_device_sent_says_nothing_of_the_server() -> None:
       6  < P.  1:21  ack 11 ttl 60
     """
     assert not told(incidents(repeated(injected, 3)), "unread-data-reset")
+
+
+@fires("PI106")
+@pytest.mark.parametrize(("gave_up", "confidence"), [(False, "likely"), (True, "possible")])
+def test_a_client_that_resets_a_download_had_not_read_it_while_it_still_came(gave_up: bool, confidence: str) -> None:
+    """Long after the last of it, the client may as well have given up what no longer came."""
+    download = f"""{OPEN}
+      3      > P.  1:101      ack 1
+      4      < .   1:1461     ack 101
+      5      < .   1461:2921  ack 101
+      6      > .   101:101    ack 2921
+      7      < .   2921:4381  ack 101
+      {30_000 if gave_up else 8}  > R.  101:101  ack 2921
+    """
+    reset = only(incidents(repeated(download, 2)), "unread-data-reset")
+
+    assert reset.confidence == confidence
+    texts = " | ".join(observation.text for observation in reset.why)
+    assert ("data of the server still came" in texts) == (not gave_up)
+    assert "had begun to speak" not in texts
+
+
+@fires("PI106")
+def test_a_goodbye_is_not_called_a_request() -> None:
+    goodbye = f"""{ANSWERED}
+      100  > F.  11:16  ack 21
+      101  < .   21:21  ack 17
+      130  < R.  21:21  ack 17
+    """
+    reset = only(incidents(repeated(goodbye, 2)), "unread-data-reset")
+
+    assert reset.headline.endswith(": 2 clients had closed after words that got no answer.")
+    assert reset.severity == Severity.LOW
+
+
+@fires("PI106")
+@pytest.mark.parametrize(("sent", "severity"), [(2, Severity.LOW), (400, Severity.MEDIUM)])
+def test_a_few_bytes_that_cross_the_fin_are_mild(sent: int, severity: Severity) -> None:
+    crossed = f"""{ANSWERED}
+      100    > P.  11:{11 + sent}       ack 21
+      100.3  < F.  21:21       ack 11
+      100.6  > .   {11 + sent}:{11 + sent}  ack 22
+      100.7  < R   21:21
+    """
+    assert only(incidents([at(0, crossed, 40_000)]), "unread-data-reset").severity == severity
+
+
+@fires("PI106")
+def test_a_request_that_crosses_the_fin_is_a_request_although_the_client_closes_then() -> None:
+    crossed = f"""{ANSWERED}
+      100    > P.  11:411   ack 21
+      100.3  < F.  21:21    ack 11
+      100.6  > F.  411:411  ack 22
+      100.7  < R   21:21
+    """
+    reset = only(incidents([at(0, crossed, 40_000)]), "unread-data-reset")
+
+    assert reset.headline.endswith(": 1 request got no answer.")

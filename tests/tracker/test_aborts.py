@@ -326,7 +326,7 @@ def test_what_acknowledges_more_than_passed_may_be_in_flight(climb: Climb) -> No
     """The capture lacks ten bytes: they were sent before the RST, as far as anyone knows."""
     story = climb(f"""{HANDSHAKE}
      10  > R.  6:6    ack 6 | CLOSED       | CLOSED?      | reset
-   10.9  < .   6:6   ack 16 |              |              |
+   10.9  < .   6:6   ack 16 |              |              | acked-missing
     """)
 
     assert story.marked("taken-back") == []

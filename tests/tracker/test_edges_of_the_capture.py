@@ -163,7 +163,7 @@ def test_only_one_direction_was_captured(climb: Climb) -> None:
       0  > S   0:0             | SYN_SENT     |                        |
      10  > .   1:1     ack 1   | ESTABLISHED+ | SYN_RCVD+ ESTABLISHED? |
      11  > P.  1:101   ack 1   |              |                        |
-     30  > .   101:101 ack 501 |              |                        |
+     30  > .   101:101 ack 501 |              |                        | acked-missing
      40  > F.  101:101 ack 502 | FIN_WAIT_1   | CLOSE_WAIT?            |
      50  > .   102:102 ack 502 |              |                        |
     """)

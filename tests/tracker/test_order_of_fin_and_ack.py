@@ -357,7 +357,7 @@ def test_a_byte_that_is_never_seen_and_then_a_fin(climb: Climb) -> None:
      10  > F.  6:6    ack 6 | FIN_WAIT_1   | CLOSE_WAIT+  |
      11  < .   7:7    ack 7 | FIN_WAIT_2+  |              |
     300  < F.  7:7    ack 7 | TIME_WAIT+   | LAST_ACK     |
-    301  > .   7:7    ack 8 |              | CLOSED?      |
+    301  > .   7:7    ack 8 |              | CLOSED?      | acked-missing
     """)
 
 

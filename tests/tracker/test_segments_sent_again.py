@@ -180,3 +180,33 @@ def test_a_duplicate_sack_tells_what_was_sent_again_needlessly(
     311  < .   1:1    ack 21  sack {sack}""")
 
     assert story.marked("duplicate-sack") == ([(8, "server", 1)] if needless else [])
+
+
+@pytest.mark.parametrize("late_ms", [40.1, 700.0], ids=["directions mixed up", "sent again needlessly"])
+def test_what_passes_after_its_ack_is_neither_missing_nor_sent_again(follow: Climb, late_ms: float) -> None:
+    """It passes for the first time: nothing tells that it had been on its way before."""
+    story = follow(f"""{OPEN}
+     30  > P.  1:11    ack 1
+     35  < .   1:1     ack 11
+     40  < .   1:1     ack 2931
+   {late_ms}  > .   11:1471   ack 1
+   {late_ms + 0.1}  > .   1471:2931 ack 1
+    800  > P.  2931:2941   ack 1
+    810  < .   1:1     ack 2941""")
+
+    assert story.flow("client_unseen") == 0
+    assert story.marked("acked-missing") == [(6, "server", 2920)]
+    assert counted(story) == (4, 0)
+
+
+def test_what_passes_after_the_ack_of_more_leaves_the_rest_missing(follow: Climb) -> None:
+    story = follow(f"""{OPEN}
+     30  > P.  1:11    ack 1
+     40  < .   1:1     ack 2931
+   40.1  > .   11:1471 ack 1
+    400  > .   11:1471 ack 1
+    800  > P.  2931:2941   ack 1
+    810  < .   1:1     ack 2941""")
+
+    assert story.flow("client_unseen") == 1460
+    assert counted(story) == (4, 1)

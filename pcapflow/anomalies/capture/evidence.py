@@ -24,17 +24,14 @@ PART_ONE_WAY_PERCENT: Final = 10
 HOSTS_NAMED: Final = 3
 
 
-def _gaps(tables: Tables, flows: IntArray) -> IntArray:
-    """Rows of ACKs, in these flows, of what was not captured; not of those that an older connection answered with."""
-    m = tables.marks
-    rows = rows_with(tables, marks.ACKED_UNSEEN)
-    rows = rows[among(m["flow"][rows], flows)]
-    older = rows_with(tables, marks.MARK_CHALLENGE_ACK, marks.MARK_UNEXPECTED)
-    return rows[~among(m["frame"][rows], m["frame"][older])]
-
-
 def _first_frames(table: Table, rows: IntArray) -> tuple[int, ...]:
     return proof(np.sort(table["frame"][rows])[:8].tolist())
+
+
+def _acks_of_missing(tables: Tables, flows: IntArray) -> tuple[int, ...]:
+    """The first frames on these flows that acknowledge what had not passed by then."""
+    rows = rows_with(tables, marks.MARK_ACKED_MISSING)
+    return _first_frames(tables.marks, rows[among(tables.marks["flow"][rows], flows)])
 
 
 @rule("PF901", "capture-incomplete", title="Packets missing from the capture", limit=Limit.GAPS)
@@ -70,7 +67,7 @@ def capture_incomplete(tables: Tables, config: Config) -> Hits:
         Finding(
             severity=Severity.MEDIUM if grave else Severity.LOW,
             time_ns=capture.first_ns,
-            frames=_first_frames(tables.marks, _gaps(tables, flows)),
+            frames=_acks_of_missing(tables, flows),
             detail="; ".join(parts),
             count=len(flows),
             flows=tuple(worst[:MAX_FLOWS].tolist()),

@@ -7,12 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from pcapflow.anomalies.cite import in_frames, proof
+from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, per_flow
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import SIDES, among, chosen, side
 from pcapflow.anomalies.lookup.timeline import Mark, Story, frames_of, last_times
 from pcapflow.anomalies.model import CERTAIN, LIKELY, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
+from pcapflow.anomalies.opening.refused import opened_instead
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.anomalies.rule import Lead, rule
 from pcapflow.config import Config
@@ -129,7 +130,8 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
             listens.
         Network: go to the device that sent the message and look for its rule or missing route.
     Else: a connection whose peer is still heard took the message as a hint only (RFC 1122, 4.2.3.9); then this is
-        information. So is a message for a connection that was over. "Fragmentation needed" is how the sender learns
+        information. So is a message for a connection that was over, and one for an attempt after which the client was
+        let in at once over the other IP version (RFC 8305). "Fragmentation needed" is how the sender learns
         that a link takes only smaller packets: it sends smaller ones, and nothing is wrong (RFC 1191).
     Source: RFC 792, RFC 4443 and RFC 1122, 4.2.3.9.
     """
@@ -137,6 +139,7 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
     ended = found.fatal
     # What answers the probes of a scan is told with it (PF109).
     rows = np.flatnonzero(~scanned(tables, config)[found.flows])
+    instead = np.where(found.outcomes == NOT_OPENED, opened_instead(tables, found.flows), -1)
 
     def finding(story: Story, hit: Hit) -> Finding:
         _, flow, endpoint = hit
@@ -150,21 +153,25 @@ def rejected_by_icmp(tables: Tables, config: Config) -> Hits:
         by_whom = f"{who} told {whom} by {number}{in_frames(frames_of(errors))},"
         if not who:
             by_whom = f"{number}{in_frames(frames_of(errors))} told {whom}"
+        other, anew, then = int(instead[row]), 0, ""
+        if other >= 0:
+            anew = int(tables.flows["first_frame"][other])
+            then = f"; then {tables.client(other)} opened one to {tables.server(other)}{in_frame(anew)}"
         return Finding(
-            severity=Severity.MEDIUM if ended[row] else Severity.INFO,
+            severity=Severity.MEDIUM if ended[row] and other < 0 else Severity.INFO,
             flow=flow,
             endpoint=peer if ended[row] and is_peer else NOBODY,
             time_ns=leading.time_ns,
-            frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(errors)]),
+            frames=proof([int(tables.flows["first_frame"][flow]), *frames_of(errors), anew]),
             detail=(
                 f"{by_whom} about its segments to {tables.name(flow, peer)}: "
-                f"{icmp_text(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}"
+                f"{icmp_text(int(tables.flows['family'][flow]), leading.value)}; {_outcome(tables, found, row)}{then}"
             ),
             confidence=CERTAIN if found.outcomes[row] == NOT_OPENED else LIKELY,
             alternatives=("the message is forged: whoever sees or guesses the sequence number can send it",),
         )
 
-    weight = ended[rows].astype(np.int64)
+    weight = (ended[rows] & (instead[rows] < 0)).astype(np.int64)
     return per_flow(tables, found.flows[rows], finding, weight=weight, endpoints=found.endpoints[rows])
 
 

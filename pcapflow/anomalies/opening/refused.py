@@ -52,7 +52,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     servers = np.full(len(flows), SERVER)
     usual_ttl = usual_ttls(tables, flows, servers)
     is_foreign = foreign_ttls(tables, flows, servers, usual_ttl)
-    instead = _opened_instead(tables, flows)
+    instead = opened_instead(tables, flows)
 
     def finding(story: Story, hit: Hit) -> Finding:
         row, flow, _ = hit
@@ -87,7 +87,7 @@ def connection_refused(tables: Tables, config: Config) -> Hits:
     return per_flow(tables, flows, finding, weight=np.where(instead < 0, 1, 0))
 
 
-def _opened_instead(tables: Tables, flows: IntArray) -> IntArray:
+def opened_instead(tables: Tables, flows: IntArray) -> IntArray:
     """For each of these refused flows the next one to the same port, where that is the same program's second try.
 
     It is taken for that when it follows at once, over the other IP version, and is opened; -1 elsewhere.

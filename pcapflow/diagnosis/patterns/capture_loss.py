@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.model import CERTAIN, Severity
 from pcapflow.diagnosis.case import Case, named
@@ -32,7 +33,7 @@ def capture_loss(case: Case) -> Sequence[Explanation]:
     dropped = case.tables.capture.dropped
     if not places and dropped <= 0:
         return []
-    unseen = case.column("client_unseen") + case.column("server_unseen")
+    unseen = quality(case.tables).unseen
     flows = indices(unseen > 0)
     flows = flows[np.argsort(-unseen[flows], kind="stable")]
     capture = case.tables.capture

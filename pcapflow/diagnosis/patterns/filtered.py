@@ -117,7 +117,10 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
     clients, host = case.hosts(flows, CLIENT), tables.ip(int(flows[0]), SERVER)
     where, path = server_and_ports(case, flows), path_of(case, flows)
     frames = case.frames("first_frame", flows)
-    span = duration(int(side(f, CLIENT, "last_ns")[flows].max()) - start)
+    span = int(side(f, CLIENT, "last_ns")[flows].max()) - start
+    meanwhile = (
+        f"over {duration(span)}" if span else f"in the {duration(tables.capture.last_ns - start)} that were left"
+    )
     return Explanation(
         severity=Severity.MEDIUM if syns >= _INSISTED else Severity.LOW,
         confidence=POSSIBLE if found.why == "host" else LIKELY,
@@ -131,8 +134,8 @@ def _explanation(case: Case, found: _Blocked) -> Explanation:
         explains=frozenset(case.anomalies_of(flows=flows)),
         why=(
             Observation(
-                f"{counted(syns, 'SYN')} of {counted(len(flows), 'attempt')} to {where} had no answer over "
-                f"{span}{in_frames(frames)}",
+                f"{counted(syns, 'SYN')} of {counted(len(flows), 'attempt')} to {where} had no answer "
+                f"{meanwhile}{in_frames(frames)}",
                 frames,
             ),
             _contrast(case, found, host),
@@ -192,7 +195,7 @@ def _remedy(found: _Blocked, path: str, host: str, where: str, whose: str) -> tu
     if found.why == "host":
         return (
             Remedy("Client", f"check that {host} is the right address, e.g. in DNS and in its configuration"),
-            Remedy("Server", f"see whether {host} is up; if so, {arrives[4:]}"),
+            Remedy("Server", f"see whether {host} is up; if so, {arrives}"),
             Remedy("Network", f"look for a rule or a missing route on {path}"),
         )
     return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -134,8 +134,9 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
     path = path_of(case, flows[:1])
     directions = _directions(case, flows, sides)
     is_heavy = share * 100 >= case.config.retransmission_percent and events >= _FEW_EVENTS
+    moments = f"something was sent again at {counted(events, 'different moment')}"
+    spread = moments if events >= _FEW_EVENTS else "all of them in one burst"
     first = int(when.min()) if len(when) else int(f["start_ns"][lossy].min())
-    stalled, stall = _longest_stall(case, lossy)
     order = np.argsort(-(sides[0].lost + sides[1].lost)[lossy], kind="stable")
     return Explanation(
         severity=Severity.MEDIUM if is_heavy else Severity.LOW,
@@ -152,14 +153,10 @@ def _explanation(case: Case, flows: IntArray, sides: list[_Counts], share: float
         why=(
             *(Observation(text) for _, text in directions),
             Observation(
-                f"{_share(len(lossy), len(flows))} between the two had losses; something "
-                f"was sent again at {counted(events, 'different moment')}{in_frames(frames)}",
+                f"{_share(len(lossy), len(flows))} between the two had losses; {spread}{in_frames(frames)}",
                 frames,
             ),
-            Observation(
-                f"the longest wait for something that was sent again took {duration(stall)}, on "
-                f"{tables.name(stalled, 0)} to {tables.name(stalled, 1)}"
-            ),
+            *_longest_stall(case, lossy),
         ),
         against=() if events >= _FEW_EVENTS else ("it was a single burst: a queue that was full once does that",),
         remedy=(
@@ -213,7 +210,23 @@ def _repeats(case: Case, flows: IntArray) -> tuple[IntArray, tuple[int, ...]]:
     rows = rows_with(case.tables, *kinds)
     rows = rows[case.mask(flows)[m["flow"][rows]]]
     rows = rows[np.argsort(m["time_ns"][rows], kind="stable")]
-    return m["time_ns"][rows].astype(np.int64), proof(m["frame"][rows[:8]].tolist())
+    when = m["time_ns"][rows].astype(np.int64)
+    return _of_last_flight(case, m["flow"][rows], m["endpoint"][rows], when), proof(m["frame"][rows[:8]].tolist())
+
+
+def _of_last_flight(case: Case, of_flow: IntArray, endpoints: np.ndarray, when: IntArray) -> IntArray:
+    """When losses became known, in order of time: of one flight at once, however long its repair takes.
+
+    What a side sends again after the last of its new data was all on its way in one moment. Slow start repairs it over
+    several round trips (RFC 5681, 3.1), each of which would count as a moment of its own.
+    """
+    keys = 2 * of_flow.astype(np.int64) + endpoints
+    last = np.where(endpoints == SIDES[0], *(side(case.tables.flows, e, "data_ns")[of_flow] for e in SIDES))
+    late = np.flatnonzero((last >= 0) & (when > last))
+    _, first, group_of = np.unique(keys[late], return_index=True, return_inverse=True)
+    moments = when.copy()
+    moments[late] = when[late[first]][group_of]
+    return np.sort(moments)
 
 
 def _events(case: Case, when: IntArray, flows: IntArray) -> int:
@@ -226,17 +239,20 @@ def _events(case: Case, when: IntArray, flows: IntArray) -> int:
     return 1 + int(np.count_nonzero(np.diff(when) > apart))
 
 
-def _longest_stall(case: Case, flows: IntArray) -> tuple[int, int]:
+def _longest_stall(case: Case, flows: IntArray) -> Iterator[Observation]:
     """Of the flows on which something was sent again within their longest pause, the one that waited longest."""
-    f, m = case.tables.flows, case.tables.marks
-    rows = rows_with(case.tables, *REPEATS)
+    f, m, tables = case.tables.flows, case.tables.marks, case.tables
+    rows = rows_with(tables, *REPEATS)
     rows = rows[case.mask(flows)[m["flow"][rows]]]
     of_flow, when = m["flow"][rows], m["time_ns"][rows]
     ended = f["pause_end_ns"][of_flow]
     inside = of_flow[(when <= ended) & (when > ended - f["pause_ns"][of_flow])]
-    chosen = inside if len(inside) else flows
-    worst = int(chosen[np.argmax(f["pause_ns"][chosen])])
-    return worst, int(f["pause_ns"][worst])
+    if len(inside):
+        worst = int(inside[np.argmax(f["pause_ns"][inside])])
+        yield Observation(
+            f"the longest wait for something that was sent again took {duration(int(f['pause_ns'][worst]))}, on "
+            f"{tables.name(worst, 0)} to {tables.name(worst, 1)}"
+        )
 
 
 def _asked_for(case: Case, flows: IntArray) -> bool:

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
-from pcapflow.anomalies.lookup.columns import among, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
 from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import CERTAIN, LIKELY, IntArray, Severity
+from pcapflow.anomalies.resets.ttl import usual_ttls
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.hosts import Hosts
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
@@ -89,6 +90,7 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
     where = servers[0] if len(servers) == 1 else _ports(case, ports, host)
     explains = case.anomalies_of(*_EXPLAINED, flows=flows)
     let_in = _let_in(case, flows)
+    itself = not len(served) and _is_itself(case, flows)
     missed = max(len(each) - int(np.count_nonzero(among(each, case.flows_of(let_in)))) for each in ports)
     starts = case.column("start_ns")[flows]
     first = int(starts.min())
@@ -104,10 +106,13 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
         count=len(flows),
         hosts=(host, *clients),
         explains=frozenset(explains),
-        why=(*_answers(case, ports, servers), *_then_let_in(case, let_in), _elsewhere(case, host, served)),
-        against=()
-        if len(served)
-        else (f"a firewall before {host} that rejects with a RST looks the same: the host is not heard otherwise",),
+        why=(
+            *_answers(case, ports, servers),
+            *_then_let_in(case, let_in),
+            _elsewhere(case, host, served),
+            *([_itself(case, flows, host)] if itself else []),
+        ),
+        against=() if len(served) else (_looks_alike(case, flows, host, itself=itself),),
         remedy=(
             Remedy(
                 "Server",
@@ -118,6 +123,30 @@ def _explanation(case: Case, ports: Sequence[IntArray], served: IntArray) -> Exp
             Remedy("Client", f"check the host name and port in the configuration of {clients.listed(2)}"),
         ),
     )
+
+
+def _is_itself(case: Case, flows: IntArray) -> bool:
+    """Whether each RST has the TTL that the other packets of its host have: then no device before it sent them."""
+    ttls = case.column("reset_ttl")[flows]
+    return bool(np.all((ttls >= 0) & (ttls == usual_ttls(case.tables, flows, np.full(len(flows), SERVER)))))
+
+
+def _itself(case: Case, flows: IntArray, host: str) -> Observation:
+    frames = case.frames("reset_frame", flows)
+    field = "TTL" if int(case.column("family")[flows[0]]) == 4 else "TTL (hop limit)"
+    text = f"{host} sent the RST itself: its {field} of {int(case.column('reset_ttl')[flows[0]])} is that of its others"
+    return Observation(f"{text}{in_frames(frames)}", frames)
+
+
+def _looks_alike(case: Case, flows: IntArray, host: str, *, itself: bool) -> str:
+    if itself:
+        return f"a rule of {host}'s own firewall that rejects with a RST looks the same"
+    f, key = case.tables.flows, host_keys(case.tables, SERVER)[flows[0]]
+    heard = any(
+        np.any((host_keys(case.tables, e) == key) & (side(f, e, "packets") > side(f, e, "rsts"))) for e in SIDES
+    )
+    end = "" if heard else ": the host is not heard otherwise"
+    return f"a firewall before {host} that rejects with a RST looks the same{end}"
 
 
 def _let_in(case: Case, flows: IntArray) -> list[int]:

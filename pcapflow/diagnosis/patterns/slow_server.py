@@ -22,6 +22,7 @@ from pcapflow.diagnosis.refusals import refusal_of
 from pcapflow.diagnosis.settings import HTTP, MYSQL, POSTGRES, REDIS, settings_of
 from pcapflow.diagnosis.starving import starving
 from pcapflow.tables.moments import Moments
+from pcapflow.tcp.completeness import COMPLETE_SYN
 from pcapflow.tcp.owed import ACKNOWLEDGMENT
 from pcapflow.tcp.states import CLIENT, SERVER
 from pcapflow.text.phrases import counted, duration
@@ -36,6 +37,8 @@ _MOST_OF: Final = 0.8
 """Slow answers of which this share takes the same time come by a timer: work takes now longer, now shorter."""
 _FEW: Final = 3
 """Fewer answers may take the same time by chance."""
+_NINE_OF_TEN: Final = 10
+"""Of fewer answers it says little that nine of ten are quicker."""
 _BARE_PACKETS: Final = 3
 """SYN-ACK, ACK of the question, and FIN."""
 _LIKE_THE_FIRST: Final = 0.5
@@ -149,9 +152,13 @@ def _is_penalty(case: Case) -> BoolArray:
 def _is_common(case: Case, found: _Slow) -> bool:
     slow, total = int(np.count_nonzero(found.is_slow)), len(found.flows)
     if slow == 1:
-        # Later on, what looks like an answer may be a word of the server's own: a keep-alive of BGP, a chat.
-        first_ns = int(Moments(case.tables).first_byte_ns[found.flows[found.is_slow][0]])
-        return total == 1 and first_ns > to_ns(case.config.slow_answer_s)
+        # Later on, what looks like an answer may be a word of the server's own: a keep-alive of BGP, a chat. So may
+        # the first, where the beginning was not captured, or where the server had spoken before it was asked.
+        flow = int(found.flows[found.is_slow][0])
+        first_ns = int(Moments(case.tables).first_byte_ns[flow])
+        opened = bool(case.column("completeness")[flow] & COMPLETE_SYN)
+        asked = 0 <= case.column("client_first_data_ns")[flow] <= case.column("server_first_data_ns")[flow]
+        return total == 1 and opened and bool(asked) and first_ns > to_ns(case.config.slow_answer_s)
     return slow == total or wilson(slow, total)[0] > _LEAST_SHARE
 
 
@@ -346,10 +353,8 @@ def _remedy(case: Case, found: _Slow, most: str) -> tuple[Remedy, ...]:
                 "`timeout server` of haproxy)",
             ),
         )
+    share = "nine of ten answers begin within" if len(found.took_ns) >= _NINE_OF_TEN else "its answers begin within"
     return (
         Remedy("Server", f"find the slow requests by {how}, and what they wait for: queries, locks, a pool, the CPU"),
-        Remedy(
-            "Client",
-            f"nine of ten answers begin within {most}: a shorter time-out gives up requests that are still at work",
-        ),
+        Remedy("Client", f"{share} {most}: a shorter time-out gives up requests that are still at work"),
     )

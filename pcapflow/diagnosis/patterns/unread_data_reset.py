@@ -17,6 +17,7 @@ from pcapflow.anomalies.resets.cause_help import WHICH_ABORT
 from pcapflow.anomalies.resets.causes import (
     DATA_AFTER_CLOSE,
     LINGER_ZERO,
+    PARTING_BYTES,
     REACTION_S,
     UNKNOWN,
     UNREAD_DATA,
@@ -47,10 +48,12 @@ class _Group(NamedTuple):
         sender: who reset, 0 client, 1 server.
         rows: of the resets.
         flows: the connections, in order of number.
-        early: on which of them the sender had begun to answer while its peer still sent something large.
+        early: on which of them the peer still sent something large: a server had begun to answer by then, and a client
+            had just got some of it.
         unanswered: on which of them the peer had spoken last, and not because it was still sending.
         unheard: bytes of the sender that its peer had not acknowledged when it was reset.
         filled: on which of them the sender's window was shut: its buffer was full of what it had not read.
+        spoke: on which of them the sender had sent anything at all.
     """
 
     sender: int
@@ -60,6 +63,7 @@ class _Group(NamedTuple):
     unanswered: BoolArray
     unheard: IntArray
     filled: BoolArray
+    spoke: BoolArray
 
 
 @pattern("PI106", "unread-data-reset", title="A reset instead of a close, because data was unread")
@@ -140,8 +144,13 @@ def _group(case: Case, found: Resets, rows: IntArray) -> _Group:
     peer_last = side(f, 1 - sender, "data_ns")[flows] >= side(f, sender, "data_ns")[flows]
     large = side(f, 1 - sender, "bytes")[flows] > 2 * np.maximum(side(f, 1 - sender, "mss")[flows], 536)
     filled = side(f, sender, "zero_frame")[flows] > 0
-    early = (said > 0) & large & (peer_last | (found.lost[rows] > 0))
-    return _Group(sender, rows, flows, early, peer_last & ~early, unheard, filled)
+    if sender == SERVER:
+        early = (said > 0) & large & (peer_last | (found.lost[rows] > 0))
+    else:
+        # A client has spoken before any answer: that its peer still sends is told by when it was last heard.
+        since_ns = found.times_ns[rows] - side(f, SERVER, "data_ns")[flows]
+        early = large & (found.lost[rows] > 0) & (since_ns <= to_ns(REACTION_S))
+    return _Group(sender, rows, flows, early, peer_last & ~early, unheard, filled, said > 0)
 
 
 def _is_grave(found: Resets, members: _Group) -> bool:
@@ -178,7 +187,10 @@ def _explanation(case: Case, found: Resets, members: _Group) -> Explanation:
 def _severity(found: Resets, members: _Group) -> Severity:
     if members.sender == CLIENT:
         return Severity.LOW if _is_grave(found, members) else Severity.INFO
-    waited = members.unanswered & ~found.receiver_closed[members.rows]
+    rows = members.rows
+    # A few bytes that cross the FIN of a server which had answered all before are a goodbye more often than a request.
+    few = found.sender_closed[rows] & members.spoke & (found.lost[rows] > 0) & (found.lost[rows] <= PARTING_BYTES)
+    waited = members.unanswered & ~found.receiver_closed[rows] & ~few
     harmful = waited.any() or members.unheard.any()
     several = len(members.flows) >= SEVERAL or _confidence(found, members) == LIKELY
     return Severity.MEDIUM if harmful and several else Severity.LOW
@@ -208,9 +220,15 @@ def _fate(found: Resets, members: _Group) -> str:
     if members.sender == CLIENT:
         return f"at least {were(lost, 'byte')} lost" if lost else "nothing more was on its way to it"
     unanswered = int(np.count_nonzero(members.unanswered))
+    # Who closes behind its words after it had answers to others may wait for none: they may have been a goodbye.
+    # Where the server had sent its FIN, they close because it did.
+    closed_first = found.receiver_closed[members.rows] & ~found.sender_closed[members.rows]
+    left = int(np.count_nonzero(members.unanswered & closed_first & members.spoke))
     cut = int(np.count_nonzero((members.unheard > 0) & ~members.unanswered))
     arrived = len(members.flows) - unanswered - cut
-    parts = [f"{counted(unanswered, 'request')} got no answer"] if unanswered else []
+    parts = [f"{counted(unanswered - left, 'request')} got no answer"] if unanswered > left else []
+    if left:
+        parts.append(f"{counted(left, 'client')} had closed after words that got no answer")
     if cut:
         parts.append(f"{counted(cut, 'answer')} had not arrived whole")
     if arrived:
@@ -234,10 +252,9 @@ def _why(case: Case, found: Resets, members: _Group) -> Iterator[Observation]:
     if members.early.any():
         flows = members.flows[members.early][:4]
         frames = proof(case.column("answer_frame")[flows].tolist()) if members.sender == SERVER else ()
-        yield Observation(
-            f"on {int(np.count_nonzero(members.early))} of them the {who} had begun to speak while data of the {other} "
-            f"still came{in_frames(frames)}", frames,
-        )  # fmt: skip
+        came = f"the {who} had begun to speak while data of the {other} still came"
+        came = came if members.sender == SERVER else f"data of the {other} still came"
+        yield Observation(f"on {int(np.count_nonzero(members.early))} of them {came}{in_frames(frames)}", frames)
     if members.filled.any():
         flows = members.flows[members.filled]
         frames = proof(side(case.tables.flows, members.sender, "zero_frame")[flows[:4]].tolist())

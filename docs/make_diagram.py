@@ -2,7 +2,7 @@
 """Draws what the documents show of the code, into the pages themselves: ``python docs/make_diagram.py``.
 
 The state diagram of docs/states.md is made from the table of transitions, the picture of docs/layers.md from the
-imports of the package's modules.
+imports of the package's modules, the tables of docs/hosts.md from the known stacks and their SYNs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,30 @@ def layers() -> str:
     return "\n".join([*lines, "```"]) + "\n"
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"states.md": states, "layers.md": layers}
+def stacks() -> str:
+    """The known stacks, and after them the SYNs by which they are guessed."""
+    from pcapflow.stacks import SIGNATURES, STACKS
+    from pcapflow.tcp.syn_options import ORDERS, order_text
+
+    lines = [
+        "| name | stack | TIME_WAIT | ports of a client | first repeat of a SYN | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {stack.title} | {stack.time_wait_s:g} s | {stack.first_port} to {stack.last_port} "
+        f"| {stack.initial_rto_s:g} s | {stack.source} |"
+        for name, stack in STACKS.items()
+    ]
+    lines += ["", "SYNs:", "", "| stack | options of its SYN | TTL | window | source |", "|---|---|---|---|---|"]
+    for each in SIGNATURES:
+        windows = ", ".join(map(str, each.windows)) or "any of whole segments"
+        scale = f", scale {each.scale}" if each.scale >= 0 else ""
+        options = order_text(ORDERS.index(each.order)).replace(",", ", ")
+        lines.append(f"| {each.stack} | {options} | {each.ttl} | {windows}{scale} | {each.source} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {"states.md": states, "layers.md": layers, "hosts.md": stacks}
 
 
 def updated(name: str) -> str:

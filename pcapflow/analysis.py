@@ -63,6 +63,13 @@ class Analysis(Result):
 
         return incidents_frame(self.diagnosis)
 
+    @functools.cached_property
+    def hosts(self) -> Frame:
+        """A row per host, the busiest first; columns in :func:`pcapflow.export.frames.hosts_frame`."""
+        from pcapflow.export.frames import hosts_frame
+
+        return hosts_frame(self.tables, self.config)
+
     def to_html(self) -> str:
         """The report: one self-contained HTML page."""
         from pcapflow.report.html import to_html

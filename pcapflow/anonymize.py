@@ -19,10 +19,12 @@ from pcapflow.anomalies.run import find_anomalies
 from pcapflow.diagnosis.run import diagnose
 from pcapflow.reader.capture import no_checksum
 from pcapflow.result import SEGMENTS_PER_FLOW
-from pcapflow.tables.table import Table
+from pcapflow.tables.table import Table, Tables
 from pcapflow.tcp.states import ENDPOINT_NAMES
+from pcapflow.views.hosts import host_table
 
 if TYPE_CHECKING:
+    from pcapflow.config import Config
     from pcapflow.reader.capture import Capture
     from pcapflow.tables.schema import Column
     from pcapflow.tables.segments import Segment
@@ -44,11 +46,25 @@ def anonymized(analysis: Analysis) -> Analysis:
     tables = dataclasses.replace(
         analysis.tables, flows=Table(flows.name, flows.schema, columns), capture=_unnamed(analysis.capture)
     )
-    findings = find_anomalies(tables, analysis.config)
-    incidents = diagnose(tables, findings, analysis.config)
+    config = _with_new_addresses(analysis, tables)
+    findings = find_anomalies(tables, config)
+    incidents = diagnose(tables, findings, config)
     return _Anonymous(
-        tables, findings, analysis.config, analysis.inputs, analysis.reader, diagnosis=incidents, original=analysis
+        tables, findings, config, analysis.inputs, analysis.reader, diagnosis=incidents, original=analysis
     )
+
+
+def _with_new_addresses(analysis: Analysis, tables: Tables) -> Config:
+    """The settings, with the new addresses of the hosts whose stacks they name."""
+    config = analysis.config
+    if not config.stack_hosts:
+        return config
+    known = host_table(analysis.tables, config)
+    names: dict[str, str] = {}
+    for flow, endpoint in zip(known.flows.tolist(), known.endpoints.tolist(), strict=True):
+        if name := config.stack_at(analysis.tables.ip(flow, endpoint)):
+            names[tables.ip(flow, endpoint)] = name
+    return dataclasses.replace(config, stack_hosts=tuple(names.items()))
 
 
 @dataclasses.dataclass

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import ipaddress
 from pathlib import Path
 from typing import Any
 
 from pcapflow.errors import ConfigError
-from pcapflow.text.escape import path_text
+from pcapflow.stacks import STACKS
+from pcapflow.text.escape import path_text, printable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ class Config:
             oldest, is evicted, and counted.
         report_flows: connections shown in the report.
         report_ladders: ladder diagrams drawn in the report.
+        stack: the TCP stack whose ``msl2_s`` and ``ephemeral_ports`` hold for all hosts but those of ``stack_hosts``; a
+            name of :data:`pcapflow.stacks.STACKS`, "" where Linux is assumed. ``name`` in the table ``[stack]``.
+        stack_hosts: the stacks of some hosts, by address or network. The table ``[stack.hosts]``.
     """
 
     syn_timeout_s: float = 3.0
@@ -92,6 +98,46 @@ class Config:
     max_open_flows: int = 4_000_000
     report_flows: int = 200
     report_ladders: int = 20
+    stack: str = ""
+    stack_hosts: tuple[tuple[str, str], ...] = ()
+
+    def of_host(self, address: str) -> Config:
+        """The settings for one host: with the habits of its stack, where ``stack_hosts`` names it.
+
+        Of several networks that hold the address the smallest counts.
+        """
+        name = self.stack_at(address)
+        return _with_stack(self, name) if name else self
+
+    def stack_at(self, address: str) -> str:
+        """The stack that ``stack_hosts`` names for this address; "" where it names none."""
+        if not self.stack_hosts:
+            return ""
+        ip = ipaddress.ip_address(address)
+        for version, length, networks in _by_size(self.stack_hosts):
+            if version == ip.version and (name := networks.get(int(ip) >> ip.max_prefixlen - length)):
+                return name
+        return ""
+
+
+@functools.lru_cache(16)
+def _by_size(hosts: tuple[tuple[str, str], ...]) -> list[tuple[int, int, dict[int, str]]]:
+    """The networks, smallest first: version, bits of the prefix, and the stack by those bits."""
+    sizes: dict[tuple[int, int], dict[int, str]] = {}
+    for text, name in hosts:
+        network = ipaddress.ip_network(text)
+        bits = int(network.network_address) >> network.max_prefixlen - network.prefixlen
+        sizes.setdefault((network.version, network.prefixlen), {})[bits] = name
+    return [(*size, sizes[size]) for size in sorted(sizes, key=lambda size: -size[1])]
+
+
+def _with_stack(config: Config, name: str) -> Config:
+    stack = STACKS[name]
+    return dataclasses.replace(config, stack=name, msl2_s=float(stack.time_wait_s), ephemeral_ports=stack.ports)
+
+
+_OF_STACK = ("stack", "stack_hosts")
+"""Attributes that the table ``[stack]`` sets."""
 
 
 def load_config(path: Path | None = None, *, search: Path | None = None) -> Config:
@@ -125,15 +171,38 @@ def _from_file(path: Path) -> Config:
 
 
 def _checked(data: dict[str, Any], where: str) -> Config:
-    fields = {field.name: field for field in dataclasses.fields(Config)}
+    fields = {field.name: field for field in dataclasses.fields(Config) if field.name not in _OF_STACK}
+    data = dict(data)
+    config = _stack(data.pop("stack", {}), where)
     values: dict[str, Any] = {}
     for name, value in data.items():
         if name not in fields:
-            raise ConfigError(f"{where}: unknown setting {name!r}; known are {', '.join(sorted(fields))}")
+            known = ", ".join(sorted(fields))
+            raise ConfigError(f"{where}: unknown setting {name!r}; known are {known}, and the table [stack]")
         whole = isinstance(fields[name].default, int)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise ConfigError(f"{where}: {name} must be {'a whole number' if whole else 'a number of seconds'}")
         if value < 0:
             raise ConfigError(f"{where}: {name} must not be negative")
         values[name] = value if whole else float(value)
-    return Config(**values)
+    return dataclasses.replace(config, **values)
+
+
+def _stack(table: Any, where: str) -> Config:
+    """The defaults as the table ``[stack]`` changes them: ``name``, and ``hosts`` with a name for each network."""
+    if not isinstance(table, dict) or not isinstance(table.get("hosts", {}), dict):
+        raise ConfigError(f"{where}: [stack] and [stack.hosts] must be tables")
+    if unknown := set(table) - {"name", "hosts"}:
+        raise ConfigError(f"{where}: [stack] has no setting {min(unknown)!r}; known are name and hosts")
+    hosts = table.get("hosts", {})
+    for name in (*([table["name"]] if "name" in table else []), *hosts.values()):
+        if not isinstance(name, str) or name not in STACKS:
+            known = ", ".join(STACKS)
+            raise ConfigError(f"{where}: [stack]: no stack is called {str(name)!r}; known are {known}")
+    for network in hosts:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"{where}: [stack.hosts]: {printable(str(error))}") from error
+    config = _with_stack(Config(), table["name"]) if "name" in table else Config()
+    return dataclasses.replace(config, stack_hosts=tuple(hosts.items()))

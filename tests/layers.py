@@ -12,8 +12,10 @@ PACKAGE = ROOT / "pcapflow"
 
 LAYERS = (
     ("text",),
-    ("errors", "config", "version"),
+    ("errors", "version"),
     ("tcp",),
+    ("stacks",),
+    ("config",),
     ("reader",),
     ("tracker",),
     ("tables",),

@@ -125,6 +125,7 @@ def test_the_tables_are_written_as_csv(shell: Shell, bad: Path, tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "anomalies.csv",
         "flows.csv",
+        "hosts.csv",
         "incidents.csv",
         "marks.csv",
         "transitions.csv",

@@ -29,7 +29,7 @@ def make_diagram() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["states.md", "layers.md"])
+@pytest.mark.parametrize("name", ["states.md", "layers.md", "hosts.md"])
 def test_a_diagram_is_that_of_the_code(make_diagram: ModuleType, name: str) -> None:
     """Run ``python docs/make_diagram.py`` when this fails."""
     assert make_diagram.updated(name) == (DOCS / name).read_text(encoding="utf-8")

@@ -161,7 +161,7 @@ def test_columns_that_are_let_go_take_no_memory() -> None:
             columns = {name: np.arange(100_000) for name in "ab"}
             store = os.memfd_create("test")
             shown = os.dup(store)
-            result = PartitionResult(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], 0)
+            result = PartitionResult(columns, {"c": np.zeros(3)}, {"d": np.zeros(0)}, {}, [], {}, 0)
             second_process._share(result, os.dup(store))
             column = second_process.SecondProcess._columns(SimpleNamespace(_shared=os.fdopen(store, "rb")))
             first, second = (column(np.dtype("i8"), 100_000) for _ in range(2))

@@ -281,7 +281,7 @@ def test_a_run_killed_while_it_writes_its_tables(tmp_path: Path) -> None:
     small = capture(tmp_path / "small.pcap", CLOSED)
     assert run(tmp_path, "analyze", small, "--no-report", "--tables", out, "-q")[0] == 0
     assert {path.name for path in out.iterdir()} == {
-        f"{name}.csv" for name in ("flows", "transitions", "anomalies", "marks", "incidents")
+        f"{name}.csv" for name in ("flows", "transitions", "anomalies", "marks", "incidents", "hosts")
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from fixtures.captures import kernel_captures
 from fixtures.renumber import write_wrapped
+from fixtures.stacks.run import CAPTURES
 from pcapflow.analysis import track
 from pcapflow.tables.table import Tables
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -62,6 +63,18 @@ def test_captures_of_all_kinds_have_wiresharks_streams(tshark: str, tmp_path: Pa
     assert total > 100
     assert same >= total * SHARE
     assert complete >= same * SHARE
+
+
+def test_what_begins_with_the_number_of_one_before_is_in_its_stream(tshark: str, tmp_path: Path) -> None:
+    """With lwIP, a number is used again: a connection of its own to pcapflow, while Wireshark's old stream goes on."""
+    captures = sorted((CAPTURES / "lwip").glob("reuse_*_as_client.*.pcap"))
+    merge(captures, merged := tmp_path / "merged.pcap")
+    stream_of = {int(frame): int(stream) for frame, stream in fields(tshark, merged, FIELDS[:2], passes=2) if stream}
+
+    flows = track(merged).flows
+
+    assert len(flows) > len(set(stream_of.values()))
+    assert [stream_of[int(frame)] for frame in flows["first_frame"]] == list(flows["stream"])
 
 
 def _compare(tshark: str, captures: list[Path], merged: Path, *, numbers: bool) -> tuple[int, int, int]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="REPORT.html", help="The report; a directory when there are several captures.")
 @click.option("--json", "json_file", metavar="FILE", help="Also JSON; - is standard output.")
-@click.option("--tables", metavar="DIR", type=click.Path(path_type=Path), help="Also the five tables, as CSV.")
+@click.option("--tables", metavar="DIR", type=click.Path(path_type=Path), help="Also the six tables, as CSV.")
 @click.option("--parquet", is_flag=True, help="The tables as Parquet (needs pyarrow).")
 @reader_option
 @click.option("--merge", is_flag=True, help="Read the captures as one, in order of time (a ring of files).")

@@ -36,8 +36,8 @@ def states(capture: str, at: str | None, reader: Engine, config_file: Path | Non
         raise click.BadParameter(
             f"{at!r} is neither seconds after the first frame nor a date and time", param_hint="--at"
         ) from error
-    whole = census(tables, time_wait_s=config.msl2_s)
-    counts = census_at(tables, moment_ns, time_wait_s=config.msl2_s)
+    whole = census(tables, config)
+    counts = census_at(tables, moment_ns, config)
     words = "at the end" if at is None else f"at {rfc3339(moment_ns)}"
     words += f", {(moment_ns - first_ns) / 1e9:.3f} s after the first frame"
     show(lambda out: print_states(counts, whole.peak, whole.peak_ns, words, first_ns, out))

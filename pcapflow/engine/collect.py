@@ -57,6 +57,7 @@ class Collector:
             marks=_marks(table),
             opened_before=dict(table.quoted.opened_before),
             quoted_only=table.quoted.frames,
+            in_stream_of=dict(table.in_stream_of),
             evicted=int(table.evicted),
         )
         _give_back_memory()

@@ -68,14 +68,17 @@ def _renumbered(codes: Column, shift: int, rank: Column) -> Column:
 
 def _streams(first_frames: Column, partitions: Sequence[PartitionResult], ranks: Sequence[Column]) -> Column:
     """Wireshark's ``tcp.stream`` of each connection: how many streams were opened before its own."""
-    if not any(partition.opened_before or partition.quoted_only for partition in partitions):
+    if not any(part.opened_before or part.quoted_only or part.in_stream_of for part in partitions):
         return np.arange(len(first_frames))
     opened = first_frames.copy()
     for partition, rank in zip(partitions, ranks, strict=True):
         for number, frame in partition.opened_before.items():
             opened[rank[number]] = frame
+        # In order of their numbers, so that each finds the stream of the one before.
+        for number, before in partition.in_stream_of.items():
+            opened[rank[number]] = opened[rank[before]]
     quoted = np.array([frame for partition in partitions for frame in partition.quoted_only], dtype=np.int64)
-    streams: Column = np.searchsorted(np.sort(np.concatenate((opened, quoted))), opened)
+    streams: Column = np.searchsorted(np.unique(np.concatenate((opened, quoted))), opened)
     return streams
 
 

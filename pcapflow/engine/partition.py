@@ -31,6 +31,7 @@ class PartitionResult:
         transitions, marks: by name, the columns of :data:`TRANSITIONS_LOGGED` and :data:`MARKS_LOGGED`, as logged.
         opened_before, quoted_only: ``opened_before`` and ``frames`` of
             :class:`~pcapflow.tracker.quoted_tuples.QuotedTuples`.
+        in_stream_of: as of :class:`~pcapflow.tracker.flow_table.FlowTable`.
         evicted: connections given up because too many were open at once.
     """
 
@@ -39,6 +40,7 @@ class PartitionResult:
     marks: dict[str, Column]
     opened_before: dict[int, int]
     quoted_only: list[int]
+    in_stream_of: dict[int, int]
     evicted: int
 
 
@@ -55,7 +57,7 @@ def serialize(partition: PartitionResult) -> Iterator[object]:
         yield rows, [(name, part.dtype, len(part)) for name, part in parts.items()]
         for name in list(parts):
             yield np.ascontiguousarray(parts.pop(name))
-    yield partition.opened_before, partition.quoted_only, partition.evicted
+    yield partition.opened_before, partition.quoted_only, partition.in_stream_of, partition.evicted
 
 
 def deserialize(receive: Callable[[], Any], column: Callable[[np.dtype[Any], int], Column]) -> PartitionResult:

@@ -1,4 +1,4 @@
-"""A directory of tables: all five, as CSV or Parquet, with the columns of the public data frames."""
+"""A directory of tables: all six, as CSV or Parquet, with the columns of the public data frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pcapflow.export.frames import Frame
     from pcapflow.result import Result
 
-TABLES: Final = ("flows", "transitions", "anomalies", "marks", "incidents")
+TABLES: Final = ("flows", "transitions", "anomalies", "marks", "incidents", "hosts")
 
 _WORDS: Final = ("frames", "anomalies", "hosts")
 """Columns of lists whose items hold no blank."""

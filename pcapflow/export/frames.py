@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pcapflow.anomalies.model import Anomaly, Severity
+from pcapflow.config import Config
 from pcapflow.diagnosis.model import Incident
 from pcapflow.payload.said import NOTHING, Payload
 from pcapflow.result import Result
@@ -22,18 +23,20 @@ from pcapflow.tcp.marks import MARK_NAMES
 from pcapflow.tcp.owed import OWED_NAMES
 from pcapflow.tcp.states import BASIS_NAMES, ENDPOINT_NAMES, EVENT_NAMES, STATE_NAMES
 from pcapflow.text.addresses import address_text
+from pcapflow.views.hosts import host_table
 
 Frame = pd.DataFrame
 
 
 def frames(result: Result) -> dict[str, Frame]:
-    """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``, ``incidents``."""
+    """All tables of a run by name: ``flows``, ``transitions``, ``anomalies``, ``marks``, ``incidents``, ``hosts``."""
     return {
         "flows": flows_frame(result.tables, result.payload),
         "transitions": transitions_frame(result.tables),
         "anomalies": anomalies_frame(result.findings),
         "marks": marks_frame(result.tables),
         "incidents": incidents_frame(result.diagnosis),
+        "hosts": hosts_frame(result.tables, result.config),
     }
 
 
@@ -208,6 +211,66 @@ def _severities(rows: Sequence[Anomaly] | Sequence[Incident]) -> Any:
 
 def _endpoint(code: int) -> str | None:
     return ENDPOINT_NAMES[code] if code >= 0 else None
+
+
+def hosts_frame(tables: Tables, config: Config) -> Frame:
+    """The public ``hosts`` table.
+
+    Returns:
+        A row per host that completed a handshake, sent payload or a FIN, or answered a SYN, the busiest first:
+        ``host`` (its address), ``vlan`` and ``tunnel`` (NA without), ``as_client`` and ``as_server`` (connections that
+        it opened, and that were opened to it).
+
+        A guess by the SYNs that it sent: ``stack`` (NA where no known stack sends such ones), ``stack_confidence``
+        (``likely`` or ``possible``), ``stack_why`` (the SYN); ``ttl`` (with which its packets begin) and ``hops``
+        (routers that they passed at least).
+
+        Measured, NA where it could not be: ``timestamps`` (``yes``, ``no``, ``some``: whether its SYNs bore them),
+        ``clock_hz`` (of its time stamps, the median of its connections), ``initial_rto_s`` (after how long it repeated
+        its first SYN, the median), ``resets_with_timestamps`` and ``resets_without_timestamps`` (of its connections
+        that have them), ``first_port`` and ``last_port`` (the lowest and the highest that it took as a client).
+
+        ``ephemeral_ports`` (how many it has as a client; NA of one that never was), and ``ephemeral_basis``:
+        ``measured`` by those it took, ``configured`` or ``assumed``; ``time_wait_s`` (how long TIME_WAIT lasts) and
+        ``time_wait_basis``: ``configured`` or ``assumed``.
+    """
+    hosts = host_table(tables, config).rows
+    ports = [host.ports for host in hosts]
+    return pd.DataFrame(
+        {
+            "host": _texts([host.address for host in hosts]),
+            "vlan": _counts([host.vlan for host in hosts]),
+            "tunnel": _texts([tables.capture.tunnels[host.tunnel] if host.tunnel else "" for host in hosts]),
+            "as_client": np.array([host.as_client for host in hosts], dtype=np.int64),
+            "as_server": np.array([host.as_server for host in hosts], dtype=np.int64),
+            "stack": _texts([host.guess.stack for host in hosts]),
+            "stack_confidence": _texts([host.guess.confidence for host in hosts]),
+            "stack_why": _texts([host.guess.why for host in hosts]),
+            "ttl": _counts([host.ttl for host in hosts]),
+            "hops": _counts([host.hops for host in hosts]),
+            "timestamps": _texts([host.timestamps for host in hosts]),
+            "clock_hz": _counts([host.clock_hz for host in hosts]),
+            "initial_rto_s": _durations(np.array([host.initial_rto_s for host in hosts], dtype=np.float64), 1),
+            "resets_with_timestamps": np.array([host.resets_with for host in hosts], dtype=np.int64),
+            "resets_without_timestamps": np.array([host.resets_without for host in hosts], dtype=np.int64),
+            "first_port": _counts([host.first_port for host in hosts]),
+            "last_port": _counts([host.last_port for host in hosts]),
+            "ephemeral_ports": _counts([each.number if each else -1 for each in ports]),
+            "ephemeral_basis": _texts([each.basis if each else "" for each in ports]),
+            "time_wait_s": np.array([host.time_wait_s for host in hosts], dtype=np.float64),
+            "time_wait_basis": _texts([host.time_wait_basis for host in hosts]),
+        }
+    )
+
+
+def _texts(texts: Sequence[str]) -> Any:
+    """Text, NA where it is empty."""
+    return pd.array([text or pd.NA for text in texts], dtype="str")
+
+
+def _counts(numbers: Sequence[int]) -> Any:
+    """Whole numbers, NA where they are below zero."""
+    return pd.array([pd.NA if number < 0 else number for number in numbers], dtype="Int64")
 
 
 def _addresses(t: Table, side: str) -> list[str]:

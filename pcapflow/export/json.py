@@ -23,6 +23,11 @@ The document is an object with these members. Members are only ever added under 
   ``idle_owed``, ``idle_owed_by``, ``pause_s``, ``quiet_before_close_s`` and ``what``, which
   :func:`pcapflow.export.frames.flows_frame` describes (null where there is none). All connections are in the tables
   (``--tables``).
+- ``hosts``: those that incidents and anomalies name and the busiest others, at most 200, the busiest first, each with
+  ``host``, ``vlan`` and ``tunnel`` (null without), ``as_client``, ``as_server``, ``stack``, ``stack_confidence``,
+  ``stack_why``, ``ttl``, ``hops``, ``timestamps``, ``clock_hz``, ``initial_rto_s``, ``resets_with_timestamps``,
+  ``resets_without_timestamps``, ``first_port``, ``last_port``, ``ephemeral_ports``, ``ephemeral_basis``,
+  ``time_wait_s`` and ``time_wait_basis``, which :func:`pcapflow.export.frames.hosts_frame` describes (null for NA).
 
 What a file name or the capture put into a text and cannot be shown is an escape: ``\xff`` for a byte that is not
 UTF-8. Times are text as in RFC 3339, in UTC, with nine digits of the second.
@@ -42,6 +47,7 @@ from pcapflow.tcp.states import ENDPOINT_NAMES, STATE_NAMES
 from pcapflow.text.escape import printable
 from pcapflow.text.times import rfc3339
 from pcapflow.version import __version__
+from pcapflow.views.hosts import Host, host_table, shown_hosts
 from pcapflow.views.summary import summarise
 
 if TYPE_CHECKING:
@@ -78,7 +84,12 @@ def document(result: Result) -> dict[str, Any]:
         "incidents": [_incident(incident) for incident in result.diagnosis],
         "anomalies": [_anomaly(anomaly) for anomaly in result.findings],
         "flows": [_flow(result.tables, moments, flow, result.payload.what(flow)) for flow in named],
+        "hosts": [_host(result.tables, host) for host in _hosts(result)],
     }
+
+
+def _hosts(result: Result) -> list[Host]:
+    return shown_hosts(host_table(result.tables, result.config), result.findings, result.diagnosis)
 
 
 def _capture(capture: Capture) -> dict[str, Any]:
@@ -170,6 +181,33 @@ def _flow(tables: Tables, moments: Moments, flow: int, what: str) -> dict[str, A
     members["quiet_before_close_s"] = _duration(int(moments.quiet_before_close_ns[flow]), 1e9)
     members["what"] = what or None
     return members
+
+
+def _host(tables: Tables, host: Host) -> dict[str, Any]:
+    members = {
+        "host": host.address,
+        "vlan": host.vlan,
+        "tunnel": tables.capture.tunnels[host.tunnel] if host.tunnel else "",
+        "as_client": host.as_client,
+        "as_server": host.as_server,
+        "stack": host.guess.stack,
+        "stack_confidence": host.guess.confidence,
+        "stack_why": host.guess.why,
+        "ttl": host.ttl,
+        "hops": host.hops,
+        "timestamps": host.timestamps,
+        "clock_hz": host.clock_hz,
+        "initial_rto_s": host.initial_rto_s,
+        "resets_with_timestamps": host.resets_with,
+        "resets_without_timestamps": host.resets_without,
+        "first_port": host.first_port,
+        "last_port": host.last_port,
+        "ephemeral_ports": host.ports.number if host.ports else -1,
+        "ephemeral_basis": host.ports.basis if host.ports else "",
+        "time_wait_s": host.time_wait_s,
+        "time_wait_basis": host.time_wait_basis,
+    }
+    return {name: None if value in ("", -1) else value for name, value in members.items()}
 
 
 def _duration(ns: int, unit_ns: float) -> float | None:

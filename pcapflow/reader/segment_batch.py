@@ -25,8 +25,10 @@ TLS_ALERT: Final = 0x8000
 CUT_ALERT: Final = 0x10000
 """The payload has the length of such a record, and the snap length cut its first bytes off."""
 
-# Column `syn_options`, of a segment with SYN: mss | (wscale + 1) << 16 | sack permitted << 24; 0 without SYN.
+# Column `syn_options`, of a segment with SYN: mss | (wscale + 1) << 16 | sack permitted << 24 | order << 25, the
+# number of the order of its options (:mod:`pcapflow.tcp.syn_options`); 0 without SYN.
 NO_OPTIONS: Final = 0
+SYN_ORDER_SHIFT: Final = 25
 
 
 # The columns: that of row `i` is at `cells[i * COLUMNS + COL_SEQ]`.

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pcapflow.config import Config
 from pcapflow.report.colours import STATE_LOOKS, StateLook
 from pcapflow.tcp.states import (
     CLOSE_WAIT,
@@ -20,7 +21,7 @@ from pcapflow.tcp.states import (
     TIME_WAIT,
 )
 from pcapflow.text.phrases import duration, number
-from pcapflow.text.times import Clock
+from pcapflow.text.times import Clock, to_ns
 from pcapflow.views.census import Census
 
 STACK: Final = (
@@ -112,8 +113,11 @@ class CensusView(NamedTuple):
 _LOUD: Final = frozenset({CLOSE_WAIT, SYN_RCVD, LAST_ACK, CLOSING})
 
 
-def census_view(census: Census, clock: Clock, time_wait_s: float) -> CensusView:
+def census_view(census: Census, clock: Clock, config: Config) -> CensusView:
     """Draws a census; both charts have the same axes, so that they can be compared."""
+    time_wait = duration(to_ns(config.msl2_s))
+    if config.stack_hosts:
+        time_wait += ", and at hosts that [stack] names as long as at such stacks"
     highest = int(census.counts.sum(axis=2).max(initial=0))
     y_step = _count_step(highest)
     top = max(highest, 1)
@@ -123,7 +127,7 @@ def census_view(census: Census, clock: Clock, time_wait_s: float) -> CensusView:
         charts=charts,
         rows=rows,
         end=clock.text(int(census.times_ns[-1])),
-        time_wait=duration(round(time_wait_s * 1e9)),
+        time_wait=time_wait,
         samples=_samples(census, [row.state for row in rows], clock),
         width=WIDTH,
         height=HEIGHT,

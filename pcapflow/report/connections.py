@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from pcapflow.anomalies.lookup.habits import time_wait_ns
 from pcapflow.anomalies.severity import Severity
 from pcapflow.config import Config
 from pcapflow.payload.said import NOTHING, Payload
@@ -177,9 +178,10 @@ def _connection(
     flow, capture = row["flow"], tables.capture
     rtts = [row[f"{side}_rtt_ns"] for side in ENDPOINT_NAMES if row[f"{side}_rtt_ns"] >= 0]
     transitions = tables.transitions.rows(tables.transitions_of(flow))
+    time_waits = [int(time_wait_ns(tables, config, endpoint)[flow]) for endpoint in (CLIENT, SERVER)]
     verdict, lasted = END_REASONS[row["end_reason"]], ""
     if remark is not None:
-        verdict, lasted = _verdict(remark, transitions, capture.last_ns, config)
+        verdict, lasted = _verdict(remark, transitions, capture.last_ns, time_waits, config)
     client, server = tables.client(flow), tables.server(flow)
     return Connection(
         flow=flow,
@@ -195,7 +197,7 @@ def _connection(
         lasted=lasted,
         tone=remark.severity.label if remark is not None else "",
         closed_by=CLOSED_BY_NAMES[row["closed_by"]],
-        lifelines=lines.lifelines(transitions, capture.first_ns, capture.last_ns, to_ns(config.msl2_s)),
+        lifelines=lines.lifelines(transitions, capture.first_ns, capture.last_ns, time_waits),
         rtt_ms=_milliseconds(sum(rtts)) if rtts else "",
         retransmitted=number(row["client_retransmitted"] + row["server_retransmitted"]),
         states=" ".join(STATE_NAMES[row[f"{side}_state"]] for side in ENDPOINT_NAMES),
@@ -203,11 +205,17 @@ def _connection(
     )
 
 
-def _verdict(remark: Remark, transitions: Sequence[Mapping[str, int]], end_ns: int, config: Config) -> tuple[str, str]:
+def _verdict(
+    remark: Remark,
+    transitions: Sequence[Mapping[str, int]],
+    end_ns: int,
+    time_waits: Sequence[int],
+    config: Config,
+) -> tuple[str, str]:
     """The verdict on one connection in a few words: the state it is stuck in and for how long, or the remark's name."""
-    least_ns, time_wait_ns = to_ns(config.close_grace_s), to_ns(config.msl2_s)
+    least_ns = to_ns(config.close_grace_s)
     for endpoint in (SERVER, CLIENT) if remark.endpoint < 0 else (remark.endpoint,):
-        stays = lines.stays(transitions, endpoint, end_ns, time_wait_ns)
+        stays = lines.stays(transitions, endpoint, end_ns, time_waits[endpoint])
         if not stays or stays[-1].state not in _STUCK or stays[-1].to_ns != end_ns:
             continue
         if (lasted_ns := end_ns - stays[-1].from_ns) >= least_ns:

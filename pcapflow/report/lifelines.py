@@ -62,8 +62,10 @@ def stays(transitions: Iterable[Mapping[str, int]], endpoint: int, end_ns: int, 
     return result
 
 
-def lifelines(transitions: Sequence[Mapping[str, int]], first_ns: int, last_ns: int, time_wait_ns: int) -> Lifelines:
-    """Both bars of one connection on the capture's time axis.
+def lifelines(
+    transitions: Sequence[Mapping[str, int]], first_ns: int, last_ns: int, time_wait_ns: Sequence[int]
+) -> Lifelines:
+    """Both bars of one connection on the capture's time axis; TIME_WAIT lasts ``time_wait_ns`` at each side.
 
     A stay that would be too short to see is drawn a little longer, so the order of states is always visible; a
     state passed through within one frame is left out.
@@ -71,8 +73,8 @@ def lifelines(transitions: Sequence[Mapping[str, int]], first_ns: int, last_ns: 
     bars: list[Bar] = []
     words: list[str] = []
     for endpoint, top in enumerate(BAR_TOPS):
-        visits = [stay for stay in stays(transitions, endpoint, last_ns, time_wait_ns) if stay.to_ns > stay.from_ns]
-        visits = visits[-_MOST_STAYS:]
+        visits = stays(transitions, endpoint, last_ns, time_wait_ns[endpoint])
+        visits = [stay for stay in visits if stay.to_ns > stay.from_ns][-_MOST_STAYS:]
         for stay, (x, width) in zip(visits, _placed(visits, first_ns, last_ns), strict=True):
             title = f"{ENDPOINT_NAMES[endpoint]} {STATE_NAMES[stay.state]} {duration(stay.to_ns - stay.from_ns)}"
             bars.append(Bar(stay.state, x, top, width, title))

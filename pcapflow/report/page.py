@@ -19,6 +19,7 @@ from pcapflow.report.census_chart import CensusView, census_view
 from pcapflow.report.colours import STATE_LOOKS, StateLook
 from pcapflow.report.connections import Connections, Remark, connections
 from pcapflow.report.footer import Fact, facts
+from pcapflow.report.hosts import HostsView, hosts_view
 from pcapflow.report.incidents import IncidentCard, incident_cards
 from pcapflow.report.ladder import Ladder, ladder
 from pcapflow.report.ladder_choice import wanted_flows
@@ -50,6 +51,7 @@ class ReportView(NamedTuple):
     notices: tuple[Card, ...]
     census: CensusView
     connections: Connections
+    hosts: HostsView
     looks: tuple[StateLook, ...]
     facts: tuple[Fact, ...]
     version: str
@@ -95,8 +97,9 @@ def build(
         cards_heading="What else went wrong" if incidents else "What went wrong",
         cards=tuple(card for card in shown if card.severity != Severity.INFO.label),
         notices=tuple(card for card in shown if card.severity == Severity.INFO.label),
-        census=census_view(census(tables, time_wait_s=config.msl2_s), clock, config.msl2_s),
+        census=census_view(census(tables, config), clock, config),
         connections=connections(tables, _remarks(incidents, explained, groups), drawn, clock, config, payload),
+        hosts=hosts_view(tables, config, anomalies, incidents),
         looks=STATE_LOOKS,
         version=__version__,
         # Asked for last: the checksum may still be running in another thread.

@@ -36,6 +36,8 @@ _SIDE: Final[Schema] = {
     "wscale": np.int32,
     "ttl": np.int32,
     "timestamps": np.int32,
+    "syn_form": np.int32,
+    "clock_hz": np.int32,
     "zero_ns": np.int64,
     "zero_frame": np.int64,
 }
@@ -102,6 +104,9 @@ them that were sent again; ``largest`` is the most payload of a record with new 
 several segments. ``reset_goodbye`` is a code of :mod:`pcapflow.tcp.endings`, and ``reset_continues`` bits of it; a RST
 that nothing drew has a ``reset_drew_frame`` of 0. ``icmp_*`` are of the first
 ICMP error since the side whose segments it speaks of last heard its peer: its frame, and the address it came from.
+
+``syn_form`` is ``window | order << 16`` of a side's first SYN: the window as on the wire, and the number of the order
+of its options (:mod:`pcapflow.tcp.syn_options`). ``clock_hz`` is how quickly the clock of its time stamps ticks.
 
 ``first_data_ns`` and ``data_ns`` are when a side first and last sent payload that had not passed before. ``idle_*``
 tell of the longest time without any segment, and ``pause_*`` of the longest without new payload, which keep-alives do

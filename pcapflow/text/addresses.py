@@ -29,6 +29,15 @@ def address_text(family: int, high: int, low: int) -> str:
     return str(ipaddress.IPv6Address(value))
 
 
+def address_number(text: str) -> tuple[int, int] | None:
+    """The family (4 or 6) and the number of an address; nothing for what is no address."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return address.version, int(address)
+
+
 def host_and_port(address: str, port: int) -> str:
     """``192.0.2.1:80``, or ``[2001:db8::1]:80``: an IPv6 address stands in brackets (RFC 5952, 6)."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -9,6 +9,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from pcapflow.reader.segment_batch import SYN_ORDER_SHIFT
 from pcapflow.tcp.completeness import (
     COMPLETE_ACK,
     COMPLETE_DATA,
@@ -214,6 +215,8 @@ def note_window(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
 
 def _note_syn_options(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
     options: i64 = s.syn_options
+    if x.syn_form < 0:
+        x.syn_form = s.window | options >> SYN_ORDER_SHIFT << 16
     if options & 0xFFFF:
         x.mss = options & 0xFFFF
         flow.mss = max(x.mss, LEAST_MSS)

@@ -20,6 +20,11 @@ TICK_NS: Final = 1_000_000
 """What a time stamp counts (RFC 7323, 5.4; Linux, macOS and FreeBSD)."""
 DELAY_NS: Final = 200_000_000
 """A segment that is later than this has been sent again: the shortest retransmission time-out of Linux."""
+STALE_NS: Final = 3 * TICK_NS
+"""A time stamp may be taken this much earlier than its segment is sent, by a busy host or a clock of whole ticks."""
+NS_PER_S: Final = 1_000_000_000
+LEAST_TICKS: Final = 8
+"""Fewer ticks of a clock do not tell how quick it is."""
 DRIFT: Final = 10_000
 """Two clocks part by less than one in this many, those of sender and capture (100 ppm)."""
 
@@ -47,8 +52,9 @@ class Endpoint:
         goodbye_rel: where the TLS alerts begin that end what it has sent; -1 it did not end with any.
         goodbye_is_sure: the bytes of all of them were seen.
     its clock and its round trips:
-        clock_tsval, clock_ns, clock_set_ns: its first time stamp, when the tap would have seen that at the latest, and
-            when the segment passed that told this; -1 without.
+        clock_tsval, clock_began_ns: its first time stamp, and when the segment that bore it passed; -1 without.
+        clock_ns, clock_set_ns: when the tap would have seen that stamp at the latest, and when the segment passed that
+            told this.
         rtt_ns, longest_rtt_ns: the shortest and the longest time from its segments to their ACKs; -1 unknown.
         timed_rel, timed_ns: the number whose ACK is timed, and since when; -1 none.
     what the tables count:
@@ -69,6 +75,7 @@ class Endpoint:
         syn_acks: its last SYN carried an ACK.
         syn_seen_bare: what passed first was a SYN without ACK although this endpoint had sent one: the SYNs crossed.
         permits_sack: its SYN permits selective acknowledgments.
+        clock_is_slow: its time stamps do not count milliseconds: one of them was older than what the segment answers.
     what changes of state look at:
         which: client or server.
         last_row: the row of its last transition in the log; -1 none.
@@ -93,6 +100,8 @@ class Endpoint:
             and the one after the last of them, -1 none. Once its end is settled, bytes of payload.
         mss, wscale: what its SYN offers; -1 not seen.
         ttl, timestamps: of its first segment: time to live, and whether it bore a time stamp; -1 none.
+        syn_form: of its first SYN: ``window | order << 16``, the window not scaled, and the number of the order of its
+            options (:mod:`pcapflow.tcp.syn_options`); -1 not seen.
         zero_ns, zero_frame: the longest time that its window was shut, and the frame that shut it.
         history_rst_seq: the number of its last RST in Zeek's history; -1 none.
     """
@@ -154,6 +163,7 @@ class Endpoint:
         self.permits_sack = False
         self.goodbye_is_sure = False
         self.ws_first_ack = False
+        self.clock_is_slow = False
         # What changes of state look at.
         self.which: i64 = which
         self.last_row: i64 = -1
@@ -177,6 +187,7 @@ class Endpoint:
         self.reset_end_rel: i64 = -1
         self.challenge_frame: i64 = -1
         self.challenged_rel: i64 = -1
+        self.clock_began_ns: i64 = 0
         self.clock_set_ns: i64 = 0
         self.hole_start_rel: i64 = 0
         self.hole_end_rel: i64 = 0
@@ -197,6 +208,7 @@ class Endpoint:
         self.wscale: i64 = -1
         self.ttl: i64 = -1
         self.timestamps: i64 = -1
+        self.syn_form: i64 = -1
         self.zero_since_frame: i64 = -1
         self.zero_ns: i64 = 0
         self.zero_frame: i64 = -1
@@ -232,6 +244,7 @@ class Endpoint:
         """Notes the time stamp of a segment that passes at ``time_ns``: the quickest one sets its clock."""
         if self.clock_tsval < 0:
             self.clock_tsval = tsval
+            self.clock_began_ns = time_ns
             self.clock_ns = time_ns
             self.clock_set_ns = time_ns
         else:
@@ -240,18 +253,44 @@ class Endpoint:
                 self.clock_ns = clock_ns
                 self.clock_set_ns = time_ns
 
+    def clock_hz(self) -> i64:
+        """How many times a second the clock of its time stamps ticks; -1 where they are too few or too near to tell.
+
+        Both stamps are rounded down, and either segment may be late: of a second and more that is some percent.
+        """
+        if self.clock_tsval < 0 or self.previous_tsval < 0:
+            return -1
+        ticks: i64 = delta(self.previous_tsval, self.clock_tsval)
+        span_ns: i64 = self.last_ns - self.clock_began_ns
+        if ticks < LEAST_TICKS or span_ns < NS_PER_S:
+            return -1
+        return (ticks * 1000 + span_ns // 2_000_000) // (span_ns // 1_000_000)
+
+    def check_clock(self, tsval: i64, time_ns: i64, answers_ns: i64) -> None:
+        """Whether its clock counts milliseconds, by a segment that acknowledges what passed at ``answers_ns``.
+
+        It was sent after that, however slow it was. A clock that ticks every 4 or 10 ms (Linux with HZ=250 or 100, BSD,
+        Windows) soon says that it was sent before.
+        """
+        if tsval >= 0 and self.clock_tsval >= 0 and self._by_clock_ns(tsval, time_ns) + STALE_NS < answers_ns:
+            self.clock_is_slow = True
+
     def would_pass_ns(self, tsval: i64, time_ns: i64) -> i64:
         """When a segment would have passed the tap at the earliest, had it come as quickly as the quickest.
 
-        Time stamps are taken to be milliseconds, as they are as a rule (RFC 7323, 5.4, allows for others). Where a
-        segment is late by less than a tick, or by more than any wire delays it, they say nothing, and it was punctual.
+        Time stamps are taken to be milliseconds, as they are as a rule (RFC 7323, 5.4, allows for others), unless they
+        were seen to be others. Where a segment is late by less than a tick, or by more than any wire delays it, they
+        say nothing, and it was punctual.
         """
-        if tsval < 0 or self.clock_tsval < 0:
+        if tsval < 0 or self.clock_tsval < 0 or self.clock_is_slow:
             return time_ns
-        would_ns: i64 = self.clock_ns + delta(tsval, self.clock_tsval) * TICK_NS
-        # A clock that goes slow makes all segments late.
-        would_ns += (time_ns - self.clock_set_ns) // DRIFT
+        would_ns: i64 = self._by_clock_ns(tsval, time_ns)
         return would_ns if TICK_NS <= time_ns - would_ns < DELAY_NS else time_ns
+
+    def _by_clock_ns(self, tsval: i64, time_ns: i64) -> i64:
+        # A clock that goes slow makes all segments late.
+        drift_ns: i64 = (time_ns - self.clock_set_ns) // DRIFT
+        return self.clock_ns + delta(tsval, self.clock_tsval) * TICK_NS + drift_ns
 
     def take(self, log: TransitionLog, flow: i64, event: i64, time_ns: i64, frame: i64, basis: i64) -> bool:
         """Takes the edge of an event, if the state has one, and logs it; the time never lies before the last change."""

@@ -31,6 +31,7 @@ _WIDE_SIDE: Final = (
 )  # fmt: skip
 _NARROW_SIDE: Final = (
     "port", "state", "packets", "retransmitted", "syns", "fins", "rsts", "mss", "wscale", "ttl", "timestamps",
+    "syn_form", "clock_hz",
 )  # fmt: skip
 WIDE_COLUMNS: Final = (
     "flow", "first_frame", "last_frame", "start_ns", "end_ns", "history_1", "history_2", "idle_ns", "idle_end_ns",
@@ -52,7 +53,7 @@ ROWS: Final = (1 << 12) + 8
 """Rows that the log holds: more than a batch can end, and no power of two, by which the columns of one row would all
 contend for the same places of the processor's cache."""
 N_WIDE: Final = 59
-N_NARROW: Final = 40
+N_NARROW: Final = 44
 
 
 @final
@@ -266,4 +267,8 @@ def _narrow_side(n: vec[i32], at: i64, x: Endpoint) -> i64:
     n[at] = i32(x.ttl)
     at += ROWS
     n[at] = i32(x.timestamps)
+    at += ROWS
+    n[at] = i32(x.syn_form)
+    at += ROWS
+    n[at] = i32(x.clock_hz())
     return at

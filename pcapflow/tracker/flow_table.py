@@ -1,6 +1,7 @@
 """The flow table: all connections of a capture, and what becomes of each.
 
-A SYN with another sequence number than the one its flow began with is a new incarnation of the tuple, and a new flow.
+A SYN with another sequence number than the one its flow began with is a new incarnation of the tuple, and a new flow;
+one with the same number is where it was sent after the flow's end (:mod:`pcapflow.tracker.reuse`).
 
 A table follows all connections or one shard of them: nothing that happens to one has to do with another, so the shards
 can be followed by several processes, each of which reads the whole capture.
@@ -25,6 +26,7 @@ from pcapflow.reader.segment_batch import (
     COL_DST_LO,
     COL_FLAGS,
     COL_FRAME,
+    COL_IP_ID,
     COL_PORTS,
     COL_SEQ,
     COL_SRC_HI,
@@ -49,12 +51,13 @@ from pcapflow.tracker.end_of_capture import settle
 from pcapflow.tracker.eviction import EvictionOrder
 from pcapflow.tracker.flow import Flow
 from pcapflow.tracker.flow_log import ROWS, FlowLog
-from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, LIVE, WRITTEN, ConnectionIndex
+from pcapflow.tracker.index import EVICTED, IN_SYN_CACHE, ISN_BITS, LIVE, WRITTEN, ConnectionIndex
 from pcapflow.tracker.late import LateSegments
 from pcapflow.tracker.log import MarkLog, TransitionLog
 from pcapflow.tracker.new_flows import NewFlows
 from pcapflow.tracker.pending import IcmpError
 from pcapflow.tracker.quoted_tuples import QuotedTuples
+from pcapflow.tracker.reuse import age_of_last, is_sent_after
 from pcapflow.tracker.segment import TapSegment
 from pcapflow.tracker.segment_arrives import icmp_error_arrives, segment_arrives
 from pcapflow.tracker.syn_cache import SynCache, fits
@@ -70,6 +73,7 @@ class FlowTable:
             call of :meth:`consume` and :meth:`finish`, which never fill it in one go.
         late: what came for connections after they were written.
         quoted: the tuples that ICMP errors quoted before a segment of theirs passed.
+        in_stream_of: by number, the connection before of those that began with the number of one before.
         last_ns: the latest time stamp of a segment.
         evicted: connections given up because there were too many at once.
     """
@@ -87,6 +91,7 @@ class FlowTable:
         self.marks = MarkLog()
         self.late = LateSegments(self.marks)
         self.quoted = QuotedTuples()
+        self.in_stream_of: dict[int, int] = {}
         self.last_ns: i64 = -1
         self.evicted: i64 = 0
         self._max_open: i64 = max(max_open_flows, 1)
@@ -214,16 +219,25 @@ class FlowTable:
             flow = self._live[place >> 2]
             assert flow is not None
             known = flow.client if self._from_client else flow.server
-            if flags & (SYN | ACK) != SYN or known.isn < 0 or known.isn == cells[row + COL_SEQ]:
+            if flags & (SYN | ACK) != SYN or known.isn < 0:
                 return flow
+            if known.isn == cells[row + COL_SEQ]:
+                if not is_sent_after(age_of_last(known), cells[row + COL_IP_ID], cells[row + COL_TSVAL]):
+                    return flow
+                self._same_number(number)
             before = flow if flow.ended_ns < 0 else None
             self._supersede(flow)
             is_reuse = True
         elif place & 3 == WRITTEN:
             # The place still holds the client's first number: a copy of the old SYN is no new connection.
-            if flags & (SYN | ACK) != SYN or (self._from_client and place >> 2 == cells[row + COL_SEQ] + 1):
+            is_same = self._from_client and (place >> 2) & ((1 << ISN_BITS) - 1) == cells[row + COL_SEQ] + 1
+            age: i64 = place >> (ISN_BITS + 2)
+            is_late = is_same and not is_sent_after(age, cells[row + COL_IP_ID], cells[row + COL_TSVAL])
+            if flags & (SYN | ACK) != SYN or is_late:
                 self.late.take(number, CLIENT if self._from_client else SERVER, batch, row)
                 return None
+            if is_same:
+                self._same_number(number)
             is_reuse = True
         return self._open(batch, row, number, before, is_reuse)
 
@@ -250,6 +264,10 @@ class FlowTable:
                     icmp_error_arrives(flow, flow.server, flow.client, error, code)
         else:
             self.quoted.note(batch, row)
+
+    def _same_number(self, number: i64) -> None:
+        """The connection that is opened next begins with the number of one before: Wireshark has one stream of both."""
+        self.in_stream_of[self._index.count] = number
 
     def _which_of_two(self, flow: Flow, before: Flow, batch: SegmentBatch, row: i64) -> Flow:
         """Which of two connections of one tuple a segment belongs to, while the newer one's SYN is unanswered."""
@@ -373,5 +391,6 @@ class FlowTable:
         settle(flow, end_ns, self._rto_ns)
         self.flows.write(flow)
         flow.is_written = True
-        self._index.move(flow.number, (flow.client.isn + 1) << 2 | WRITTEN)
+        age: i64 = age_of_last(flow.client)
+        self._index.move(flow.number, age << (ISN_BITS + 2) | (flow.client.isn + 1) << 2 | WRITTEN)
         self._open_count -= 1

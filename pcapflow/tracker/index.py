@@ -30,6 +30,9 @@ IN_SYN_CACHE: Final = 0
 LIVE: Final = 1
 WRITTEN: Final = 2
 EVICTED: Final = 3
+ISN_BITS: Final = 33
+"""Where a connection is written, the rest is the client's initial sequence number plus one, in this many bits, and
+above them the age of the last that the client sent (:mod:`pcapflow.tracker.reuse`)."""
 
 
 @final

@@ -44,9 +44,12 @@ def is_of_older(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
 
 def _is_reset_of_older(x: Endpoint, y: Endpoint, s: TapSegment) -> bool:
     """A RST of ``x``, which waits for the answer to its SYN, with a number that is none of its own."""
-    if s.has_ack or x.state != SYN_SENT or x.syn_count == 0 or y.syn_count > 0:
+    if x.state != SYN_SENT or x.syn_count == 0 or y.syn_count > 0:
         return False
     rel: i64 = x.rel(s.seq)
+    if s.has_ack and (rel != x.challenged_rel or s.ack != y.previous_seq):
+        # Some set ACK on every RST (lwIP, tcp_rst): of an older connection it is where it answers the ACK before it.
+        return False
     return rel < 0 or rel > x.next_rel
 
 

@@ -126,7 +126,7 @@ def _prove_fin(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment, would_pass_n
     # What arrives is answered at once, and nothing but the FIN was still under way: had it come before the ACK of x's
     # own, the answer would have passed by now. Or else it was the answer that took its time, as its time stamp tells.
     longest_ns: i64 = y.longest_rtt_ns
-    if s.tsval >= 0 and y.rtt_ns >= 0:
+    if s.tsval >= 0 and y.rtt_ns >= 0 and not x.clock_is_slow:
         longest_ns = min(longest_ns, y.rtt_ns + TICK_NS)
     is_late = not s.flags & FIN and fin.own_acked_ns >= y.last_needs_ack_ns and y.longest_rtt_ns >= 0
     if is_late and longest_ns < s.time_ns - fin.own_acked_ns:

@@ -35,6 +35,7 @@ def ack_passed(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None:
         x.acked_before_rel = x.acked_rel
         x.acked_rel = ack_rel
         if y.timed_rel >= 0 and ack_rel >= y.timed_rel:
+            x.check_clock(s.tsval, s.time_ns, y.timed_ns)
             _time_round_trip(y, s)
     if ack_rel > y.next_rel:
         y.unseen += ack_rel - y.next_rel

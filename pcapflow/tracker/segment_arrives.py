@@ -60,7 +60,10 @@ def segment_arrives(flow: Flow, x: Endpoint, y: Endpoint, s: TapSegment) -> None
     is_of_another = is_of_older(x, y, s)
     if not is_of_another:
         _learn_isns(x, y, s)
-    ws: i64 = wireshark_marks(x, y, s, first_rtt_ns)
+    ws: i64 = 0
+    if not is_of_another or flags & RST == 0:
+        # By the number of such a RST, all that its sender says next could seem to be sent again.
+        ws = wireshark_marks(x, y, s, first_rtt_ns)
     if ws:
         note_wireshark(flow, x, s, ws)
     if is_of_another:

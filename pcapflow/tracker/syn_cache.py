@@ -43,7 +43,7 @@ WIDTH: Final = 2 * SEGMENT
 
 M32: Final = 0xFFFF_FFFF
 MAX_IP_ID: Final = 0xFFFE
-MAX_OPTIONS: Final = 1 << 26
+MAX_OPTIONS: Final = 1 << 30
 NO_SEGMENT: Final = -1
 REUSE: Final = 0x8000_0000_0000
 

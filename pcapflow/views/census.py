@@ -13,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pcapflow.anomalies.lookup.habits import time_wait_ns
+from pcapflow.config import Config
 from pcapflow.tables.table import Table, Tables
 from pcapflow.tcp.states import CLOSED, LISTEN, N_STATES, TIME_WAIT, UNKNOWN
 
@@ -64,12 +66,12 @@ class _Traffic(NamedTuple):
         return (int(there[at]), int(self.entries_ns[at])) if there[at] > 0 else (0, 0)
 
 
-def census(tables: Tables, *, time_wait_s: float = 60.0, samples: int = SAMPLES) -> Census:
+def census(tables: Tables, config: Config | None = None, *, samples: int = SAMPLES) -> Census:
     """Counts the endpoints in each state over the whole capture.
 
     Args:
         tables: of one capture; ``transitions`` may be in any order of time.
-        time_wait_s: how long TIME_WAIT lasts.
+        config: says how long TIME_WAIT lasts; the defaults without.
         samples: how many moments to count at.
     """
     first_ns, last_ns = tables.capture.first_ns, tables.capture.last_ns
@@ -80,23 +82,23 @@ def census(tables: Tables, *, time_wait_s: float = 60.0, samples: int = SAMPLES)
     peak = np.zeros((2, N_STATES), np.int64)
     peak_ns = np.zeros((2, N_STATES), np.int64)
     for side in (0, 1):
-        for state, traffic in _traffic(tables, side, time_wait_s).items():
+        for state, traffic in _traffic(tables, config or Config(), side).items():
             counts[side, :, state] = traffic.at(times_ns)
             peak[side, state], peak_ns[side, state] = traffic.peak()
     return Census(times_ns, counts, counts[:, -1], peak, peak_ns)
 
 
-def census_at(tables: Tables, time_ns: int, *, time_wait_s: float = 60.0) -> Counts:
+def census_at(tables: Tables, time_ns: int, config: Config | None = None) -> Counts:
     """Endpoints per state at one moment, after everything that happened at it; shape (2, 12)."""
     moment = np.array([time_ns], dtype=np.int64)
     counts = np.zeros((2, N_STATES), np.int64)
     for side in (0, 1):
-        for state, traffic in _traffic(tables, side, time_wait_s).items():
+        for state, traffic in _traffic(tables, config or Config(), side).items():
             counts[side, state] = traffic.at(moment)[0]
     return counts
 
 
-def _traffic(tables: Tables, side: int, time_wait_s: float) -> dict[int, _Traffic]:
+def _traffic(tables: Tables, config: Config, side: int) -> dict[int, _Traffic]:
     """Entries and exits of one side, by state; states that do not occur are left out."""
     t = tables.transitions
     entered: dict[int, list[_Column]] = {}
@@ -110,7 +112,7 @@ def _traffic(tables: Tables, side: int, time_wait_s: float) -> dict[int, _Traffi
         entries = _merged(entered[state])
         exits = _merged(left.get(state, []))
         if state == TIME_WAIT:
-            over = _time_wait_over(t, entries, exits, round(time_wait_s * 1e9))
+            over = _time_wait_over(t, entries, exits, time_wait_ns(tables, config, side))
         else:
             over = t["time_ns"][exits]
         traffic[state] = _Traffic(_in_order(t["time_ns"][entries]), _in_order(over))
@@ -129,12 +131,12 @@ def _in_order(times_ns: _Column) -> _Column:
     return np.sort(times_ns) if np.any(times_ns[1:] < times_ns[:-1]) else times_ns
 
 
-def _time_wait_over(t: Table, entries: _Column, exits: _Column, lasts_ns: int) -> _Column:
+def _time_wait_over(t: Table, entries: _Column, exits: _Column, lasts_ns: _Column) -> _Column:
     """When each stay in TIME_WAIT ends: by what the endpoint did next, or by its timer."""
     rows = _merged([entries, exits])
     rows = rows[np.lexsort((t["time_ns"][rows], t["flow"][rows]))]
     flows, times, enters = t["flow"][rows], t["time_ns"][rows], t["new"][rows] == TIME_WAIT
-    over = times + lasts_ns
+    over = times + lasts_ns[flows]
     left = np.flatnonzero(enters[:-1] & ~enters[1:] & (flows[:-1] == flows[1:]))
     over[left] = np.minimum(over[left], times[left + 1])
     ends: _Column = over[enters]

@@ -30,7 +30,8 @@ DATA = 8
 
 _ABSENT = (
     "_rtt_ns", "_first_frame", "_last_ns", "_data_ns", "_acked", "_mss", "_wscale", "_ttl", "_timestamps",
-    "_zero_frame", "pause_ns", "pause_end_ns", "answer_ns", "answer_frame", "close_ns", "quiet_ns",
+    "_syn_form", "_clock_hz", "_zero_frame", "pause_ns", "pause_end_ns", "answer_ns", "answer_frame",
+    "close_ns", "quiet_ns",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import pcapflow
 from fixtures.captures import kernel_capture
 from pcapflow.analysis import Analysis
 from pcapflow.anonymize import anonymized
+from pcapflow.config import Config
 from pcapflow.errors import PcapflowError
 from pcapflow.export import json as json_export
 from pcapflow.export.csv import write_tables
@@ -159,6 +160,33 @@ def test_anonymous_outputs_keep_the_story(analysis: Analysis) -> None:
     assert list(other.flows["server_ip"]) == ["10.0.0.2"] * 3
     assert list(other.flows["server_state"]) == list(analysis.flows["server_state"])
     assert other.segments([1]) == analysis.segments([1])
+
+
+def test_hosts_are_a_table_a_member_of_json_and_a_section(analysis: Analysis, tmp_path: Path) -> None:
+    rows = json.loads(analysis.to_json())["hosts"]
+    assert [row["host"] for row in rows] == list(analysis.hosts["host"]) == [CLIENT_IP, SERVER_IP]
+    assert set(rows[0]) == set(analysis.hosts.columns)
+    assert json_export.__doc__ is not None
+    assert all(f"``{name}``" in json_export.__doc__ for name in rows[0])
+    for row, (_, columns) in zip(rows, analysis.hosts.iterrows(), strict=True):
+        assert row == {name: None if pd.isna(value) else value for name, value in columns.items()}
+    write_tables(analysis, tmp_path)
+    with (tmp_path / "hosts.csv").open(encoding="utf-8", newline="") as file:
+        client, server = csv.DictReader(file)
+    assert (client["host"], client["as_client"], client["as_server"], client["stack"]) == (CLIENT_IP, "3", "0", "")
+    assert (server["ephemeral_ports"], server["time_wait_s"], server["time_wait_basis"]) == ("", "60.0", "assumed")
+    assert "What is assumed is Linux&#39;s" in analysis.to_html()
+
+
+def test_anonymous_hosts_keep_the_stacks_that_are_configured_for_them(path: Path) -> None:
+    config = dataclasses.replace(Config(), stack_hosts=((f"{SERVER_IP}/32", "windows"), ("203.0.113.0/24", "macos")))
+
+    other = anonymized(pcapflow.analyze(path, config=config))
+
+    assert list(other.hosts["host"]) == ["10.0.0.1", "10.0.0.2"]
+    assert list(other.hosts["time_wait_s"]) == [60.0, 120.0]
+    assert list(other.hosts["time_wait_basis"]) == ["assumed", "configured"]
+    assert other.config.stack_hosts == (("10.0.0.2", "windows"),)
 
 
 def test_the_ladder_leaves_out_the_middle_and_says_so(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pcapflow.config import Config
 from pcapflow.report.census_chart import census_view
 from pcapflow.tcp import states as s
 from pcapflow.text.times import Clock
@@ -27,6 +28,6 @@ def test_large_counts_are_short_on_the_axis(highest: int, ticks: list[str]) -> N
     counts = np.zeros_like(counted.counts)
     counts[0, :, s.ESTABLISHED] = highest
 
-    view = census_view(counted._replace(counts=counts), Clock(0, 10_000_000_000), 60.0)
+    view = census_view(counted._replace(counts=counts), Clock(0, 10_000_000_000), Config())
 
     assert [tick.text for tick in view.charts[0].y_ticks] == ticks

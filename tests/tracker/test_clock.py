@@ -145,3 +145,78 @@ def test_a_clock_that_was_set_late(climb: Climb) -> None:
 1000006  < R.  6:6   ack 6             | CLOSED?      | CLOSED       | reset
 1000026  > P.  6:9   ack 6  ts 1000206 |              |              | data-after-close
     """)
+
+
+SLOW = """
+     ms  segment                   | client       | server       | marks
+      0  > S   0:0          ts 100 | SYN_SENT     | SYN_RCVD+    |
+      1  < S.  0:0   ack 1  ts 100 | ESTABLISHED+ |              |
+      2  > .   1:1   ack 1  ts 100 |              | ESTABLISHED+ |
+     50  < P.  1:6   ack 1  ts 149 |              |              |
+     51  > .   1:1   ack 6  ts {}  |              |              |"""
+"""The client's clock does not count milliseconds: its ACK would have been sent long before what it acknowledges."""
+OF_100_HZ = SLOW.format("105")
+OF_250_HZ = SLOW.format("112")
+OF_1000_HZ = SLOW.format("151")
+
+
+@pytest.mark.parametrize(("before", "ticks"), [(OF_100_HZ, 106), (OF_250_HZ, 117)], ids=["100 Hz", "250 Hz"])
+def test_a_slow_clock_makes_no_data_late(climb: Climb, before: str, ticks: int) -> None:
+    """The data was sent when the FIN should have arrived, and the stamp of a slow clock says nothing against that."""
+    climb(f"""{before}
+     60  < F.  6:6   ack 1  ts 159 |              | FIN_WAIT_1   |
+     69  > P.  1:6   ack 6  ts {ticks} |              |              |
+   69.1  < R   7:7                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_quick_clock_beside_it_tells_that_the_data_was_late(climb: Climb) -> None:
+    climb(f"""{OF_1000_HZ}
+     60  < F.  6:6   ack 1  ts 159 | CLOSE_WAIT?  | FIN_WAIT_1   |
+     69  > P.  1:6   ack 6  ts 159 |              |              |
+   69.1  < R   7:7                 | CLOSED?      | CLOSED       | reset
+    """)
+
+
+@pytest.mark.parametrize(("before", "ticks"), [(OF_100_HZ, 107), (OF_250_HZ, 117)], ids=["100 Hz", "250 Hz"])
+def test_crossing_fins_of_a_slow_clock(climb: Climb, before: str, ticks: int) -> None:
+    """The ACK overtook the server's FIN, or else the client, which answers at once, had acknowledged that long ago."""
+    climb(f"""{before}
+     60  > F.  1:1   ack 6  ts {ticks} | FIN_WAIT_1   | CLOSING+     |
+   60.5  < F.  6:6   ack 1  ts 159 | TIME_WAIT?   | FIN_WAIT_1   |
+   61.5  < .   7:7   ack 2  ts 160 | FIN_WAIT_2?  |              |
+     70  > .   2:2   ack 7  ts {ticks} |              | TIME_WAIT?   |
+   1000  end
+    """)
+
+
+def test_crossing_fins_of_a_quick_clock_and_an_answer_that_was_late(climb: Climb) -> None:
+    climb(f"""{OF_1000_HZ}
+     60  > F.  1:1   ack 6  ts 160 | FIN_WAIT_1   | CLOSING+     |
+   60.5  < F.  6:6   ack 1  ts 159 | CLOSING?     | FIN_WAIT_1   |
+   61.5  < .   7:7   ack 2  ts 160 | TIME_WAIT?   |              |
+     70  > .   2:2   ack 7  ts 161 |              | TIME_WAIT?   |
+   1000  end
+    """)
+
+
+def test_a_late_ack_does_not_contradict_its_clock(climb: Climb) -> None:
+    """Thirty milliseconds late, but sent when what it acknowledges had passed: later stamps count all the same."""
+    climb(f"""{HANDSHAKE}
+     10  < P.  6:16  ack 6  ts 109 |              |              |
+     40  > .   6:6   ack 16 ts 111 |              |              |
+     60  < F. 16:16  ack 6  ts 159 | CLOSE_WAIT?  | FIN_WAIT_1   |
+     95  > P.  6:9   ack 16 ts 160 |              |              |
+   95.1  < R  17:17                | CLOSED?      | CLOSED       | reset
+    """)
+
+
+def test_a_stamp_that_was_taken_a_little_early_does_not_contradict_its_clock(climb: Climb) -> None:
+    """Two milliseconds older than what the ACK acknowledges: the host was busy, and its later stamps count."""
+    climb(f"""{HANDSHAKE}
+     10  < P.  6:16  ack 6  ts 109 |              |              |
+     11  > .   6:6   ack 16 ts 108 |              |              |
+     60  < F. 16:16  ack 6  ts 159 | CLOSE_WAIT?  | FIN_WAIT_1   |
+     95  > P.  6:9   ack 16 ts 160 |              |              |
+   95.1  < R  17:17                | CLOSED?      | CLOSED       | reset
+    """)

@@ -224,6 +224,69 @@ def test_a_syn_on_a_written_connection(isn: int, flows: int) -> None:
     assert (marks(tables, 2) == ["port-reuse"]) == (isn == 9000)
 
 
+def counted(rows: list[Row], last: int, tsval: int, *, uses_tsvals: bool) -> list[Row]:
+    """Rows of a client that counts its packets and its time, the last one with these numbers."""
+    *before, syn = rows
+    own = [row for row in before if row.segment.src == CLIENT and row.segment.sport == 40_000]
+    numbers = {id(row): at for at, row in enumerate(own)}
+    return [
+        dataclasses.replace(
+            row,
+            segment=dataclasses.replace(row.segment, ident=(65_535 + numbers[id(row)]) % 65_536),
+            tsval=(2**32 - 40 + 40 * numbers[id(row)]) % 2**32 if uses_tsvals else -1,
+        )
+        if id(row) in numbers
+        else row
+        for row in before
+    ] + [dataclasses.replace(syn, segment=dataclasses.replace(syn.segment, ident=last), tsval=tsval)]
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 100], ids=["a row", "a flow"])
+@pytest.mark.parametrize(
+    ("uses_tsvals", "ident", "tsval", "flows"),
+    [
+        (False, 3, -1, 3),
+        (False, 2, -1, 2),
+        (False, 0, -1, 2),
+        (False, 65_535, -1, 2),
+        (False, 40_000, -1, 2),
+        (False, 3, 90_000, 3),
+        (True, 2, 17_000, 3),
+        (True, 2, 2**32 - 40, 2),
+        (True, 2, 2**32 - 30, 2),
+        (True, 2, 2**31 + 90, 2),
+        (True, 2, -1, 2),
+    ],
+)
+def test_the_same_syn_on_a_closed_connection(
+    uses_tsvals: bool, ident: int, tsval: int, flows: int, rows_per_batch: int
+) -> None:
+    """It opens a new connection where it was sent after the old one's end, in whatever form that is kept."""
+    end = LINGER_NS / SECOND
+    rows = timed(*closed_connection(), elsewhere(end + 1), (end + 2, up(SYN, 1000)))
+    tables = run(counted(rows, ident, tsval, uses_tsvals=uses_tsvals), rows_per_batch=rows_per_batch)
+
+    assert len(tables.flows) == flows
+    assert list(tables.flows["stream"]) == [0, 1, 0][:flows]
+    assert tables.flows["client_packets"][0] == 4 + (flows == 2)
+
+
+def test_the_same_number_again_and_again() -> None:
+    """Each connection is one of its own, all are one stream, and a flow table of one shard says the same."""
+    rows = [
+        dataclasses.replace(row, segment=dataclasses.replace(row.segment, ident=at), time_ns=row.time_ns + n * SECOND)
+        for n in range(50)
+        for at, row in enumerate(timed(*closed_connection()), 6 * n + 1)
+    ]
+
+    whole, single = run(rows), run(rows, rows_per_batch=1, shards=range(2))
+
+    assert list(whole.flows["stream"]) == [0] * 50
+    for table in ("flows", "transitions", "marks"):
+        for name in getattr(whole, table).schema:
+            assert list(getattr(whole, table)[name]) == list(getattr(single, table)[name]), f"{table}.{name}"
+
+
 def test_the_syn_cache_gives_way_to_a_flow_whatever_comes_third() -> None:
     """Handshake, repeated SYN, refusal, data in the SYN: the row begins with the very first segment."""
     third = {

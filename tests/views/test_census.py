@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
+from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import states as s
 from pcapflow.views.census import UNCOUNTED, Counts, census, census_at
@@ -92,3 +95,20 @@ def test_a_clock_that_went_back_changes_no_count() -> None:
     result = census(Tables(tables.flows, ordered, tables.marks, tables.capture))
 
     assert np.array_equal(result.counts, census(tables).counts)
+
+
+def test_a_host_that_the_configuration_names_leaves_time_wait_when_its_stack_does() -> None:
+    """The client of a macOS host is gone after 30 s, that of another after 60 s."""
+    scene = Scene()
+    for number, client in enumerate(("10.0.0.1", "10.0.0.2")):
+        connection = scene.connection(f"{client}:4000{number}", "10.0.0.9:80", 1.0)
+        connection.handshake()
+        connection.fin(s.CLIENT)
+        connection.fin(s.SERVER)
+    tables = scene.tables()
+    config = dataclasses.replace(Config(), stack_hosts=(("10.0.0.1", "macos"),))
+    entered = tables.transitions["time_ns"][tables.transitions["new"] == s.TIME_WAIT].max()
+
+    left = [int(census_at(tables, int(entered) + n * SECOND, config)[s.CLIENT, s.TIME_WAIT]) for n in (29, 31, 59, 61)]
+
+    assert left == [2, 1, 1, 0]

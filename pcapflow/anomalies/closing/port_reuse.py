@@ -11,6 +11,7 @@ from pcapflow.anomalies.cite import in_frame, in_frames, proof
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow
 from pcapflow.anomalies.lookup.challenges import SLOW_OPENING_S, challenge_of, challenged, opening_ns
 from pcapflow.anomalies.lookup.columns import SIDES, indices
+from pcapflow.anomalies.lookup.habits import time_wait_ns
 from pcapflow.anomalies.lookup.timeline import Story, count_marks, last_times, reopened
 from pcapflow.anomalies.model import CERTAIN, LIKELY, BoolArray, Finding, Hits, Severity
 from pcapflow.anomalies.rule import Doubt, Lead, rule
@@ -18,7 +19,7 @@ from pcapflow.config import Config
 from pcapflow.tables.table import Tables
 from pcapflow.tcp import marks
 from pcapflow.tcp.completeness import COMPLETE_SYN_ACK
-from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SYN_SENT, TIME_WAIT
+from pcapflow.tcp.states import CLIENT, ENDPOINT_NAMES, SERVER, SYN_SENT, TIME_WAIT
 from pcapflow.text.phrases import duration
 from pcapflow.text.times import to_ns
 
@@ -54,11 +55,13 @@ def port_reused_early(tables: Tables, config: Config) -> Hits:
     Source: RFC 9293, 3.5.1 and 3.6.1; RFC 6191; RFC 5961, 4; Linux tcp_timewait_state_process.
     """
     f = tables.flows
-    waits = np.maximum(*(last_times(tables, endpoint, new=TIME_WAIT) for endpoint in SIDES))
+    entered = [last_times(tables, endpoint, new=TIME_WAIT) for endpoint in SIDES]
+    waits = np.maximum(*entered)
+    lasts = np.where(entered[CLIENT] >= entered[SERVER], *(time_wait_ns(tables, config, side) for side in SIDES))
     old = indices(waits >= 0)
     anew = reopened(tables, old)
     since = f["start_ns"][anew] - waits[old]
-    soon = (anew >= 0) & (since >= 0) & (since < to_ns(config.msl2_s))
+    soon = (anew >= 0) & (since >= 0) & (since < lasts[old])
     before = np.full(len(f), -1, dtype=np.int64)
     before[anew[soon]] = old[soon]
     met = challenged(tables)

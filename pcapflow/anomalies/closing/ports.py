@@ -12,6 +12,7 @@ from pcapflow.anomalies.hits import per_group
 from pcapflow.anomalies.lookup.cache import cached_per_tables
 from pcapflow.anomalies.lookup.columns import indices
 from pcapflow.anomalies.lookup.groups import group, group_keys, host_keys, peak, server_keys
+from pcapflow.anomalies.lookup.habits import client_ports, of_client
 from pcapflow.anomalies.lookup.timeline import (
     last_times,
 )
@@ -37,11 +38,13 @@ class Busy(NamedTuple):
 
     Attributes:
         flows: the connections.
+        config: the settings for the client: how many ports it has, and for how long each is held.
         top, when_ns: how many ports they held at most, and since when.
         rate: how fast they went into TIME_WAIT; None where there were too few to tell.
     """
 
     flows: IntArray
+    config: Config
     top: int
     when_ns: int
     rate: Rate | None
@@ -51,8 +54,9 @@ class Busy(NamedTuple):
 def busy_clients(tables: Tables, config: Config) -> list[Busy]:
     """Clients that use up their ports towards one server, or would at the rate at which they close."""
     f = tables.flows
-    half = max(int(config.ephemeral_ports * PRESSING), 1)
-    least = min(half, max(min(config.closing_turns, config.time_wait_many), 2))
+    least = min(
+        max(int(config.ephemeral_ports * PRESSING), 1), max(min(config.closing_turns, config.time_wait_many), 2)
+    )
     # An attempt that nobody answers gives its port back soon.
     opened = indices((f["completeness"] & COMPLETE_ACK) > 0)
     if len(opened) < least:
@@ -62,14 +66,16 @@ def busy_clients(tables: Tables, config: Config) -> list[Busy]:
     waits = last_times(tables, CLIENT, new=TIME_WAIT) if pairs else f["end_ns"]
     busy = []
     for flows in pairs:
+        own = of_client(tables, config, int(flows[0]))
         state = f["client_state"][flows]
         until = np.where(state == CLOSED, f["end_ns"][flows], tables.capture.last_ns + 1)
-        until = np.where(state == TIME_WAIT, waits[flows] + to_ns(config.msl2_s), until)
+        until = np.where(state == TIME_WAIT, waits[flows] + to_ns(own.msl2_s), until)
         top, when = peak(f["start_ns"][flows], np.maximum(until, f["start_ns"][flows] + 1))
         closed = flows[waits[flows] >= 0]
-        rate = busiest(f["start_ns"][closed], waits[closed], config)
-        if top >= half or (rate is not None and _presses(tables, config, rate)):
-            busy.append(Busy(flows, top, when, rate))
+        rate = busiest(f["start_ns"][closed], waits[closed], own)
+        half = max(int(own.ephemeral_ports * PRESSING), 1)
+        if top >= half or (rate is not None and _presses(tables, own, rate)):
+            busy.append(Busy(flows, own, top, when, rate))
     return busy
 
 
@@ -99,38 +105,39 @@ def port_exhaustion_pressure(tables: Tables, config: Config) -> Hits:
         Server: listen on more addresses or ports, or let idle connections live longer.
     Else: behind a NAT the ports counted here are those of the NAT, whose range may be smaller or shared. A burst that
         is over leads nowhere, and is told with less weight.
-    Source: RFC 6056; the number of ports is the setting ephemeral_ports (Linux: 32768 to 60999), how long each is held
-        the setting msl2_s.
+    Source: RFC 6056. The ports that the client took tell its range, or else the setting ephemeral_ports (Linux: 32768
+        to 60999) is assumed; how long each is held is the setting msl2_s, or that of the stack that [stack] names.
     """
     f = tables.flows
     busy = busy_clients(tables, config)
 
     def finding(client: Busy) -> Finding:
-        flows, top, when, rate = client
-        share = top / max(config.ephemeral_ports, 1)
+        flows, own, top, when, rate = client
+        share = top / max(own.ephemeral_ports, 1)
         first = int(flows[0])
         percent = f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
         detail = (
             f"{tables.ip(first, CLIENT)} had {counted(top, 'port')} in use towards {tables.server(first)} "
-            f"at {time_of_day(when)}, open or in TIME_WAIT, {percent} of {config.ephemeral_ports:,}"
+            f"at {time_of_day(when)}, open or in TIME_WAIT, {percent} of {client_ports(tables, config, first).words()}"
         )
         return Finding(
-            severity=_pressure(tables, config, client),
+            severity=_pressure(tables, client),
             endpoint=CLIENT,
             time_ns=when if share >= PRESSING or rate is None else rate.start_ns,
             frames=proof(f["first_frame"][flows[:8]].tolist()),
-            detail=f"{detail}{_leads_to(tables, config, rate)}",
+            detail=f"{detail}{_leads_to(tables, own, rate)}",
             confidence=LIKELY,
             alternatives=("the client's port range is wider, or it reuses TIME_WAIT ports",),
             count=len(flows),
             flows=tuple(flows[:MAX_FLOWS].tolist()),
         )
 
-    weight = [_pressure(tables, config, client) * 1e12 + client.top for client in busy]
+    weight = [_pressure(tables, client) * 1e12 + client.top for client in busy]
     return per_group(busy, finding, weight=weight)
 
 
-def _pressure(tables: Tables, config: Config, client: Busy) -> Severity:
+def _pressure(tables: Tables, client: Busy) -> Severity:
+    config = client.config
     share = client.top / max(config.ephemeral_ports, 1)
     if share >= 0.95:
         return Severity.HIGH

@@ -35,9 +35,10 @@ from pcapflow.text.times import time_of_day, to_ns
 
 
 class Crowd(NamedTuple):
-    """Rows of ``transitions`` into TIME_WAIT at one host, how fast they came, and how many held at once at most."""
+    """Rows of ``transitions`` into TIME_WAIT at one host, its settings, how fast they came, and how many at once."""
 
     members: IntArray
+    config: Config
     rate: Rate
     top: int
     when_ns: int
@@ -74,9 +75,10 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
     many = []
     for members in group(np.arange(len(rows)), hosts).at_least(least):
         times = t["time_ns"][rows[members]]
-        rate = busiest(tables.flows["start_ns"][flows[members]], times, config)
-        if rate is not None and rate.share(config) >= PRESSING:
-            many.append(Crowd(members, rate, *peak(times, times + to_ns(config.msl2_s))))
+        own = config.of_host(tables.ip(int(flows[members[0]]), int(endpoints[members[0]])))
+        rate = busiest(tables.flows["start_ns"][flows[members]], times, own)
+        if rate is not None and rate.share(own) >= PRESSING:
+            many.append(Crowd(members, own, rate, *peak(times, times + to_ns(own.msl2_s))))
     by_ports = np.zeros(len(tables.flows), dtype=bool)
     for client in busy_clients(tables, config):
         by_ports[client.flows] = True
@@ -85,22 +87,22 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
         return bool(by_ports[flows[crowd]].mean() > 0.5)
 
     def finding(host: Crowd) -> Finding:
-        crowd, rate, top, when = host
+        crowd, own, rate, top, when = host
         as_client = int(np.count_nonzero(endpoints[crowd] == CLIENT))
         endpoint = CLIENT if as_client * 2 >= len(crowd) else SERVER
         first = int(flows[crowd[0]])
         who = tables.ip(first, int(endpoints[crowd[0]]))
         part = "; PF210 tells what it leads to" if shown_by_ports(crowd) else ""
         return Finding(
-            severity=Severity.LOW if rate.share(config) >= 1 and not part else Severity.INFO,
+            severity=Severity.LOW if rate.share(own) >= 1 and not part else Severity.INFO,
             endpoint=endpoint,
             time_ns=rate.start_ns,
             frames=proof(t["frame"][rows[crowd[:8]]].tolist()),
             detail=(
                 f"{who}, as the {ENDPOINT_NAMES[endpoint]}, was the first to close "
-                f"{counted(len(crowd), 'connection')}, {rate.words()}; at {duration(to_ns(config.msl2_s))} each, "
-                f"up to {top:,} were in TIME_WAIT at once ({time_of_day(when)}), and {rate.at_once(config):,} would be "
-                f"at that rate, where a client has {config.ephemeral_ports:,} ports for one server{part}"
+                f"{counted(len(crowd), 'connection')}, {rate.words()}; at {duration(to_ns(own.msl2_s))} each, "
+                f"up to {top:,} were in TIME_WAIT at once ({time_of_day(when)}), and {rate.at_once(own):,} would be "
+                f"at that rate, where a client has {own.ephemeral_ports:,} ports for one server{part}"
             ),
             confidence=LIKELY,
             alternatives=("its system keeps TIME_WAIT shorter than assumed, see the setting msl2_s",),
@@ -108,7 +110,9 @@ def time_wait_accumulation(tables: Tables, config: Config) -> Hits:
             flows=tuple(flows[crowd[:MAX_FLOWS]].tolist()),
         )
 
-    weight = [host.top + 1e12 * (host.rate.share(config) >= 1 and not shown_by_ports(host.members)) for host in many]
+    weight = [
+        host.top + 1e12 * (host.rate.share(host.config) >= 1 and not shown_by_ports(host.members)) for host in many
+    ]
     return per_group(many, finding, weight=weight)
 
 

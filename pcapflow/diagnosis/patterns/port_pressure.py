@@ -7,6 +7,7 @@ from typing import Final
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.closing.ports import Busy, busy_clients
+from pcapflow.anomalies.lookup.habits import client_ports
 from pcapflow.anomalies.model import LIKELY, Severity
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import Blame, Explanation, Observation, Remedy
@@ -56,7 +57,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         severity=max(anomaly.severity, Severity.LOW),
         confidence=LIKELY,
         headline=(
-            f"{_pace(case, busy, client, server)}; seen on {counted(len(flows), 'connection')} since "
+            f"{_pace(busy, client, server)}; seen on {counted(len(flows), 'connection')} since "
             f"{time_of_day(first)}."
         ),
         blame=Blame("host", client, "client"),
@@ -67,7 +68,7 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
         hosts=(client, tables.ip(int(flows[0]), SERVER)),
         explains=frozenset([place, *case.anomalies_of(*_CONSEQUENCES, flows=flows)]),
         why=tuple(_why(case, busy, client, server, anomaly.frames)),
-        against=(*_burst(case, busy), *anomaly.alternatives),
+        against=(*_burst(busy), *anomaly.alternatives),
         remedy=(
             Remedy("Client", f"keep connections to {server} open and reuse them (a pool, HTTP keep-alive); until then "
                              "`net.ipv4.tcp_tw_reuse=1` and a wider `net.ipv4.ip_local_port_range` put it off"),
@@ -76,17 +77,17 @@ def _explanation(case: Case, place: int, busy: Busy) -> Explanation:
     )  # fmt: skip
 
 
-def _pace(case: Case, busy: Busy, client: str, server: str) -> str:
-    ports, rate = case.config.ephemeral_ports, busy.rate
+def _pace(busy: Busy, client: str, server: str) -> str:
+    ports, rate = busy.config.ephemeral_ports, busy.rate
     if rate is None:
         return f"{client} has {number(busy.top)} of its {number(ports)} ports towards {server} in use at once"
     begin = (
         f"{client} closes {rate.per_s:,.0f} connections a second to {server}, and each holds its port in TIME_WAIT for "
-        f"{case.config.msl2_s:g} s: at that rate"
+        f"{busy.config.msl2_s:g} s: at that rate"
     )
-    if rate.share(case.config) >= 1:
-        return f"{begin} its {number(ports)} ports are used up within {roughly(rate.exhaustion_ns(case.config))}"
-    return f"{begin} {rate.share(case.config):.0%} of its {number(ports)} ports are always taken"
+    if rate.share(busy.config) >= 1:
+        return f"{begin} its {number(ports)} ports are used up within {roughly(rate.exhaustion_ns(busy.config))}"
+    return f"{begin} {rate.share(busy.config):.0%} of its {number(ports)} ports are always taken"
 
 
 def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ...]) -> Iterator[Observation]:
@@ -96,15 +97,15 @@ def _why(case: Case, busy: Busy, client: str, server: str, frames: tuple[int, ..
             f"them before {server} did: TIME_WAIT, and with it the port, stays with who closes first"
             f"{in_frames(frames)}", frames,
         )  # fmt: skip
-    share = busy.top / max(case.config.ephemeral_ports, 1)
+    share = busy.top / max(busy.config.ephemeral_ports, 1)
     yield Observation(
         f"at most {counted(busy.top, 'port')} towards {server} were in use at once, open or in TIME_WAIT, at "
         f"{time_of_day(busy.when_ns)}: {f'{share:.0%}' if share >= 0.1 else f'{share:.1%}'} of "
-        f"{number(case.config.ephemeral_ports)}"
+        f"{client_ports(case.tables, case.config, int(busy.flows[0])).words()}"
     )
 
 
-def _burst(case: Case, busy: Busy) -> Iterator[str]:
+def _burst(busy: Busy) -> Iterator[str]:
     rate = busy.rate
-    if rate is not None and rate.share(case.config) >= 1 and rate.span_ns < rate.exhaustion_ns(case.config):
+    if rate is not None and rate.share(busy.config) >= 1 and rate.span_ns < rate.exhaustion_ns(busy.config):
         yield f"it was seen for {duration(rate.span_ns)} only: a burst that ends before the ports do harms nobody"

@@ -40,9 +40,20 @@ from pcapflow.reader.segment_batch import (
     COLUMNS,
     CUT_OPTIONS,
     ICMP_QUOTE,
+    SYN_ORDER_SHIFT,
     SegmentBatch,
 )
 from pcapflow.tcp.flags import SYN, TCP_FLAGS
+from pcapflow.tcp.syn_options import (
+    ORDER_END,
+    ORDER_MSS,
+    ORDER_NOP,
+    ORDER_OTHER,
+    ORDER_SACK_PERMITTED,
+    ORDER_TIMESTAMPS,
+    ORDER_WINDOW_SCALE,
+    order_number,
+)
 
 MIN_TCP_HEADER_BYTES: Final = 20
 
@@ -131,6 +142,9 @@ def write_segment(decoder: Decoder, data: bytes, at: i64, end: i64, limit: i64, 
         cells[row + COL_SACK_RIGHT] = -1
     else:
         _read_options(data, at + MIN_TCP_HEADER_BYTES, options_end, flags & SYN != 0, cells, row)
+        if flags & CUT_OPTIONS:
+            # Of some options the order is not that of all.
+            cells[row + COL_SYN_OPTIONS] &= (1 << SYN_ORDER_SHIFT) - 1
     if batch.keeps_payload and payload_len > 0:
         payload_end: i64 = min(at + header_len + payload_len, end)
         if payload_end > at + header_len:
@@ -186,6 +200,7 @@ def write_quote(
 def _read_options(data: bytes, at: i64, end: i64, is_syn: bool, cells: vec[i64], row: i64) -> None:
     """Reads the TCP options from ``at`` to ``end`` into the row, as far as they are well formed."""
     syn_options: i64 = 0
+    order: i64 = 0
     tsval: i64 = -1
     tsecr: i64 = -1
     sack_left: i64 = -1
@@ -193,8 +208,10 @@ def _read_options(data: bytes, at: i64, end: i64, is_syn: bool, cells: vec[i64],
     while at < end:
         kind: i64 = data[at]
         if kind == OPTION_END:
+            order = order << 3 | ORDER_END
             break
         if kind == OPTION_NOP:
+            order = order << 3 | ORDER_NOP
             at += 1
             continue
         if at + 1 >= end:
@@ -204,6 +221,7 @@ def _read_options(data: bytes, at: i64, end: i64, is_syn: bool, cells: vec[i64],
         if length < 2 or at + length > end:
             break
         if kind == OPTION_TIMESTAMPS and length == 10:
+            order = order << 3 | ORDER_TIMESTAMPS
             stamps: i64 = read_i64_be(data, at + 2)
             tsval = (stamps >> 32) & M32
             tsecr = stamps & M32
@@ -213,12 +231,19 @@ def _read_options(data: bytes, at: i64, end: i64, is_syn: bool, cells: vec[i64],
             sack_right = edges & M32
         elif is_syn:
             if kind == OPTION_MSS and length == 4:
+                order = order << 3 | ORDER_MSS
                 syn_options |= i64(read_i16_be(data, at + 2)) & M16
             elif kind == OPTION_WINDOW_SCALE and length == 3:
+                order = order << 3 | ORDER_WINDOW_SCALE
                 syn_options |= (i64(data[at + 2]) & 0x3F) + 1 << 16
             elif kind == OPTION_SACK_PERMITTED and length == 2:
+                order = order << 3 | ORDER_SACK_PERMITTED
                 syn_options |= 1 << 24
+            else:
+                order = order << 3 | ORDER_OTHER
         at += length
+    if is_syn:
+        syn_options |= order_number(order) << SYN_ORDER_SHIFT
     cells[row + COL_SYN_OPTIONS] = syn_options
     cells[row + COL_TSVAL] = tsval
     cells[row + COL_TSECR] = tsecr

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from pcapflow.reader.segment_batch import CUT_ALERT, CUT_OPTIONS, IS_IPV6
+from pcapflow.reader.segment_batch import CUT_ALERT, CUT_OPTIONS, IS_IPV6, SYN_ORDER_SHIFT
+from pcapflow.tcp.syn_options import LINUX, MOST_ORDERS, ORDERS, order_text
 from tests.reader.frames import (
     ACK,
     CLIENT,
@@ -73,8 +74,29 @@ def test_a_column_holds_no_trace_of_the_row_before() -> None:
 
 def test_the_options_of_a_syn() -> None:
     row = one(ethernet(ipv4(tcp(flags=SYN, options=MSS + SACK_PERMITTED + TIMES + NOP + WSCALE))))
-    assert row.syn_options == 1460 | (7 + 1) << 16 | 1 << 24
+    assert row.syn_options & (1 << SYN_ORDER_SHIFT) - 1 == 1460 | (7 + 1) << 16 | 1 << 24
     assert (row.tsval, row.tsecr) == (0x8000_0001, 0xFFFF_FFFF)
+
+
+def _order(options: bytes, **words: int) -> int:
+    return ORDERS[one(ethernet(ipv4(tcp(flags=SYN, options=options))), **words).syn_options >> SYN_ORDER_SHIFT]
+
+
+def test_the_order_of_a_syns_options_is_known_by_its_number() -> None:
+    assert _order(MSS + SACK_PERMITTED + TIMES + NOP + WSCALE) == LINUX
+    assert order_text(ORDERS.index(LINUX)) == "mss,sackOK,ts,nop,ws"
+    assert _order(MSS + NOP + WSCALE + NOP + NOP + TIMES + SACK_PERMITTED + END + END) == 0o21311546
+
+
+def test_an_order_that_nobody_knows_or_that_was_cut_off_has_no_number() -> None:
+    assert _order(WSCALE + MSS) == 0
+    assert _order(b"") == 0
+    assert _order(MSS + SACK_PERMITTED + TIMES + NOP + WSCALE, snaplen=14 + 20 + 20 + 4) == 0
+    assert _order(NOP * 40) == 0
+
+
+def test_every_order_is_there_once_and_a_number_fits_its_five_bits() -> None:
+    assert len(set(ORDERS)) == len(ORDERS) <= MOST_ORDERS
 
 
 def test_a_window_scale_of_zero_is_told_from_none() -> None:

@@ -89,7 +89,11 @@ def fixtures() -> tuple[Told, ...]:
     return tuple(filter(None, map(_told, captures)))
 
 
-@functools.cache
+def without_words(path: Path) -> Told:
+    """What is said of a capture by its headers alone."""
+    return _of(path)
+
+
 def with_words(path: Path) -> Told:
     """What is said of a capture of a real program when tshark reads what connections said: a second or so for each."""
     return _of(path, payload=True)
@@ -102,6 +106,7 @@ def _told(path: Path) -> Told | None:
         return None
 
 
+@functools.cache
 def _of(path: Path, *, payload: bool = False) -> Told:
     found = pcapflow.analyze(path, reader="native", payload=payload)
     return Told(path.relative_to(ROOT).as_posix(), found.diagnosis, found.findings)

@@ -6,11 +6,10 @@ import shutil
 
 import pytest
 
-import pcapflow
 from fixtures.programs.record import cases
 from fixtures.programs.recording import Case
 from tests.diagnosis.judge import disagreements
-from tests.sentences import difference, kept, text_of_words, with_words
+from tests.sentences import difference, kept, text_of_words, with_words, without_words
 
 CASES = cases()
 
@@ -34,13 +33,13 @@ def test_every_sentence_with_what_was_said_is_the_one_that_was_read() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.recording.path.stem)
 def test_without_the_words_nothing_wrong_is_told(case: Case) -> None:
-    found = pcapflow.analyze(case.recording.path, reader="native")
+    found = without_words(case.recording.path)
 
-    told = {incident.pattern for incident in found.diagnosis}
+    told = {incident.pattern for incident in found.incidents}
     assert told.isdisjoint(case.expectation.never)
     if case.expectation.quiet:
-        assert [row.detail for row in found.findings if row.severity > 0] == []
-        assert [row.headline for row in found.diagnosis if row.severity > 0] == []
+        assert [row.detail for row in found.anomalies if row.severity > 0] == []
+        assert [row.headline for row in found.incidents if row.severity > 0] == []
 
 
 def test_there_are_many_captures_and_a_third_of_them_is_quiet() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 
 from pcapflow.anomalies.capture_quality import quality
 from pcapflow.anomalies.lookup.cache import cached_per_tables
-from pcapflow.anomalies.lookup.columns import SIDES, among, indices, side
+from pcapflow.anomalies.lookup.columns import SIDES, among, everywhere, indices, side
 from pcapflow.anomalies.lookup.groups import server_keys
 from pcapflow.anomalies.lookup.strays import strays
 from pcapflow.anomalies.lookup.timeline import count_marks, last_rows, last_times
 from pcapflow.anomalies.model import BoolArray, IntArray
-from pcapflow.anomalies.resets.form import forms, probes_failed, silences
+from pcapflow.anomalies.resets.form import Form, forms, probes_failed, silences
 from pcapflow.anomalies.resets.signs import injection_signs, usual_timeout
 from pcapflow.anomalies.resets.ttl import foreign_ttls, usual_ttls
 from pcapflow.config import Config
@@ -136,27 +136,18 @@ def resets(tables: Tables, config: Config) -> Resets:
     flows, senders = flows[senders >= 0], senders[senders >= 0]
     receivers = 1 - senders
     when = f["reset_ns"][flows]
-
-    def of(endpoints: IntArray, column: str) -> IntArray:
-        return np.where(endpoints == CLIENT, side(f, CLIENT, column)[flows], side(f, SERVER, column)[flows])
-
     fin_ns = np.stack([last_times(tables, e, event=FIN_TX)[flows] for e in SIDES])
     closed = (fin_ns >= 0) & (fin_ns <= when)
     pick = np.arange(len(flows))
     sender_closed, receiver_closed = closed[senders, pick], closed[receivers, pick]
     lost = np.maximum(f["reset_pending"][flows], 0)
     form = forms(tables, flows, sender_closed)
-    passive = form.passive
     syn_sent = last_rows(tables, endpoint=CLIENT, old=SYN_SENT, event=RST_RX)[flows] >= 0
     syn_rcvd = np.any(
         [last_rows(tables, endpoint=SERVER, old=SYN_RCVD, event=e)[flows] >= 0 for e in (RST_RX, RST_TX)], axis=0
     )
     refused = syn_sent & (senders == SERVER)
 
-    spoke_ns, heard_ns = of(senders, "data_ns"), of(receivers, "data_ns")
-    spoke = of(senders, "bytes") > 0
-    heard = of(receivers, "bytes") > 0
-    repeated = _repeated(tables, flows, senders)
     usual_silence = usual_timeout(f["idle_ns"][flows])
     both_open = ~sender_closed & ~receiver_closed & ~(syn_sent | syn_rcvd) & (lost == 0)
     idle, itself = silences(tables, config, flows, senders, usual_silence, form.own & both_open)
@@ -164,15 +155,72 @@ def resets(tables: Tables, config: Config) -> Resets:
     usual = usual_ttls(tables, flows, senders)
     # Where more speaks against its sender than the TTL, PF304 tells of it.
     foreign = foreign_ttls(tables, flows, senders, usual) & (signs < 2)
-    # What the tap sees late by a round trip is no delay of the sender's.
-    at_once = when - heard_ns - np.maximum(of(receivers, "rtt_ns"), 0) <= to_ns(REACTION_S)
-    window, closed_ns = f["reset_window"][flows], fin_ns[senders, pick]
+    goodbye = f["reset_goodbye"][flows]
+    # Where the snap length left no more than its length, who had closed is taken to have missed a close_notify.
+    by_length = (goodbye == PERHAPS_GOODBYE) & sender_closed
+    found = Resets(
+        flows=flows,
+        senders=senders,
+        times_ns=when,
+        passive=form.passive,
+        opening=syn_sent | syn_rcvd,
+        refused=refused,
+        both_closed=sender_closed & receiver_closed,
+        sender_closed=sender_closed,
+        receiver_closed=receiver_closed,
+        unanswered=(_of(tables, flows, receivers, "bytes") > 0) & ~(_of(tables, flows, senders, "bytes") > 0),
+        lost=lost,
+        farewell=(goodbye == GOODBYE) | by_length,
+        declined=(senders == CLIENT) & sender_closed & (lost <= PARTING_BYTES),
+        usual_ttls=usual,
+        foreign=foreign,
+        signs=signs,
+        idle_ns=idle,
+        itself=itself,
+        acknowledges=form.acknowledges,
+        causes=everywhere(UNKNOWN, len(flows)),
+        sure=everywhere(0, len(flows)),
+    )
+    causes, sure = _causes(tables, config, found, form, fin_ns[senders, pick])
+    # What a device on the way may have sent says nothing of the side whose address it bears.
+    return dataclasses.replace(found, causes=causes, sure=np.where(foreign, 0, sure))
 
+
+def _of(tables: Tables, flows: IntArray, endpoints: IntArray, column: str) -> IntArray:
+    """A per-side column of these flows, for each of the side that ``endpoints`` names."""
+    by_side = [side(tables.flows, endpoint, column)[flows] for endpoint in SIDES]
+    return np.where(endpoints == CLIENT, by_side[CLIENT], by_side[SERVER])
+
+
+def _causes(
+    tables: Tables, config: Config, found: Resets, form: Form, closed_ns: IntArray
+) -> tuple[IntArray, IntArray]:
+    """The cause of each reset, and how sure that is: what ``found`` does not have yet.
+
+    Args:
+        tables: of the capture.
+        config: its settings.
+        found: what is known of the resets.
+        form: what they look like.
+        closed_ns: when the sender of each had sent a FIN, -1 where it had not.
+
+    Returns:
+        Indices into :data:`CAUSES`; 2 certain, 1 likely, 0 possible.
+    """
+    f = tables.flows
+    flows, senders, when, lost = found.flows, found.senders, found.times_ns, found.lost
+    passive, sender_closed, idle = found.passive, found.sender_closed, found.idle_ns
+    spoke_ns, heard_ns = (_of(tables, flows, endpoints, "data_ns") for endpoints in (senders, 1 - senders))
+    spoke, heard = (_of(tables, flows, endpoints, "bytes") > 0 for endpoints in (senders, 1 - senders))
+    repeated = _repeated(tables, flows, senders)
+    # What the tap sees late by a round trip is no delay of the sender's.
+    at_once = when - heard_ns - np.maximum(_of(tables, flows, 1 - senders, "rtt_ns"), 0) <= to_ns(REACTION_S)
+    window = f["reset_window"][flows]
     rules = (
         # (fits, cause, how sure); the first that fits is taken.
-        (refused & foreign, FIREWALL_REJECT, 0),
-        (refused, NO_LISTENER, 1),
-        (signs >= 2, INJECTED, 1),
+        (found.refused & found.foreign, FIREWALL_REJECT, 0),
+        (found.refused, NO_LISTENER, 1),
+        (found.signs >= 2, INJECTED, 1),
         (strays(tables, config)[flows], STRAY, 1),
         # What its receiver had sent and acknowledged is not to be seen: any reason fits.
         (quality(tables).unheard[flows], UNKNOWN, 0),
@@ -181,10 +229,10 @@ def resets(tables: Tables, config: Config) -> Resets:
         (~passive & (repeated["retransmission"] >= 3), RETRANSMISSION_TIMEOUT, 1),
         (~passive & probes_failed(tables, flows, senders), KEEPALIVE_TIMEOUT, 1),
         ((idle > 0) & (f["idle_endpoint"][flows] != senders), IDLE_TIMEOUT, 1),
-        (itself & (idle >= to_ns(config.idle_s)), IDLE_TIMEOUT, 1),
+        (found.itself & (idle >= to_ns(config.idle_s)), IDLE_TIMEOUT, 1),
         (idle > 0, IDLE_TIMEOUT, 0),
-        ((syn_sent | syn_rcvd) & passive, UNKNOWN, 0),
-        (passive & _listener_gone(tables, flows, senders, refused), PROCESS_DIED, 1),
+        (found.opening & passive, UNKNOWN, 0),
+        (passive & _listener_gone(tables, flows, senders, found.refused), PROCESS_DIED, 1),
         (passive, DATA_AFTER_CLOSE, 0),
         # Active from here on. Whoever closed first and then resets still had a socket, with data in it or on its way.
         (sender_closed & form.acknowledges & form.shut & at_once, DATA_AFTER_CLOSE, np.where(window == 0, 1, 0)),
@@ -209,33 +257,7 @@ def resets(tables: Tables, config: Config) -> Resets:
     )
     conditions = [fits for fits, _, _ in rules]
     sure = np.select(conditions, [np.asarray(sure, dtype=np.int64) for _, _, sure in rules])
-    goodbye = f["reset_goodbye"][flows]
-    # Where the snap length left no more than its length, who had closed is taken to have missed a close_notify.
-    by_length = (goodbye == PERHAPS_GOODBYE) & sender_closed
-    return Resets(
-        flows=flows,
-        senders=senders,
-        times_ns=when,
-        passive=passive,
-        opening=syn_sent | syn_rcvd,
-        refused=refused,
-        both_closed=sender_closed & receiver_closed,
-        sender_closed=sender_closed,
-        receiver_closed=receiver_closed,
-        unanswered=heard & ~spoke,
-        lost=lost,
-        farewell=(goodbye == GOODBYE) | by_length,
-        declined=(senders == CLIENT) & sender_closed & (lost <= PARTING_BYTES),
-        usual_ttls=usual,
-        foreign=foreign,
-        signs=signs,
-        idle_ns=idle,
-        itself=itself,
-        acknowledges=form.acknowledges,
-        causes=np.select(conditions, [np.int64(cause) for _, cause, _ in rules]),
-        # What a device on the way may have sent says nothing of the side whose address it bears.
-        sure=np.where(foreign, 0, sure),
-    )
+    return np.select(conditions, [np.int64(cause) for _, cause, _ in rules]), sure
 
 
 def foreign_resets(tables: Tables, config: Config) -> BoolArray:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from pcapflow.payload.layer import Layer
 from pcapflow.reader.tshark.process import Order, Tshark, exit_words
 
 LIMIT_S: Final = 5.0
@@ -28,21 +29,6 @@ _FRAMES_PER_CHUNK: Final = 16
 _MOST_FIELDS: Final = 2000
 _MOST_VALUES: Final = 64
 _MOST_CHARACTERS: Final = 1000
-
-
-class Layer(NamedTuple):
-    """A layer of a frame: its name in Wireshark's words, and its fields, ``_`` for ``.`` in their names."""
-
-    name: str
-    fields: Mapping[str, list[str]]
-
-    def first(self, field: str) -> str:
-        """The first value of a field, "" without."""
-        return next(iter(self.all(field)), "")
-
-    def all(self, field: str) -> list[str]:
-        """All values of a field; ``field`` is its name in Wireshark."""
-        return self.fields.get(f"{self.name}_{field.replace('.', '_')}", [])
 
 
 class Dissection(NamedTuple):

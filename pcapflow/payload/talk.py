@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pcapflow.payload.dissect import Layer
+from pcapflow.payload.layer import Layer
 from pcapflow.text.escape import printable
 
 MOST_CHARACTERS: Final = 120

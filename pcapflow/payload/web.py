@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from pcapflow.payload.dissect import Layer
+from pcapflow.payload.layer import Layer
 from pcapflow.payload.said import NOBODY, Said
 from pcapflow.payload.talk import MOST_CHARACTERS, Heard, Talk, tidy
 from pcapflow.tcp.states import CLIENT, SERVER

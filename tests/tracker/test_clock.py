@@ -203,7 +203,7 @@ def test_crossing_fins_of_a_quick_clock_and_an_answer_that_was_late(climb: Climb
 def test_a_late_ack_does_not_contradict_its_clock(climb: Climb) -> None:
     """Thirty milliseconds late, but sent when what it acknowledges had passed: later stamps count all the same."""
     climb(f"""{HANDSHAKE}
-     10  < P.  6:16  ack 6  ts 109 |              |              |
+     10  < P.  6:16  ack 6  ts 109 |              |              | acked-missing
      40  > .   6:6   ack 16 ts 111 |              |              |
      60  < F. 16:16  ack 6  ts 159 | CLOSE_WAIT?  | FIN_WAIT_1   |
      95  > P.  6:9   ack 16 ts 160 |              |              |
@@ -214,7 +214,7 @@ def test_a_late_ack_does_not_contradict_its_clock(climb: Climb) -> None:
 def test_a_stamp_that_was_taken_a_little_early_does_not_contradict_its_clock(climb: Climb) -> None:
     """Two milliseconds older than what the ACK acknowledges: the host was busy, and its later stamps count."""
     climb(f"""{HANDSHAKE}
-     10  < P.  6:16  ack 6  ts 109 |              |              |
+     10  < P.  6:16  ack 6  ts 109 |              |              | acked-missing
      11  > .   6:6   ack 16 ts 108 |              |              |
      60  < F. 16:16  ack 6  ts 159 | CLOSE_WAIT?  | FIN_WAIT_1   |
      95  > P.  6:9   ack 16 ts 160 |              |              |

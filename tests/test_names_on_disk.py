@@ -54,7 +54,7 @@ def test_analyze_writes_everything_under_names_that_are_text(name: tuple[bytes, 
     page = text_of(tmp_path / "r" / f"{stem}.html")
     assert page.endswith("</html>")
     assert shown.removeprefix("in/").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in page
-    assert {text_of(table)[:4] for table in (tmp_path / "t").iterdir()} == {"flow", "code", "inci"}
+    assert {text_of(table)[:4] for table in (tmp_path / "t").iterdir()} == {"flow", "code", "inci", "host"}
 
 
 def test_analyze_without_a_name_for_the_report(name: tuple[bytes, str, str], tmp_path: Path) -> None:

@@ -71,10 +71,13 @@ _NAMES: Final = ("", "nop", "mss", "ws", "sackOK", "ts", "eol", "?")
 
 def order_number(order: i64) -> i64:
     """The number of an order in :data:`ORDERS`; 0 where it is none of them."""
-    number: i64 = len(ORDERS) - 1
-    while number > 0 and ORDERS[number] != order:
-        number -= 1
-    return number
+    if order == 0:
+        return 0
+    # The most frequent orders come first.
+    for number in range(1, len(ORDERS)):
+        if ORDERS[number] == order:
+            return number
+    return 0
 
 
 def order_text(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from pcapflow.text.phrases import number
+from pcapflow.text.phrases import listed, number
 
 
 class Hosts(tuple[str, ...]):  # noqa: SLOT001  a tuple has no room for slots of its own
@@ -29,4 +29,4 @@ class Hosts(tuple[str, ...]):  # noqa: SLOT001  a tuple has no room for slots of
         shown = self[: most or len(self)]
         if self.total > len(shown):
             return f"{', '.join(shown)} and {number(self.total - len(shown))} more"
-        return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+        return listed(shown)

@@ -10,7 +10,7 @@ from pcapflow.anomalies.cite import in_frame, proof
 from pcapflow.anomalies.closing.ports import PRESSING, busy_clients
 from pcapflow.anomalies.closing.rates import Rate, busiest
 from pcapflow.anomalies.hits import Hit, no_hits, per_flow, per_group
-from pcapflow.anomalies.lookup.columns import SIDES
+from pcapflow.anomalies.lookup.columns import SIDES, among
 from pcapflow.anomalies.lookup.groups import group, host_keys, peak
 from pcapflow.anomalies.lookup.timeline import Story, last_rows
 from pcapflow.anomalies.model import LIKELY, MAX_FLOWS, NOBODY, BoolArray, Finding, Hits, IntArray, Severity
@@ -182,6 +182,6 @@ def _by_a_socket(tables: Tables, rows: IntArray) -> BoolArray:
     by_itself = np.zeros(len(rows), dtype=bool)
     for endpoint in SIDES:
         sent = last_rows(tables, endpoint=endpoint, event=RST_TX)[t["flow"][rows]]
-        waited = np.isin(t["old"][sent], (FIN_WAIT_1, CLOSING, LAST_ACK)) & (t["frame"][sent] == t["frame"][rows])
+        waited = among(t["old"][sent], (FIN_WAIT_1, CLOSING, LAST_ACK)) & (t["frame"][sent] == t["frame"][rows])
         by_itself |= (sent >= 0) & waited & (t["endpoint"][rows] != endpoint)
     return by_itself

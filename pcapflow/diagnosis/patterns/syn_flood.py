@@ -9,14 +9,13 @@ import numpy as np
 
 from pcapflow.anomalies.cite import in_frames
 from pcapflow.anomalies.lookup.columns import among, indices
-from pcapflow.anomalies.lookup.groups import host_keys, server_keys
+from pcapflow.anomalies.lookup.groups import host_keys
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, IntArray
 from pcapflow.anomalies.opening.floods import FEW_SOURCES, gravity, measured
 from pcapflow.anomalies.opening.scans import scanned
 from pcapflow.diagnosis.case import Case, named
 from pcapflow.diagnosis.model import NOBODY, Explanation, Observation, Remedy
 from pcapflow.diagnosis.pattern import pattern
-from pcapflow.tables.sorting import in_order
 from pcapflow.tcp.completeness import COMPLETE_ACK, COMPLETE_SYN, COMPLETE_SYN_ACK
 from pcapflow.tcp.endings import END_REASONS
 from pcapflow.tcp.states import CLIENT, SERVER
@@ -70,11 +69,10 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
     flood = measured(case.column("start_ns"), strangers, len(tried))
     if flood.at_once < case.config.flood_hosts:
         return
-    starts = in_order(case.column("start_ns")[strangers])
-    server, first, last = case.tables.server(int(strangers[0])), int(starts[0]), int(starts[-1])
+    starts = case.column("start_ns")[strangers]
+    server, first, last = case.tables.server(int(strangers[0])), int(starts.min()), int(starts.max())
     rate = len(strangers) / max((last - first) / NS_PER_S, 1.0)
     frames = case.frames("first_frame", strangers[:6])
-    same = indices(server_keys(case.tables) == server_keys(case.tables)[flows[0]])
     yield Explanation(
         severity=gravity(case.config, flood, sources),
         confidence=LIKELY if sources >= 2 * FEW_SOURCES else POSSIBLE,
@@ -88,7 +86,7 @@ def _explanations(case: Case, flows: IntArray, attempts: np.ndarray) -> Iterator
         flows=named(strangers),
         count=len(strangers),
         hosts=(*case.hosts(strangers, SERVER), *case.hosts(strangers[:_LOOKED_AT], CLIENT)[:5]),
-        explains=frozenset(case.anomalies_of("PF101", "PF104", "PF105", "PF106", flows=same)),
+        explains=frozenset(case.anomalies_of("PF101", "PF104", "PF105", "PF106", flows=everyone)),
         why=(
             Observation(
                 f"{number(len(strangers))} SYNs, {rate:,.0f} a second, came from addresses that completed no "

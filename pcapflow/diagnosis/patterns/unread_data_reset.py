@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from pcapflow.anomalies.cite import in_frames, proof
-from pcapflow.anomalies.lookup.columns import side
+from pcapflow.anomalies.lookup.columns import among, side
 from pcapflow.anomalies.lookup.groups import group, host_keys, server_keys
 from pcapflow.anomalies.lookup.timeline import last_times
 from pcapflow.anomalies.model import LIKELY, POSSIBLE, BoolArray, Confidence, IntArray, Severity
@@ -93,7 +93,7 @@ def _groups(case: Case, found: Resets) -> list[_Group]:
     at_once = (answered >= 0) & (found.times_ns - answered <= to_ns(REACTION_S))
     # A socket that has sent its FIN, hears nothing more and then sends a RST was closed with data in it.
     shut = (
-        np.isin(found.causes, (UNKNOWN, LINGER_ZERO))
+        among(found.causes, (UNKNOWN, LINGER_ZERO))
         & found.sender_closed
         & ~found.passive
         & ~found.both_closed
